@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the detectors get: a picture and, where it is known, the pose of the camera at exposure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.model import Camera
+
+
+class PixelKind(StrEnum):
+    """What a pixel's number means."""
+
+    BGR8 = "bgr8"  # uint8 (h, w, 3)
+    CELSIUS = "celsius"  # float32 (h, w), degrees Celsius
+    RAW16 = "raw16"  # uint16 (h, w), proportional to radiance; no absolute temperature
+    GREY8 = "grey8"  # uint8 (h, w), brighter is warmer; auto-gained, no absolute temperature
+
+
+@dataclass(frozen=True, slots=True)
+class CameraPose:
+    """Where the camera was and where it looked when the shutter opened, with one-sigma doubts.
+
+    Camera attitude is that of the optical axis in the north-east-down frame: yaw clockwise from north, pitch
+    (-90 is straight down), roll about the axis; gimbal and body are already combined in it. `*_common_*` doubts
+    are shared by all frames of a flight (GNSS, compass, gimbal mounting, camera clock), the others are drawn anew.
+    """
+
+    latitude_deg: float
+    longitude_deg: float
+    amsl_m: float
+    height_above_home_m: float
+    yaw_deg: float
+    pitch_deg: float
+    roll_deg: float
+    velocity_north_m_s: float = 0.0
+    velocity_east_m_s: float = 0.0
+    velocity_down_m_s: float = 0.0
+    horizontal_common_sigma_m: float = 1.5
+    vertical_common_sigma_m: float = 2.5
+    yaw_common_sigma_deg: float = 2.0
+    tilt_common_sigma_deg: float = 0.8
+    clock_common_sigma_s: float = 0.08
+    horizontal_sigma_m: float = 0.3
+    attitude_sigma_deg: float = 0.4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One exposure. `exposure_s` is on the vehicle's clock (seconds since its boot) where a pose is wanted."""
+
+    source_id: str  # camera id, or file name
+    vehicle_id: str | None
+    sequence: int
+    exposure_s: float
+    pixels: NDArray[Any]
+    kind: PixelKind
+    camera: Camera | None = None
+    pose: CameraPose | None = None
+
+    def __post_init__(self) -> None:
+        expected: dict[PixelKind, tuple[Any, int]] = {
+            PixelKind.BGR8: (np.uint8, 3),
+            PixelKind.CELSIUS: (np.float32, 2),
+            PixelKind.RAW16: (np.uint16, 2),
+            PixelKind.GREY8: (np.uint8, 2),
+        }
+        dtype, dimensions = expected[self.kind]
+        if self.pixels.dtype != dtype or self.pixels.ndim != dimensions:
+            raise ValueError(
+                f"{self.kind} wants {np.dtype(dtype).name} with {dimensions} dimensions, "
+                f"not {self.pixels.dtype} {self.pixels.shape}"
+            )
+
+    @property
+    def width_px(self) -> int:
+        return int(self.pixels.shape[1])
+
+    @property
+    def height_px(self) -> int:
+        return int(self.pixels.shape[0])

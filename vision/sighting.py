@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What leaves vision: one confirmed thing on the ground, with place, doubt, confidence and evidence.
+
+A sighting is one camera's word for one track. `vision.merge` unites sightings of one thing by several cameras;
+alerts are made from what comes out of that. Nothing here identifies anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from missions.model import Modality
+
+
+class Kind(StrEnum):
+    """What a thing is taken for."""
+
+    PERSON = "person"
+    VEHICLE = "vehicle"
+    ANIMAL = "animal"
+    FIRE = "fire"
+    HOT_SPOT = "hot_spot"
+
+
+class Phase(StrEnum):
+    """Whether a track has just been confirmed, is being followed, or has ended."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class GroundEllipse:
+    """A place with the covariance of its east-north error in m^2.
+
+    `common_*` is the part shared by all looks of one flight by one vehicle: it does not shrink with more looks.
+    """
+
+    latitude_deg: float
+    longitude_deg: float
+    amsl_m: float
+    cov_ee_m2: float
+    cov_en_m2: float
+    cov_nn_m2: float
+    common_cov_ee_m2: float
+    common_cov_en_m2: float
+    common_cov_nn_m2: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A picture on disk that shows why."""
+
+    path: str  # relative to the evidence folder
+    sha256: str
+    width_px: int
+    height_px: int
+    role: str  # "crop" or "context"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One track as it stands now. `sequence` rises by one per message of the track."""
+
+    track_id: str  # unique over cameras and restarts
+    sequence: int
+    phase: Phase
+    kind: Kind
+    confidence: float  # 0..1
+    modality: Modality
+    camera_id: str
+    vehicle_id: str | None
+    place: GroundEllipse | None  # None: no pose, so no place; said so in the alert
+    first_exposure_s: float  # vehicle clock
+    last_exposure_s: float
+    confirmed_exposure_monotonic_s: float | None  # sender's monotonic clock at the confirming frame, for latency
+    looks: int  # frames in which it was detected
+    chances: int  # frames in which it could have been
+    rule: str  # which rule confirmed it, in words
+    temperature_max_c: float | None
+    size_m: float | None
+    speed_m_s: float | None
+    detector: str  # engine, model name and its sha256, or the classical detector's name
+    evidence: tuple[Evidence, ...]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A prepared data set on disk: ``images/<split>``, ``labels/<split>``, ``ignore/<split>`` and ``dataset.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+from .labels import Boxes, read_labels
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with its label file and the file of regions to leave out of the count."""
+
+    image: Path
+    labels: Path
+    ignore: Path
+
+    @property
+    def stem(self) -> str:
+        """The picture's name without its suffix."""
+        return self.image.stem
+
+
+def list_samples(root: Path, split: str) -> list[Sample]:
+    """List a split's pictures in order of name."""
+    folder = root / "images" / split
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise UserError(f"{folder}: no pictures in it")
+    return [
+        Sample(
+            image=path,
+            labels=root / "labels" / split / f"{path.stem}.txt",
+            ignore=root / "ignore" / split / f"{path.stem}.txt",
+        )
+        for path in found
+    ]
+
+
+def iter_flat(root: Path) -> Iterator[Sample]:
+    """List the pictures of a folder with plain ``images`` and ``labels`` folders."""
+    folder = root / "images"
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            yield Sample(path, root / "labels" / f"{path.stem}.txt", root / "ignore" / f"{path.stem}.txt")
+
+
+def read_boxes(sample: Sample, classes: int, width: int, height: int) -> Boxes:
+    """Read a picture's boxes in pixels."""
+    return read_labels(sample.labels, classes, width, height)
+
+
+def write_description(root: Path, names: list[str], counts: dict[str, int], source: dict[str, object]) -> None:
+    """Write ``data.yaml`` (for ultralytics) and ``dataset.json`` (what was prepared, and how)."""
+    lines = ["path: " + json.dumps(str(root.resolve())), "train: images/train", "val: images/val"]
+    if counts.get("test"):
+        lines.append("test: images/test")
+    lines.append("names:")
+    lines += [f"  {index}: {name}" for index, name in enumerate(names)]
+    (root / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = json.dumps({"names": names, "images": counts, "source": source}, indent=2, sort_keys=True)
+    (root / "dataset.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_description(root: Path) -> dict[str, object]:
+    """Read ``dataset.json`` of a prepared data set."""
+    path = root / "dataset.json"
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; prepare the data set first")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(value, dict) or not isinstance(value.get("names"), list):
+        raise UserError(f"{path}: not a description of a prepared data set")
+    return value

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Fine-tuning through ultralytics (imported only here, when it is needed).
+
+What differs from a plain ultralytics run: pictures keep their own shape (512x640, not a padded 640x640), grey
+augmentation of our own, channels-last memory on the CPU, and a schedule that follows either steps or the clock, so
+that the cosine ends when the time is up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .augment import AugmentConfig, augment
+from .dataset import list_samples, read_boxes
+from .errors import MissingExtraError, UserError
+from .labels import to_relative
+
+
+def require_ultralytics() -> Any:
+    """Import ultralytics, or say in one line what is missing."""
+    try:
+        return importlib.import_module("ultralytics")
+    except ImportError as error:
+        raise MissingExtraError(
+            f"training needs the package 'ultralytics' (pip install torch torchvision ultralytics): {error}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; exactly one of epochs and minutes is set."""
+
+    epochs: int | None = None
+    minutes: float | None = None
+    width: int = 640
+    height: int = 512
+    batch: int = 8
+    lr: float = 1e-3
+    final_lr: float = 0.02
+    weight_decay: float = 5e-4
+    warmup_steps: int = 150
+    threads: int = 2
+    seed: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def check(self) -> None:
+        """Raise a UserError for settings that cannot work."""
+        if (self.epochs is None) == (self.minutes is None):
+            raise UserError("give either a number of epochs or a number of minutes")
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"epochs must be at least 1 (found {self.epochs})")
+        if self.minutes is not None and self.minutes <= 0:
+            raise UserError(f"minutes must be above 0 (found {self.minutes:g})")
+        if self.width % 32 or self.height % 32 or self.width < 64 or self.height < 64:
+            raise UserError(f"width and height must be multiples of 32 (found {self.width}x{self.height})")
+        if self.batch < 2:
+            raise UserError(f"batch must be at least 2 (found {self.batch})")
+
+
+def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
+    """Linear warm-up over the first steps times a cosine over the progress (0..1) of the whole run."""
+    cosine = config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
+    return config.lr * cosine * min(1.0, (step + 1) / max(config.warmup_steps, 1))
+
+
+def build_dataset(root: Path, classes: int, config: TrainConfig) -> Any:
+    """Build the training set in memory as an object a torch DataLoader takes."""
+    torch = importlib.import_module("torch")
+    samples = list_samples(root, "train")
+    images = []
+    boxes = []
+    for sample in samples:
+        image = cv2.imread(str(sample.image), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise UserError(f"{sample.image}: cannot be read as a picture")
+        images.append(image)
+        boxes.append(read_boxes(sample, classes, image.shape[1], image.shape[0]))
+
+    class TrainSet:
+        """Augmented pictures and boxes, in the form of ultralytics' own data sets."""
+
+        labels = [{"cls": rows[:, :1]} for rows in boxes]
+
+        def __init__(self) -> None:
+            self.rng = np.random.default_rng(config.seed)
+
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            image, rows = augment(
+                np.asarray(images[index], dtype=np.uint8),
+                boxes[index],
+                config.width,
+                config.height,
+                self.rng,
+                config.augment,
+            )
+            three = np.repeat(image[None], 3, axis=0)
+            return {
+                "img": torch.from_numpy(three),
+                "cls": torch.from_numpy(rows[:, :1].copy()),
+                "bboxes": torch.from_numpy(to_relative(rows, config.width, config.height)),
+            }
+
+        @staticmethod
+        def collate_fn(batch: list[dict[str, Any]]) -> dict[str, Any]:
+            """Stack pictures; boxes carry the index of their picture."""
+            index = [torch.full((len(item["cls"]),), float(i)) for i, item in enumerate(batch)]
+            return {
+                "img": torch.stack([item["img"] for item in batch]),
+                "cls": torch.cat([item["cls"] for item in batch]),
+                "bboxes": torch.cat([item["bboxes"] for item in batch]),
+                "batch_idx": torch.cat(index),
+            }
+
+    return TrainSet()
+
+
+def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: TrainConfig) -> Path:
+    """Fine-tune ``weights`` on a prepared data set; return the final checkpoint (the average of the weights)."""
+    config.check()
+    if not weights.is_file():
+        raise UserError(f"{weights}: no such file")
+    list_samples(root, "train")
+    list_samples(root, "val")
+    require_ultralytics()
+    torch = importlib.import_module("torch")
+    detect = importlib.import_module("ultralytics.models.yolo.detect")
+    data = importlib.import_module("ultralytics.data")
+    torch.set_num_threads(config.threads)
+    out.mkdir(parents=True, exist_ok=True)
+    log: list[dict[str, float]] = []
+    state: dict[str, float] = {"step": 0, "start": 0.0, "images": 0}
+
+    class Trainer(detect.DetectionTrainer):  # type: ignore[name-defined,misc]
+        """DetectionTrainer with our data set, memory layout and schedule."""
+
+        def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
+            if mode != "train":
+                return super().get_dataloader(dataset_path, batch_size, rank, mode)
+            train_set = build_dataset(root, len(names), config)
+            return data.build_dataloader(
+                train_set, batch=batch_size, workers=0, shuffle=True, rank=rank, device=self.device
+            )
+
+        def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+            batch = super().preprocess_batch(batch)
+            batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+            return batch
+
+    def progress(trainer: Any) -> float:
+        if config.minutes is not None:
+            return (time.monotonic() - state["start"]) / (60 * config.minutes)
+        return state["step"] / max(1, int(config.epochs or 1) * len(trainer.train_loader))
+
+    def on_start(trainer: Any) -> None:
+        torch.set_num_threads(config.threads)
+        trainer.model.to(memory_format=torch.channels_last)
+        trainer.ema.decay = lambda updates: 0.995 * (1 - math.exp(-updates / 200))
+        state["start"] = time.monotonic()
+
+    def on_batch_start(trainer: Any) -> None:
+        rate = learning_rate(config, int(state["step"]), progress(trainer))
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = rate
+
+    def on_batch_end(trainer: Any) -> None:
+        state["step"] += 1
+        state["images"] += config.batch
+        done = progress(trainer)
+        if config.minutes is not None and done >= 1:
+            trainer.stop = True
+        if int(state["step"]) % 25 == 0:
+            row = {
+                "step": state["step"],
+                "seconds": round(time.monotonic() - state["start"], 1),
+                "progress": round(done, 4),
+                "lr": trainer.optimizer.param_groups[0]["lr"],
+                **{key: round(float(value), 4) for key, value in trainer.tloss.items()},
+            }
+            log.append(row)
+            with (out / "progress.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+    trainer = Trainer(
+        overrides={
+            "model": str(weights),
+            "data": str(root / "data.yaml"),
+            "epochs": config.epochs if config.epochs is not None else 1000,
+            "imgsz": max(config.width, config.height),
+            "batch": config.batch,
+            "nbs": config.batch,
+            "optimizer": "AdamW",
+            "lr0": config.lr,
+            "weight_decay": config.weight_decay,
+            "warmup_epochs": 0.0,
+            "close_mosaic": 0,
+            "patience": 0,
+            "seed": config.seed,
+            "deterministic": False,
+            "device": "cpu",
+            "amp": False,
+            "plots": False,
+            "val": False,
+            "save_period": 1,
+            "project": str(out.resolve()),
+            "name": "run",
+            "exist_ok": True,
+            "workers": 0,
+        }
+    )
+    trainer.add_callback("on_train_start", on_start)
+    trainer.add_callback("on_train_batch_start", on_batch_start)
+    trainer.add_callback("on_train_batch_end", on_batch_end)
+    trainer.train()
+    record = {
+        "steps": int(state["step"]),
+        "images_seen": int(state["images"]),
+        "minutes": round((time.monotonic() - state["start"]) / 60, 1),
+        "config": asdict(config),
+    }
+    (out / "train.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return Path(trainer.last)
