@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A site: what a site file says, checked across its fields and turned into domain types.
+
+`load_site` is the only door. It refuses with file, line and field: a self-crossing fence, a dock outside it, a drone
+or system id twice, coordinates that look swapped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from shapely.geometry import LinearRing, Point, Polygon
+from shapely.validation import explain_validity
+
+from dronectl.errors import BadInputError
+from dronectl.site_model import DroneModel, ReferenceSystem, SiteModel
+from dronectl.terrain_io import load_terrain
+from dronectl.yaml_lines import LineFinder, load_yaml
+from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, distance_m, from_gcj02
+from missions.model import Authority, Camera, Geofence, Mission, VehicleLimits
+from missions.terrain import GridTerrain, OutsideTerrainError, height_at
+
+_MAX_EXTENT_M = 50_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drone:
+    """One vehicle of the site. `pad` is where it stands; cameras are (camera, host, port)."""
+
+    drone_id: str
+    name: str
+    dock_id: str
+    pad: GeoPoint
+    system_id: int
+    hardware_uid: str | None
+    connection: str
+    cameras: tuple[tuple[Camera, str, int], ...]
+    return_height_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A named position: dock, patrol point, fixed camera, responder."""
+
+    place_id: str
+    name: str
+    position: GeoPoint
+    dwell_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NamedLine:
+    """A named polyline or, for schools, a ring."""
+
+    line_id: str
+    name: str
+    path: tuple[GeoPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that a site file says. `file` is where it was read; `model` keeps the settings of the edges."""
+
+    file: Path
+    model: SiteModel
+    site_id: str
+    terrain_path: Path
+    terrain: GridTerrain
+    frame: LocalFrame
+    docks: tuple[Place, ...]
+    drones: tuple[Drone, ...]
+    fence: Geofence
+    limits: VehicleLimits
+    points: tuple[Place, ...]
+    lines: tuple[NamedLine, ...]
+    schools: tuple[NamedLine, ...]
+    fixed_cameras: tuple[Place, ...]
+    responders: tuple[Place, ...]
+
+    def drone(self, drone_id: str) -> Drone:
+        """Return the drone of that id; BadInputError names those that there are."""
+        for drone in self.drones:
+            if drone.drone_id == drone_id:
+                return drone
+        known = ", ".join(d.drone_id for d in self.drones)
+        raise BadInputError(f"there is no drone {drone_id!r} at site {self.site_id}; there are: {known}")
+
+    def new_mission(self, mission_id: str) -> Mission:
+        """A routine mission with the site's purpose and authority."""
+        m = self.model.mission
+        return Mission(mission_id, m.purpose, Authority(m.authority.who, m.authority.ground), m.category)
+
+
+def load_site(file: Path) -> Site:
+    """Read and check a site file. Raises BadInputError with one line per finding."""
+    model, lines = load_yaml(file, SiteModel)
+    terrain_path = (file.parent / model.terrain).resolve()
+    terrain = load_terrain(terrain_path)
+    to_point = _reader(model.reference_system)
+    docks = tuple(Place(d.id, d.name, to_point(d.position)) for d in model.docks)
+    frame = LocalFrame(docks[0].position)
+    findings = _ids_twice(model, lines) + _zone(model, lines) + _cameras(model, lines)
+    fence = Geofence(
+        inclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.inclusion),
+        exclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.exclusion),
+        max_altitude=Altitude(model.geofence.max_height_m, Datum.HOME),
+    )
+    findings += _fence(fence, frame, lines)
+    if findings:
+        raise BadInputError("\n".join(findings))
+    dock_of = {d.place_id: d for d in docks}
+    for index, drone in enumerate(model.drones):
+        if drone.dock not in dock_of:
+            findings.append(lines.say(("drones", index, "dock"), f"there is no dock {drone.dock!r}"))
+    findings += _places(model, to_point, fence, frame, terrain, lines)
+    if findings:
+        raise BadInputError("\n".join(findings))
+    limits = VehicleLimits(cruise_speed_m_s=model.patrol.cruise_speed_m_s, **model.limits.model_dump())
+    return Site(
+        file=file,
+        model=model,
+        site_id=model.site_id,
+        terrain_path=terrain_path,
+        terrain=terrain,
+        frame=frame,
+        docks=docks,
+        drones=tuple(_drone(model, i, d, dock_of, to_point) for i, d in enumerate(model.drones)),
+        fence=fence,
+        limits=limits,
+        points=tuple(Place(p.id, p.name, to_point(p.position), p.dwell_s) for p in model.patrol.points),
+        lines=tuple(NamedLine(p.id, p.name, tuple(to_point(x) for x in p.path)) for p in model.patrol.lines),
+        schools=tuple(NamedLine(s.id, s.name, tuple(to_point(x) for x in s.ring)) for s in model.schools),
+        fixed_cameras=tuple(Place(c.id, c.name, to_point(c.position)) for c in model.fixed_cameras),
+        responders=tuple(Place(r.id, r.name, to_point(r.position)) for r in model.responders),
+    )
+
+
+class _Reader:
+    def __init__(self, system: ReferenceSystem) -> None:
+        self._system = system
+
+    def __call__(self, position: tuple[float, float]) -> GeoPoint:
+        if self._system is ReferenceSystem.GCJ02:
+            return from_gcj02(*position)
+        return GeoPoint(*position)
+
+
+def _reader(system: ReferenceSystem) -> _Reader:
+    return _Reader(system)
+
+
+def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Place], to_point: _Reader) -> Drone:
+    cameras = []
+    for mounted in drone.cameras:
+        kind = model.cameras[mounted.type]
+        values = kind.model_dump()
+        camera = Camera(camera_id=f"{drone.id}-{mounted.type}", **values)
+        cameras.append((camera, mounted.host, mounted.port))
+    pad = docks[drone.dock].position if drone.pad is None else to_point(drone.pad)
+    height = model.failsafe.return_height_m + index * model.failsafe.return_height_step_m
+    return Drone(
+        drone.id,
+        drone.name or drone.id,
+        drone.dock,
+        pad,
+        drone.system_id,
+        drone.hardware_uid,
+        drone.connection,
+        tuple(cameras),
+        height,
+    )
+
+
+def _ids_twice(model: SiteModel, lines: LineFinder) -> list[str]:
+    findings = []
+    groups: list[tuple[str, str, list[object]]] = [
+        ("drones", "id", [d.id for d in model.drones]),
+        ("drones", "system_id", [d.system_id for d in model.drones]),
+        ("drones", "connection", [d.connection for d in model.drones]),
+        ("docks", "id", [d.id for d in model.docks]),
+        ("responders", "id", [r.id for r in model.responders]),
+        ("schools", "id", [s.id for s in model.schools]),
+        ("fixed_cameras", "id", [c.id for c in model.fixed_cameras]),
+    ]
+    for group, field, values in groups:
+        first: dict[object, int] = {}
+        for index, value in enumerate(values):
+            if value in first:
+                message = f"{value!r} is used twice, by entries {first[value] + 1} and {index + 1}; each needs its own"
+                findings.append(lines.say((group, index, field), message))
+            first.setdefault(value, index)
+    items = [("points", i, p.id) for i, p in enumerate(model.patrol.points)]
+    items += [("lines", i, p.id) for i, p in enumerate(model.patrol.lines)]
+    seen: set[str] = set()
+    for group, index, name in items:
+        if name in seen:
+            findings.append(lines.say(("patrol", group, index, "id"), f"{name!r} is used twice; each needs its own"))
+        seen.add(name)
+    return findings
+
+
+def _zone(model: SiteModel, lines: LineFinder) -> list[str]:
+    try:
+        ZoneInfo(model.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return [lines.say(("timezone",), f"{model.timezone!r} is no time zone; use a name like Asia/Shanghai")]
+    return []
+
+
+def _cameras(model: SiteModel, lines: LineFinder) -> list[str]:
+    findings = []
+    for i, drone in enumerate(model.drones):
+        for j, mounted in enumerate(drone.cameras):
+            if mounted.type not in model.cameras:
+                known = ", ".join(model.cameras) or "none"
+                message = f"there is no camera type {mounted.type!r}; there are: {known}"
+                findings.append(lines.say(("drones", i, "cameras", j, "type"), message))
+    return findings
+
+
+def _fence(fence: Geofence, frame: LocalFrame, lines: LineFinder) -> list[str]:
+    findings = []
+    for kind, rings in (("inclusion", fence.inclusion), ("exclusion", fence.exclusion)):
+        for index, ring in enumerate(rings):
+            for corner, point in enumerate(ring):
+                away = distance_m(frame.origin, point)
+                if away > _MAX_EXTENT_M:
+                    message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
+                    findings.append(lines.say(("geofence", kind, index, corner), message))
+            shape = Polygon([frame.to_enu(p) for p in ring])
+            if not shape.is_valid or not LinearRing(shape.exterior).is_simple:
+                place = _crossing(shape, frame)
+                findings.append(lines.say(("geofence", kind, index), f"the ring crosses itself {place}; reorder it"))
+    return findings
+
+
+def _crossing(shape: Polygon, frame: LocalFrame) -> str:
+    reason = explain_validity(shape)
+    if "[" in reason:
+        east, north = (float(v) for v in reason.split("[")[1].rstrip("]").split()[:2])
+        point = frame.to_geo(east, north)
+        return f"near {point.latitude_deg:.5f}, {point.longitude_deg:.5f}"
+    return "or touches itself"
+
+
+def inside_fence(fence: Geofence, frame: LocalFrame, point: GeoPoint) -> bool:
+    """Whether a point lies inside every inclusion ring and outside every exclusion ring."""
+    at = Point(frame.to_enu(point))
+    inside = all(Polygon([frame.to_enu(p) for p in ring]).covers(at) for ring in fence.inclusion)
+    return inside and not any(Polygon([frame.to_enu(p) for p in ring]).intersects(at) for ring in fence.exclusion)
+
+
+def _places(
+    model: SiteModel, to_point: _Reader, fence: Geofence, frame: LocalFrame, terrain: GridTerrain, lines: LineFinder
+) -> list[str]:
+    """Docks, pads and must-patrol items lie inside the fence; everything lies on the terrain and near the first dock."""
+    findings = []
+    checked: list[tuple[tuple[int | str, ...], GeoPoint, bool]] = []
+    checked += [(("docks", i, "position"), to_point(d.position), True) for i, d in enumerate(model.docks)]
+    checked += [(("drones", i, "pad"), to_point(d.pad), True) for i, d in enumerate(model.drones) if d.pad]
+    checked += [
+        (("patrol", "points", i, "position"), to_point(p.position), True) for i, p in enumerate(model.patrol.points)
+    ]
+    for i, line in enumerate(model.patrol.lines):
+        checked += [(("patrol", "lines", i, "path", j), to_point(p), True) for j, p in enumerate(line.path)]
+    for i, school in enumerate(model.schools):
+        checked += [(("schools", i, "ring", j), to_point(p), False) for j, p in enumerate(school.ring)]
+    for group, entries in (("fixed_cameras", model.fixed_cameras), ("responders", model.responders)):
+        checked += [((group, i, "position"), to_point(e.position), False) for i, e in enumerate(entries)]
+    for path, point, must_be_inside in checked:
+        away = distance_m(frame.origin, point)
+        if away > _MAX_EXTENT_M:
+            message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
+            findings.append(lines.say(path, message))
+        elif must_be_inside and not inside_fence(fence, frame, point):
+            findings.append(lines.say(path, "lies outside the geofence or in its keep-out; move it or the fence"))
+        elif must_be_inside:
+            try:
+                height_at(terrain, point)
+            except OutsideTerrainError as error:
+                findings.append(lines.say(path, str(error)))
+    return findings
