@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Who may knock: a token, a known Host, and no foreign Origin, on loopback too.
+
+Any page in a browser on this machine can post to localhost, and DNS rebinding can make a foreign name point here;
+the token file (0600) that the command line reads is what tells them apart.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+OPEN_PATHS = frozenset({"/health"})
+WEBSOCKET_POLICY_VIOLATION = 1008
+
+
+def read_or_make_token(path: Path) -> str:
+    """Return the token in a 0600 file, made on first use."""
+    try:
+        token = path.read_text(encoding="ascii").strip()
+        if len(token) >= 32:
+            path.chmod(0o600)
+            return token
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(32)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(token + "\n")
+    temporary.replace(path)
+    return token
+
+
+class Doorkeeper:
+    """ASGI middleware that refuses what lacks the token, names another host, or comes from another origin."""
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str]) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset(hosts)
+        self.refused = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        problem = self._problem(scope)
+        if problem is None:
+            await self._app(scope, receive, send)
+            return
+        self.refused += 1
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": WEBSOCKET_POLICY_VIOLATION, "reason": problem[1]})
+            return
+        status, detail = problem
+        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+        await JSONResponse({"detail": detail}, status, headers=headers)(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+        headers = Headers(scope=scope)
+        host = _host_only(headers.get("host", ""))
+        if host not in self._hosts:
+            return 421, "this service does not answer to that host name"
+        origin = headers.get("origin")
+        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+            return 403, "requests from other origins are refused"
+        if scope["path"] in OPEN_PATHS:
+            return None
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secrets.compare_digest(given.strip().encode(), self._token):
+            return 401, "a bearer token is needed; the command line reads it from the service's token file"
+        return None
+
+
+def _host_only(value: str) -> str:
+    try:
+        return urlsplit(f"//{value}").hostname or ""
+    except ValueError:
+        return ""

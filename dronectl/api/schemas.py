@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What goes over HTTP and WebSocket. Made from the service's own types here and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1, max_length=400, pattern=r"\S")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+class Out(BaseModel):
+    """Answers: built from attributes of the service's own dataclasses."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class In(BaseModel):
+    """Requests: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class VehicleOut(Out):
+    """One vehicle's last known state. null means unknown."""
+
+    vehicle_id: str
+    connected: bool
+    age_s: float | None
+    mode: str
+    armed: bool | None
+    landed: str
+    latitude_deg: float | None
+    longitude_deg: float | None
+    amsl_m: float | None
+    height_above_home_m: float | None
+    velocity_north_m_s: float | None
+    velocity_east_m_s: float | None
+    velocity_down_m_s: float | None
+    yaw_deg: float | None
+    battery_fraction: float | None
+    position_ok: bool
+    home_ok: bool
+    armable: bool
+    mission_current: int | None
+    mission_total: int | None
+    mission_reached: int | None
+    system_id: int | None
+    last_text: str | None
+    sortie_id: str | None
+    sortie_state: str | None
+
+
+class ChildOut(Out):
+    """A supervised part of the service."""
+
+    name: str
+    state: str
+    restarts: int
+    reason: str | None
+
+
+class HealthOut(Out):
+    """How the service is doing. `ok` means: every part runs."""
+
+    ok: bool
+    site_id: str
+    status: str
+    version: str
+    uptime_s: float
+    children: list[ChildOut]
+
+
+class CommandIn(In):
+    """An order to one vehicle or to all."""
+
+    kind: Literal["hold", "return", "land", "resume"]
+    reason: Text = "ordered by the operator"
+    expires_in_s: float = Field(default=10.0, gt=0, le=300)
+
+
+class CommandOut(Out):
+    """What became of an order. `confirmed` is by the vehicle's state, not by its answer."""
+
+    command_id: str
+    vehicle_id: str
+    kind: str
+    ok: bool
+    confirmed: bool
+    detail: str
+
+
+class OverrideIn(In):
+    """Named findings that the caller takes upon themselves, and why."""
+
+    codes: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(min_length=1, max_length=32)
+    reason: Text
+
+
+class FlyIn(In):
+    """A plan (the `.plan` document) to fly with one vehicle."""
+
+    vehicle_id: Identifier
+    plan: dict[str, Any]
+    reason: Text = "ordered by the operator"
+    override: OverrideIn | None = None
+
+
+class FindingOut(Out):
+    """The result of one named check that did not simply pass."""
+
+    code: str
+    severity: str
+    message: str
+    item: int | None
+
+
+class FlyOut(Out):
+    """A sortie that was accepted."""
+
+    sortie_id: str
+    findings: list[FindingOut]
+
+
+class SortieOut(Out):
+    """One flight as it stands."""
+
+    sortie_id: str
+    vehicle_id: str
+    mission_id: str
+    purpose: str
+    authority: str
+    category: str
+    state: str
+    detail: str
+    waypoints_reached: int
+    waypoints_total: int
+    outcome: str | None
+    outcome_note: str | None
+
+
+class AlertOut(Out):
+    """One alert as the dispatch system sees it."""
+
+    alert_id: str
+    incident_id: str
+    sequence: int
+    phase: str
+    level: str
+    kind: str
+    latitude_deg: float | None
+    longitude_deg: float | None
+    acknowledged: bool
+    created_at: datetime
+    updated_at: datetime
+    document: dict[str, Any]
+
+
+class ErrorOut(Out):
+    """One line: what, where, how to mend it."""
+
+    detail: str
+    findings: list[FindingOut] = []

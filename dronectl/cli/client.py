@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The command line's way to the running service: HTTP on loopback with the token from the site's state folder."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from dronectl.errors import BadInputError, UnavailableError
+from dronectl.paths import StateDir
+
+_MEND = "start it with `dronectl up`"
+
+
+class ServiceClient:
+    """One command's conversation with the service."""
+
+    def __init__(self, state: StateDir, timeout_s: float = 30.0) -> None:
+        try:
+            url = str(json.loads(state.service_file.read_text(encoding="utf-8"))["url"])
+            token = state.token.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            raise UnavailableError(f"no service runs for this site (looked in {state.root}); {_MEND}") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnavailableError(f"{state.service_file}: cannot be read ({error}); {_MEND}") from error
+        self.url = url
+        self.token = token
+        self._http = httpx.Client(
+            base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
+        )
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the decoded answer. 4xx is BadInputError, no answer or 5xx is UnavailableError."""
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.ConnectError:
+            raise UnavailableError(f"the service does not answer at {self.url}; {_MEND}") from None
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"the service at {self.url} broke off: {type(error).__name__}") from error
+        try:
+            content = answer.json()
+        except ValueError:
+            content = None
+        if answer.is_success:
+            return content
+        detail = content.get("detail") if isinstance(content, dict) else None
+        message = detail if isinstance(detail, str) else f"the service answered {answer.status_code}: {detail}"
+        if answer.status_code >= 500:
+            raise UnavailableError(message)
+        findings = content.get("findings", []) if isinstance(content, dict) else []
+        lines = [f"  {f['severity']}: {f['code']}: {f['message']}" for f in findings]
+        raise BadInputError("\n".join([message, *lines]))
+
+    def get(self, path: str) -> Any:
+        return self.request("GET", path)
+
+    def post(self, path: str, body: Any) -> Any:
+        return self.request("POST", path, body)
