@@ -22,6 +22,9 @@ class Detection:
     confidence: float
     detector: str
     temperature_max_c: float | None = None
+    contrast_sigma: float | None = None  # classical detectors: height above the surroundings in noise sigmas
+    contrast_c: float | None = None  # the same in degrees, radiometric frames only
+    area_px: int | None = None  # pixels of the spot itself
 
     @property
     def centre_px(self) -> tuple[float, float]:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision.engines.base import Tensor, check_onnx, first_line, fixed_input
+from vision.errors import ModelError
+
+ort: Any = importlib.import_module("onnxruntime")  # it has no stubs
+
+
+class OnnxRuntimeEngine:
+    """An inference session."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        check_onnx(path)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what goes wrong is raised; its own log lines would only repeat it
+        # spinning workers would take the other processes' cores between frames
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its exceptions share no base class but Exception
+            raise ModelError(f"model {path}: ONNX Runtime cannot read it ({first_line(error)})") from error
+        first = self._session.get_inputs()[0]
+        self._input, self._output = first.name, self._session.get_outputs()[0].name
+        self._size = fixed_input(path, tuple(first.shape))
+
+    @property
+    def name(self) -> str:
+        return f"onnxruntime {ort.__version__} f32"
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        return self._size
+
+    def run(self, batch: Tensor) -> Tensor:
+        (output,) = self._session.run([self._output], {self._input: batch})
+        return np.asarray(output, dtype=np.float32)
+
+
+def load(path: Path, threads: int) -> OnnxRuntimeEngine:
+    """Open a session; ModelError if the file cannot be read."""
+    return OnnxRuntimeEngine(path, threads)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From a pixel to a place on the ground, with its doubt.
+
+Undistort -> ray in camera axes -> east-north-up by the camera's attitude -> march through the terrain -> place. The
+covariance comes from a numeric Jacobian over everything that is not known exactly, in two parts: what all looks of a
+flight share (GNSS, compass, gimbal mounting, clock, terrain) and what is drawn anew at every look.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from missions.geo import FloatArray, GeoPoint, LocalFrame
+from missions.model import Camera
+from missions.terrain import GridTerrain, OutsideTerrainError, Terrain
+from vision.camera_model import camera_to_enu, project, rays
+from vision.ellipse import ground_ellipse
+from vision.frame import CameraPose
+from vision.sighting import GroundEllipse
+
+MAX_RANGE_M: Final = 1500.0
+_MIN_STEPS, _MAX_STEPS = 24, 600
+_REFINE_STEPS: Final = 30
+_NEWTON_STEPS: Final = 8
+_ANGLE_STEP_DEG: Final = 0.05
+_LENGTH_STEP_M: Final = 0.2
+_PIXEL_STEP: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundFix:
+    """One look's place: east-north in the locator's frame, height, covariances (2, 2) in m^2, slant range."""
+
+    east_north_m: FloatArray
+    amsl_m: float
+    look_cov: FloatArray
+    common_cov: FloatArray
+    range_m: float
+    metres_per_px: float  # across the line of sight
+
+
+class Locator:
+    """Turns pixels into places over one terrain, in one local frame. Stateless after construction."""
+
+    def __init__(self, terrain: Terrain, origin: GeoPoint | None = None) -> None:
+        self.terrain = terrain
+        if isinstance(terrain, GridTerrain):
+            self.frame = terrain.frame
+        elif origin is not None:
+            self.frame = LocalFrame(origin)
+        else:
+            raise ValueError("a terrain without a frame of its own needs an origin")
+
+    def camera_place(self, pose: CameraPose) -> FloatArray:
+        """(east, north, up) of the camera in this locator's frame; up is above mean sea level."""
+        east, north = self.frame.to_enu(GeoPoint(pose.latitude_deg, pose.longitude_deg))
+        return np.array([east, north, pose.amsl_m])
+
+    def ground_amsl_m(self, east_north_m: FloatArray) -> FloatArray:
+        """Terrain heights under (n, 2) places; raises OutsideTerrainError."""
+        if isinstance(self.terrain, GridTerrain):
+            return self.terrain.height_at_enu(east_north_m[:, 0], east_north_m[:, 1])
+        geo = self.frame.to_geo_array(east_north_m)
+        return self.terrain.height_amsl_m(geo[:, 0], geo[:, 1])
+
+    def height_above_ground_m(self, pose: CameraPose) -> float | None:
+        """How high the camera is above the ground below it; None outside the terrain."""
+        place = self.camera_place(pose)
+        try:
+            return float(place[2] - self.ground_amsl_m(place[None, :2])[0])
+        except OutsideTerrainError:
+            return None
+
+    def gsd_m(self, camera: Camera, pose: CameraPose) -> float | None:
+        """Metres per pixel across the line of sight at the picture's centre; None where no ground is seen."""
+        hit = self._first_hit(
+            self.camera_place(pose), self._directions(camera, pose, camera.cx_px, camera.cy_px, [(0.0, 0.0, 0.0)])[0]
+        )
+        if hit is None:
+            return None
+        return hit / math.sqrt(camera.fx_px * camera.fy_px)
+
+    def locate(
+        self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, pixel_sigma: float = 1.0
+    ) -> GroundFix | None:
+        """Where the ray through a pixel meets the ground; None where it meets none within range or terrain."""
+        turns = [(0.0, 0.0, 0.0)]
+        for axis in range(3):
+            for sign in (-1.0, 1.0):
+                turn = [0.0, 0.0, 0.0]
+                turn[axis] = sign * _ANGLE_STEP_DEG
+                turns.append((turn[0], turn[1], turn[2]))
+        turned = self._directions(camera, pose, u_px, v_px, turns)
+        level = (0.0, 0.0, 0.0)
+        shifted = [
+            self._directions(camera, pose, u_px + du, v_px + dv, [level])[0]
+            for du, dv in ((-_PIXEL_STEP, 0.0), (_PIXEL_STEP, 0.0), (0.0, -_PIXEL_STEP), (0.0, _PIXEL_STEP))
+        ]
+        start = self.camera_place(pose)
+        reach = self._first_hit(start, turned[0])
+        if reach is None:
+            return None
+        # rows: nominal, +-yaw, +-pitch, +-roll, +-u, +-v, then the camera moved down and up
+        directions = np.concatenate([turned, np.array(shifted), turned[:1], turned[:1]])
+        origins = np.repeat(start[None], len(directions), axis=0)
+        origins[-2, 2] -= _LENGTH_STEP_M
+        origins[-1, 2] += _LENGTH_STEP_M
+        try:
+            places = self._settle(origins, directions, reach)
+        except OutsideTerrainError:
+            return None
+        slope = [(places[i + 1, :2] - places[i, :2]) / 2.0 for i in range(1, len(places), 2)]
+        yaw, pitch, roll = (slope[i] / _ANGLE_STEP_DEG for i in range(3))
+        u, v = slope[3] / _PIXEL_STEP, slope[4] / _PIXEL_STEP
+        height = slope[5] / _LENGTH_STEP_M
+        identity = np.eye(2)
+        velocity = np.array([pose.velocity_east_m_s, pose.velocity_north_m_s])
+        vertical = math.hypot(pose.vertical_common_sigma_m, self.terrain.vertical_error_m)
+        common = (
+            identity * pose.horizontal_common_sigma_m**2
+            + _outer(height, vertical)
+            + _outer(yaw, pose.yaw_common_sigma_deg)
+            + _outer(pitch, pose.tilt_common_sigma_deg)
+            + _outer(roll, pose.tilt_common_sigma_deg)
+            + _outer(velocity, pose.clock_common_sigma_s)
+        )
+        look = (
+            identity * pose.horizontal_sigma_m**2
+            + _outer(yaw, pose.attitude_sigma_deg)
+            + _outer(pitch, pose.attitude_sigma_deg)
+            + _outer(roll, pose.attitude_sigma_deg)
+            + _outer(u, pixel_sigma)
+            + _outer(v, pixel_sigma)
+        )
+        span = float(np.linalg.norm(places[0] - start))
+        return GroundFix(
+            places[0, :2], float(places[0, 2]), look, common, span, span / math.sqrt(camera.fx_px * camera.fy_px)
+        )
+
+    def ellipse(self, fix: GroundFix) -> GroundEllipse:
+        """A single look's place as what sightings carry."""
+        return ground_ellipse(self.frame, fix.east_north_m, fix.amsl_m, fix.look_cov + fix.common_cov, fix.common_cov)
+
+    def pixel_of(
+        self, camera: Camera, pose: CameraPose, east_north_m: FloatArray, amsl_m: float
+    ) -> tuple[float, float] | None:
+        """Where a place on the ground appears; None when it is behind the camera or far outside the picture."""
+        offset = np.array([east_north_m[0], east_north_m[1], amsl_m]) - self.camera_place(pose)
+        return project(camera, camera_to_enu(pose.yaw_deg, pose.pitch_deg, pose.roll_deg), offset)
+
+    def _directions(
+        self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, turns: list[tuple[float, float, float]]
+    ) -> FloatArray:
+        """(n, 3) unit rays in east-north-up through one pixel, for attitudes turned by (yaw, pitch, roll) degrees.
+
+        Turns of pitch and roll are made about the camera's own right and forward-in-the-horizontal axes, because
+        straight down roll about the optical axis would be the same as yaw and one direction of tilt would be lost.
+        """
+        ray = rays(camera, u_px, v_px)[0]
+        nominal = camera_to_enu(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) @ ray
+        heading = math.radians(pose.yaw_deg)
+        ahead = np.array([math.sin(heading), math.cos(heading), 0.0])
+        right = np.array([math.cos(heading), -math.sin(heading), 0.0])
+        up = np.array([0.0, 0.0, 1.0])
+        result = []
+        for yaw, pitch, roll in turns:
+            direction = nominal
+            for axis, angle in ((up, -yaw), (right, pitch), (ahead, roll)):
+                if angle:
+                    direction = _turn(direction, axis, math.radians(angle))
+            result.append(direction / np.linalg.norm(direction))
+        return np.array(result)
+
+    def _first_hit(self, start: FloatArray, direction: FloatArray) -> float | None:
+        """Slant range at which a ray first goes under the ground; None if it does not within MAX_RANGE_M."""
+        try:
+            below = float(start[2] - self.ground_amsl_m(start[None, :2])[0])
+        except OutsideTerrainError:
+            return None
+        if below <= 0:
+            return None
+        horizontal = float(np.hypot(direction[0], direction[1]))
+        end = MAX_RANGE_M
+        if direction[2] < 0:
+            # a ray that has come this far below the ground under the camera is under any ground a drone flies over
+            end = min(MAX_RANGE_M, (below + 400.0) / -float(direction[2]))
+        steps = int(np.clip(end * horizontal / (0.5 * self.terrain.resolution_m), _MIN_STEPS, _MAX_STEPS))
+        ranges = np.linspace(0.0, end, steps + 1)
+        points = start + ranges[:, None] * direction
+        above = self._clearance(points)
+        under = np.flatnonzero(above < 0)
+        if len(under) == 0:
+            return None
+        far = float(ranges[under[0]])
+        near = float(ranges[under[0] - 1])
+        for _ in range(_REFINE_STEPS):
+            middle = (near + far) / 2
+            value = self._clearance((start + middle * direction)[None])[0]
+            if value < 0:
+                far = middle
+            else:
+                near = middle
+            if far - near < 0.01:
+                break
+        return (near + far) / 2
+
+    def _clearance(self, points: FloatArray) -> FloatArray:
+        """Heights above ground along a ray; beyond the terrain's edge they count as above it (no hit)."""
+        try:
+            return np.asarray(points[:, 2] - self.ground_amsl_m(points[:, :2]))
+        except OutsideTerrainError:
+            clear = np.full(len(points), np.inf)
+            for i, point in enumerate(points):
+                try:
+                    clear[i] = point[2] - self.ground_amsl_m(point[None, :2])[0]
+                except OutsideTerrainError:
+                    break
+            return clear
+
+    def _settle(self, origins: FloatArray, directions: FloatArray, reach: float) -> FloatArray:
+        """Places where rays near one whose range is known meet the ground: secant steps, all rays at once."""
+        t0 = np.full(len(directions), reach)
+        t1 = t0 * 1.001 + 0.01
+        f0 = self._height_over(origins, directions, t0)
+        for _ in range(_NEWTON_STEPS):
+            f1 = self._height_over(origins, directions, t1)
+            flat = np.abs(f1 - f0) < 1e-9
+            step = np.where(flat, 0.0, f1 * (t1 - t0) / np.where(flat, 1.0, f1 - f0))
+            t0, f0, t1 = t1, f1, np.clip(t1 - step, 0.2 * reach, 5.0 * reach)
+            if np.max(np.abs(step)) < 1e-5:
+                break
+        return np.asarray(origins + t1[:, None] * directions)
+
+    def _height_over(self, origins: FloatArray, directions: FloatArray, ranges: FloatArray) -> FloatArray:
+        points = origins + ranges[:, None] * directions
+        return np.asarray(points[:, 2] - self.ground_amsl_m(points[:, :2]))
+
+
+def _outer(slope: FloatArray, sigma: float) -> FloatArray:
+    scaled = slope * sigma
+    return np.outer(scaled, scaled)
+
+
+def _turn(vector: FloatArray, axis: FloatArray, angle: float) -> FloatArray:
+    """Rodrigues' rotation of a vector about a unit axis."""
+    c, s = math.cos(angle), math.sin(angle)
+    turned = vector * c + np.cross(axis, vector) * s + axis * float(axis @ vector) * (1 - c)
+    return np.asarray(turned, dtype=np.float64)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The classical detector: warm spots of a person's size, and fire by its temperature.
+
+White top-hat with a rectangle a little larger than a person (Serra 1982; rectangles run in constant time per pixel,
+van Herk 1992), threshold in robust sigmas (1.4826 x median absolute deviation), then gates on size in metres,
+shape and contrast. It needs no training and finds what a network has never seen; it also finds rocks. Hence a spot
+alone is a "hot spot", and the tracker decides what becomes of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.detector import Detection
+from vision.frame import Frame, PixelKind
+from vision.sighting import Kind
+
+_MAD_TO_SIGMA: Final = 1.4826
+_SAMPLE_STEP: Final = 2
+FloatPicture = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class HotSpotSettings:
+    """Gates of the hot-spot detector. Lengths are on the ground; without a GSD the pixel defaults hold."""
+
+    sigma: float = 7.0
+    min_contrast_c: float = 1.2
+    min_size_m: float = 0.3
+    max_size_m: float = 2.5
+    min_size_px: float = 3.0
+    max_size_px: float = 40.0  # where the GSD is unknown
+    max_elongation: float = 5.0
+    min_fill: float = 0.3  # of its box: a fence or a road edge is thin
+    default_kernel_px: int = 31
+    max_spots: int = 40  # the strongest; more is clutter, and is counted
+    fire_c: float = 150.0
+    fire_min_px: int = 2
+
+
+def top_hat(pixels: FloatPicture, kernel_px: int) -> FloatPicture:
+    """The picture minus its opening by a square of kernel_px: what is warmer than its surroundings and smaller."""
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (kernel_px, kernel_px))
+    return np.asarray(cv2.morphologyEx(pixels, cv2.MORPH_TOPHAT, square), dtype=np.float32)
+
+
+def robust_sigma(values: FloatPicture) -> tuple[float, float]:
+    """(median, sigma) by the median absolute deviation, from every second pixel."""
+    sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP].ravel()
+    median = float(np.median(sample))
+    return median, _MAD_TO_SIGMA * float(np.median(np.abs(sample - median)))
+
+
+class HotSpotDetector:
+    """Warm spots and fires. Not thread-safe."""
+
+    def __init__(self, settings: HotSpotSettings | None = None) -> None:
+        self._settings = settings or HotSpotSettings()
+        self.spots_left_off = 0  # beyond max_spots
+        self.refused_frames = 0
+
+    @property
+    def name(self) -> str:
+        return "hot-spot top-hat"
+
+    def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
+        if frame.kind is PixelKind.BGR8:
+            self.refused_frames += 1
+            return []
+        pixels = frame.pixels.astype(np.float32, copy=False)
+        fires = self._fires(pixels, gsd_m) if frame.kind is PixelKind.CELSIUS else []
+        return fires + self._spots(frame, pixels, gsd_m, fires)
+
+    def _spots(
+        self, frame: Frame, pixels: FloatPicture, gsd_m: float | None, fires: list[Detection]
+    ) -> list[Detection]:
+        s = self._settings
+        if gsd_m is None:
+            kernel, least, most = s.default_kernel_px, s.min_size_px, s.max_size_px
+        else:
+            kernel = int(np.clip(1.25 * s.max_size_m / gsd_m, 7, 101)) | 1
+            least, most = max(s.min_size_px, s.min_size_m / gsd_m), s.max_size_m / gsd_m
+        if most < s.min_size_px:
+            self.refused_frames += 1  # a person would be smaller than three pixels: nothing can be said
+            return []
+        smooth = cv2.blur(pixels, (3, 3))
+        hat = top_hat(np.asarray(smooth, dtype=np.float32), kernel)
+        median, sigma = robust_sigma(hat)
+        floor = s.min_contrast_c if frame.kind is PixelKind.CELSIUS else 1.0
+        sigma = max(sigma, 1e-3)
+        strong = median + max(s.sigma * sigma, floor)
+        weak = median + max(0.5 * s.sigma * sigma, 0.5 * floor)
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats((hat >= weak).astype(np.uint8), connectivity=8)
+        if count <= 1:
+            return []
+        ys, xs = np.nonzero(labels)
+        peak = np.zeros(count, np.float32)
+        owner = labels[ys, xs].astype(np.int64)
+        np.maximum.at(peak, owner, hat[ys, xs])
+        # the spot itself is what is above half its own peak: a strong one's blur must not make it large
+        core = hat[ys, xs] >= np.maximum(weak, 0.5 * peak[owner])
+        spots: list[Detection] = []
+        order = np.argsort(peak[1:])[::-1] + 1
+        for label in order[peak[order] >= strong]:
+            if max(boxes[label, cv2.CC_STAT_WIDTH], boxes[label, cv2.CC_STAT_HEIGHT]) > 4 * most:
+                continue
+            own = core & (owner == label)
+            x, y = xs[own], ys[own]
+            left, right, top, bottom = int(x.min()), int(x.max()) + 1, int(y.min()), int(y.max()) + 1
+            long_side, short_side = max(right - left, bottom - top), min(right - left, bottom - top)
+            fill = len(x) / ((right - left) * (bottom - top))
+            if not least <= long_side <= most or long_side / short_side > s.max_elongation or fill < s.min_fill:
+                continue
+            centre = ((left + right) / 2, (top + bottom) / 2)
+            if any(f.left_px <= centre[0] <= f.right_px and f.top_px <= centre[1] <= f.bottom_px for f in fires):
+                continue
+            if len(spots) == s.max_spots:
+                self.spots_left_off += 1
+                continue
+            spots.append(
+                self._spot(frame, pixels, (left, top, right, bottom), float(peak[label]) - median, sigma, len(x))
+            )
+        return spots
+
+    def _spot(
+        self,
+        frame: Frame,
+        pixels: FloatPicture,
+        box: tuple[int, int, int, int],
+        contrast: float,
+        sigma: float,
+        area: int,
+    ) -> Detection:
+        left, top, right, bottom = box
+        celsius = frame.kind is PixelKind.CELSIUS
+        snr = contrast / sigma
+        return Detection(
+            float(left),
+            float(top),
+            float(right),
+            float(bottom),
+            Kind.HOT_SPOT,
+            # contrast says that something is there, hardly what it is: never above a half
+            confidence=0.5 * (1.0 - self._settings.sigma / (snr + self._settings.sigma)),
+            detector=self.name,
+            temperature_max_c=float(pixels[top:bottom, left:right].max()) if celsius else None,
+            contrast_sigma=snr,
+            contrast_c=contrast if celsius else None,
+            area_px=area,
+        )
+
+    def _fires(self, pixels: FloatPicture, gsd_m: float | None) -> list[Detection]:
+        s = self._settings
+        hot = pixels >= s.fire_c
+        if int(hot.sum()) < s.fire_min_px:
+            return []
+        # flames are ragged: what lies within about a metre is one fire
+        reach = 5 if gsd_m is None else int(np.clip(1.0 / gsd_m, 3, 31)) | 1
+        joined = cv2.dilate(hot.astype(np.uint8), np.ones((reach, reach), np.uint8))
+        count, labels = cv2.connectedComponents(joined, connectivity=8)
+        fires = []
+        for label in range(1, count):
+            y, x = np.nonzero((labels == label) & hot)
+            if len(x) < s.fire_min_px:
+                continue
+            hottest = float(pixels[y, x].max())
+            fires.append(
+                Detection(
+                    float(x.min()),
+                    float(y.min()),
+                    float(x.max() + 1),
+                    float(y.max() + 1),
+                    Kind.FIRE,
+                    confidence=0.9 if hottest >= 2 * s.fire_c else 0.75,
+                    detector=f"fire rule, {s.fire_c:.0f} C and more",
+                    temperature_max_c=hottest,
+                    area_px=len(x),
+                )
+            )
+        return fires

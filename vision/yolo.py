@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The learned detector: a frame in, boxes with kinds out, by whichever engine runs the model.
+
+Frames whose ground sample distance is far outside what the model was trained for are refused and counted: it would
+find next to nothing there, and saying "nobody" would be a lie.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from vision.decode import class_count, decode
+from vision.detector import Detection
+from vision.engines import Engine, load_engine
+from vision.errors import ModelError
+from vision.frame import Frame, PixelKind
+from vision.model_card import KIND_OF_CLASS, ModelCard, read_card
+from vision.prepare import to_grey, to_tensor
+from vision.sighting import Kind
+
+log = logging.getLogger(__name__)
+
+_REFUSE_FACTOR: Final = 1.6  # beyond the card's range by this much nothing is looked at; between, it is warned of
+
+
+@dataclass(frozen=True, slots=True)
+class SizeGate:
+    """The longest side in metres that a thing of one kind can have, as seen from above or aslant."""
+
+    min_m: float
+    max_m: float
+
+
+SIZE_GATES: Final = {
+    Kind.PERSON: SizeGate(0.25, 3.5),  # a tall person aslant with the blur of a thermal lens
+    Kind.VEHICLE: SizeGate(0.8, 30.0),
+}
+
+
+class YoloDetector:
+    """A YOLO model behind the Detector protocol. Not thread-safe."""
+
+    def __init__(self, engine: Engine, card: ModelCard, confidence: float | None = None, iou: float = 0.6) -> None:
+        self._engine = engine
+        self._card = card
+        self._confidence = card.confidence if confidence is None else confidence
+        self._iou = iou
+        self._name = f"{engine.name} {card.label}"
+        self._warned: set[str] = set()
+        self.refused_frames = 0  # outside the model's range of ground sample distances, or a colour picture
+        self.gated_boxes = 0  # of impossible size
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def refusal(self, frame: Frame, gsd_m: float | None) -> str | None:
+        """Why this frame is not for this model; None if it is."""
+        if frame.kind is PixelKind.BGR8 and self._card.modality == "thermal":
+            return "a colour picture, and the model is for thermal ones"
+        low, high = self._card.gsd_min_m, self._card.gsd_max_m
+        if gsd_m is None or (low is None and high is None):
+            return None
+        if low is not None and gsd_m < low / _REFUSE_FACTOR:
+            return f"{gsd_m * 100:.1f} cm per pixel, and the model is for {low * 100:.1f} cm and more"
+        if high is not None and gsd_m > high * _REFUSE_FACTOR:
+            return f"{gsd_m * 100:.1f} cm per pixel, and the model is for {high * 100:.1f} cm and less"
+        if (low is not None and gsd_m < low) or (high is not None and gsd_m > high):
+            self._warn_once(
+                f"{frame.source_id}: {gsd_m * 100:.1f} cm per pixel is outside what model {self._card.name} "
+                "was measured at; expect misses"
+            )
+        return None
+
+    def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
+        reason = self.refusal(frame, gsd_m)
+        if reason is not None:
+            self.refused_frames += 1
+            self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
+            return []
+        tensor, fit = to_tensor(to_grey(frame, self._card), self._engine.input_size)
+        output = self._engine.run(tensor)
+        boxes = decode(output, fit, (frame.height_px, frame.width_px), self._confidence, self._iou)
+        found: list[Detection] = []
+        for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):
+            kind = KIND_OF_CLASS.get(self._card.classes[int(number)])
+            if kind is None:
+                continue
+            left, top, right, bottom = (float(v) for v in corners)
+            if not self._fits(kind, max(right - left, bottom - top), gsd_m):
+                self.gated_boxes += 1
+                continue
+            hottest = None
+            if frame.kind is PixelKind.CELSIUS:
+                patch = frame.pixels[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
+                hottest = float(patch.max()) if patch.size else None
+            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest))
+        return found
+
+    @staticmethod
+    def _fits(kind: Kind, longest_px: float, gsd_m: float | None) -> bool:
+        gate = SIZE_GATES.get(kind)
+        if gate is None or gsd_m is None:
+            return True
+        return gate.min_m <= longest_px * gsd_m <= gate.max_m
+
+    def _warn_once(self, message: str) -> None:
+        key = message.rsplit(":", maxsplit=1)[-1]
+        if key not in self._warned:
+            self._warned.add(key)
+            log.warning("%s", message)
+
+
+def load_yolo(
+    model: Path, engine: str | None = None, confidence: float | None = None, threads: int = 2
+) -> YoloDetector:
+    """A ready detector, warmed up by one empty picture. ModelError or EngineMissingError, one line each."""
+    loaded = load_engine(model, engine, threads)
+    height, width = loaded.input_size
+    shape = loaded.run(np.zeros((1, 3, height, width), dtype=np.float32)).shape
+    try:
+        classes = class_count(shape)
+    except ValueError as error:
+        raise ModelError(f"model {model}: {error}") from error
+    return YoloDetector(loaded, read_card(model, classes), confidence)
