@@ -42,7 +42,7 @@ class AugmentConfig:
 
 
 def contrast_stretch(image: Image, low: float = 1.0, high: float = 99.5) -> Image:
-    """Map the given percentiles of a grey picture to 0..255 (what an auto-contrast display does)."""
+    """Map the given percentiles of a picture to 0..255 (what an auto-contrast display does)."""
     bottom, top = np.percentile(image[::4, ::4], (low, high))
     if top - bottom < 2:
         return image
@@ -51,7 +51,7 @@ def contrast_stretch(image: Image, low: float = 1.0, high: float = 99.5) -> Imag
 
 
 def photometric(image: Image, rng: np.random.Generator, config: AugmentConfig) -> Image:
-    """Vary gain, offset, gamma, focus, noise and line pattern of a grey picture."""
+    """Vary gain, offset, gamma, focus, noise and line pattern of a picture."""
     if rng.random() < config.p_stretch:
         image = contrast_stretch(image, rng.uniform(0.0, 2.0), rng.uniform(99.0, 100.0))
     levels = np.arange(256, dtype=np.float32)
@@ -71,7 +71,7 @@ def photometric(image: Image, rng: np.random.Generator, config: AugmentConfig) -
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < config.p_stripes:
         columns = rng.standard_normal((1, image.shape[1]), dtype=np.float32) * np.float32(rng.uniform(1.0, 4.0))
-        image = np.clip(image + columns, 0, 255).astype(np.uint8)
+        image = np.clip(image + (columns if image.ndim == 2 else columns[..., None]), 0, 255).astype(np.uint8)
     return image
 
 
@@ -94,7 +94,7 @@ def warp_boxes(boxes: Boxes, matrix: npt.NDArray[np.float64], width: int, height
     out[:, [2, 4]] = out[:, [2, 4]].clip(0, height)
     w, h = out[:, 3] - out[:, 1], out[:, 4] - out[:, 2]
     keep = (w * h >= config.min_visible * area) & (np.maximum(w, h) >= config.min_pixels) & (np.minimum(w, h) >= 2)
-    return out[keep].astype(np.float32)
+    return np.asarray(out[keep], dtype=np.float32)
 
 
 def augment(
@@ -105,7 +105,7 @@ def augment(
     rng: np.random.Generator,
     config: AugmentConfig | None = None,
 ) -> tuple[Image, Boxes]:
-    """Return one augmented grey picture of the canvas' size, and its boxes."""
+    """Return one augmented picture (grey, or colour as H x W x 3) of the canvas' size, and its boxes."""
     config = config or AugmentConfig()
     rows, cols = image.shape[:2]
     scale = min(width / cols, height / rows)
@@ -135,7 +135,7 @@ def augment(
         (width, height),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=config.border,
+        borderValue=(config.border,) * 3,
     )
     moved = warp_boxes(boxes, matrix, width, height, config)
     return photometric(np.asarray(warped, dtype=np.uint8), rng, config), moved

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from .errors import UserError
 from .labels import Boxes, read_labels
 
@@ -45,6 +49,14 @@ def list_samples(root: Path, split: str) -> list[Sample]:
         )
         for path in found
     ]
+
+
+def read_image(path: Path, *, colour: bool = False) -> npt.NDArray[np.uint8]:
+    """Read an 8-bit picture: grey (H x W), or colour (H x W x 3, blue first)."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UserError(f"{path}: cannot be read as a picture")
+    return np.asarray(image, dtype=np.uint8)
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:

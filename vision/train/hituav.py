@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .dataset import SPLITS, write_description
+from .dataset import SPLITS, read_image, write_description
 from .errors import UserError
 from .labels import write_labels
 from .splits import Frame, assign_sequences, parse_frame_name, split_by_sequence
@@ -128,9 +128,7 @@ def prepare(
         stem = entry.frame.stem
         image = out / "images" / name / entry.image.name
         if name == "train" and entry.ignore:
-            picture = cv2.imread(str(entry.image), cv2.IMREAD_GRAYSCALE)
-            if picture is None:
-                raise UserError(f"{entry.image}: cannot be read as a picture")
+            picture = read_image(entry.image)
             for _, x, y, w, h in entry.ignore:
                 picture[round(y) : round(y + h), round(x) : round(x + w)] = int(np.median(picture))
             cv2.imwrite(str(image), picture, [cv2.IMWRITE_JPEG_QUALITY, 97])

@@ -11,16 +11,16 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from .augment import AugmentConfig, augment
-from .dataset import list_samples, read_boxes
+from .augment import AugmentConfig, Image, augment
+from .dataset import list_samples, read_boxes, read_image
 from .errors import MissingExtraError, UserError
 from .labels import to_relative
 
@@ -49,7 +49,9 @@ class TrainConfig:
     weight_decay: float = 5e-4
     warmup_steps: int = 150
     threads: int = 2
+    colour: bool = False
     seed: int = 0
+    cache_bytes: int = 2 << 30
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def check(self) -> None:
@@ -76,38 +78,39 @@ def build_dataset(root: Path, classes: int, config: TrainConfig) -> Any:
     """Build the training set in memory as an object a torch DataLoader takes."""
     torch = importlib.import_module("torch")
     samples = list_samples(root, "train")
-    images = []
+    cache: dict[int, Image] = {}
+    room = config.cache_bytes
     boxes = []
-    for sample in samples:
-        image = cv2.imread(str(sample.image), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise UserError(f"{sample.image}: cannot be read as a picture")
-        images.append(image)
+    for index, sample in enumerate(samples):
+        image = read_image(sample.image, colour=config.colour)
+        if image.nbytes <= room:
+            cache[index] = image
+            room -= image.nbytes
         boxes.append(read_boxes(sample, classes, image.shape[1], image.shape[0]))
 
     class TrainSet:
         """Augmented pictures and boxes, in the form of ultralytics' own data sets."""
 
-        labels = [{"cls": rows[:, :1]} for rows in boxes]
-
         def __init__(self) -> None:
+            self.labels = [{"cls": rows[:, :1]} for rows in boxes]
             self.rng = np.random.default_rng(config.seed)
 
         def __len__(self) -> int:
-            return len(images)
+            return len(samples)
 
         def __getitem__(self, index: int) -> dict[str, Any]:
+            source = cache[index] if index in cache else read_image(samples[index].image, colour=config.colour)
             image, rows = augment(
-                np.asarray(images[index], dtype=np.uint8),
+                source,
                 boxes[index],
                 config.width,
                 config.height,
                 self.rng,
                 config.augment,
             )
-            three = np.repeat(image[None], 3, axis=0)
+            three = image[..., ::-1].transpose(2, 0, 1) if image.ndim == 3 else np.repeat(image[None], 3, axis=0)
             return {
-                "img": torch.from_numpy(three),
+                "img": torch.from_numpy(np.ascontiguousarray(three)),
                 "cls": torch.from_numpy(rows[:, :1].copy()),
                 "bboxes": torch.from_numpy(to_relative(rows, config.width, config.height)),
             }
@@ -231,3 +234,27 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
     }
     (out / "train.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return Path(trainer.last)
+
+
+def ultralytics_figures(checkpoint: Path, root: Path, split: str, size: int, threads: int = 2) -> dict[str, float]:
+    """Average precision at IoU .5 of each class as ultralytics computes it, to compare with our own."""
+    ultralytics = require_ultralytics()
+    importlib.import_module("torch").set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        result = ultralytics.YOLO(str(checkpoint)).val(
+            data=str(root / "data.yaml"),
+            split=split,
+            imgsz=size,
+            batch=4,
+            workers=0,
+            device="cpu",
+            plots=False,
+            verbose=False,
+            project=folder,
+            name="val",
+        )
+    names = result.names
+    return {
+        str(names[int(cls)]): round(float(ap), 4)
+        for cls, ap in zip(result.ap_class_index, result.box.ap50, strict=True)
+    }
