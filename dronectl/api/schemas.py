@@ -142,6 +142,20 @@ class SortieOut(Out):
     outcome_note: str | None
 
 
+class MissionOut(Out):
+    """One mission in the flight ledger: why, who, and how it ended."""
+
+    mission_id: str
+    purpose: str
+    authority_who: str
+    authority_ground: str
+    category: str
+    created_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    outcome_note: str | None
+
+
 class AlertOut(Out):
     """One alert as the dispatch system sees it."""
 

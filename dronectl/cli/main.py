@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The `dronectl` command. One line for every mistake; exit codes 0 done, 1 goal missed, 2 bad input, 3 unavailable."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from dronectl import __version__
+from dronectl.cli import alerts, demo, detect, doctor, plan, sim, up, vehicles
+from dronectl.cli.common import err
+from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, UnavailableError
+from dronectl.store.errors import StoreError
+
+_HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert over MQTT.
+
+First time: `dronectl demo` flies a whole patrol on simulated drones and writes a report.
+
+With vehicles of your own: write a site file (start from the one that `dronectl demo` leaves in its folder), then
+`dronectl up`, `dronectl plan patrol`, `dronectl check PLAN`, `dronectl fly PLAN --vehicle ID`.
+
+Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a needed outside service is unavailable.
+"""
+
+app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+app.command()(demo.demo)
+app.command()(up.up)
+app.command()(sim.sim)
+app.command()(doctor.doctor)
+app.add_typer(plan.plan_app, name="plan")
+app.command()(plan.check)
+app.command()(vehicles.fly)
+app.command()(vehicles.vehicles)
+app.command()(vehicles.hold)
+app.command("return")(vehicles.return_)
+app.command()(vehicles.land)
+app.command()(detect.detect)
+app.add_typer(alerts.alerts_app, name="alerts")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dronectl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Take the options that every command has."""
+
+
+def main() -> None:
+    """Run the command line and end with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except BadInputError as error:
+        err.print(f"error: {error}", markup=False)
+        sys.exit(EXIT_BAD_INPUT)
+    except UnavailableError as error:
+        err.print(f"unavailable: {error}", markup=False)
+        sys.exit(EXIT_UNAVAILABLE)
+    except StoreError as error:
+        err.print(f"error: {error}", markup=False)
+        sys.exit(EXIT_BAD_INPUT)
+    except BrokenPipeError:
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

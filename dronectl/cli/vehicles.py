@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Commands about vehicles: list them, fly a plan, hold, return, land. They go through the running service.
+
+hold, return and land also work with --direct when the service is down; then this program is a second ground station,
+and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from dronectl.cli.client import ServiceClient
+from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, site_state
+from dronectl.errors import EXIT_GOAL_MISSED, BadInputError, UnavailableError
+
+_COMMAND_TIMEOUT_S = 60.0
+_POLL_S = 0.5
+_ENDED = ("landed", "failed")
+
+
+def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """List the vehicles and what is known of each."""
+    there = ServiceClient(site_state(open_site(site), state)).get("/api/v1/vehicles")
+    if as_json:
+        print_json(there)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("vehicle", "link", "mode", "armed", "height", "battery", "sortie"):
+        table.add_column(column)
+    for v in there:
+        link = "up" if v["connected"] else "[red]lost[/red]" if v["age_s"] is not None else "never heard"
+        height = "?" if v["height_above_home_m"] is None else f"{v['height_above_home_m']:.0f} m"
+        battery = "?" if v["battery_fraction"] is None else f"{100 * v['battery_fraction']:.0f} %"
+        armed = {True: "armed", False: "disarmed", None: "?"}[v["armed"]]
+        table.add_row(v["vehicle_id"], link, v["mode"], armed, height, battery, v["sortie_state"] or "-")
+    out.print(table)
+
+
+def fly(
+    plan: Annotated[Path, typer.Argument(help="A .plan file (ours or QGroundControl's).", metavar="PLAN")],
+    vehicle: Annotated[str, typer.Option("--vehicle", help="Which vehicle flies it.", metavar="ID")],
+    reason: Annotated[str, typer.Option(help="Why; it goes into the command log.")] = "ordered by the operator",
+    override: Annotated[
+        list[str] | None,
+        typer.Option(help="Take a named preflight finding upon yourself; may be given several times.", metavar="CODE"),
+    ] = None,
+    override_reason: Annotated[str, typer.Option(help="Why the findings may be overridden; logged.")] = "",
+    wait: Annotated[bool, typer.Option(help="Wait until it has landed.")] = True,
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a plan, upload it, fly it and follow it until it has landed.
+
+    Preflight compares what was uploaded with what the vehicle read back, and refuses (exit code 2) with named
+    findings. Exit code 1 if the flight did not complete its plan.
+    """
+    if override and not override_reason.strip():
+        raise BadInputError("--override needs --override-reason: it is logged with your order")
+    client = ServiceClient(site_state(open_site(site), state), timeout_s=_COMMAND_TIMEOUT_S)
+    body: dict[str, Any] = {"vehicle_id": vehicle, "plan": _read_plan(plan), "reason": reason}
+    if override:
+        body["override"] = {"codes": override, "reason": override_reason}
+    accepted = client.post("/api/v1/sorties", body)
+    if not as_json:
+        out.print(f"sortie {accepted['sortie_id']} accepted for {vehicle}")
+        for finding in accepted["findings"]:
+            out.print(f"  {finding['severity']}: {finding['code']}: {finding['message']}")
+    sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
+    said = ""
+    while wait and sortie["state"] not in _ENDED:
+        time.sleep(_POLL_S)
+        sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
+        line = f"{sortie['state']} {sortie['waypoints_reached']}/{sortie['waypoints_total']} {sortie['detail']}".strip()
+        if line != said and not as_json:
+            out.print(f"  {line}")
+            said = line
+    if as_json:
+        print_json(sortie)
+    elif sortie["outcome"]:
+        out.print(f"{sortie['outcome']}: {sortie['outcome_note']}")
+    if wait and sortie["outcome"] != "completed":
+        raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _read_plan(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{file}: is not UTF-8 (byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        raise BadInputError(f"{file}:{error.lineno}: is not a plan: {error.msg}") from error
+
+
+VehicleArgument = Annotated[str | None, typer.Argument(help="Vehicle id.", metavar="ID")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every vehicle of the site.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; it goes into the command log.")]
+DirectOption = Annotated[
+    bool,
+    typer.Option("--direct", help="Without the service, as a second ground station. Only when the service is down."),
+]
+
+
+def hold(
+    vehicle: VehicleArgument = None,
+    every: AllOption = False,
+    reason: ReasonOption = "ordered by the operator",
+    direct: DirectOption = False,
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop where it is and hold there. Done when the vehicle's own state shows it."""
+    _order("hold", vehicle, every, reason, direct, site, state, as_json)
+
+
+def return_(
+    vehicle: VehicleArgument = None,
+    every: AllOption = False,
+    reason: ReasonOption = "ordered by the operator",
+    direct: DirectOption = False,
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fly home at the return height and land. Done when the vehicle's own state shows that it is returning."""
+    _order("return", vehicle, every, reason, direct, site, state, as_json)
+
+
+def land(
+    vehicle: VehicleArgument = None,
+    every: AllOption = False,
+    reason: ReasonOption = "ordered by the operator",
+    direct: DirectOption = False,
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Land where it is. Done when the vehicle's own state shows that it is landing."""
+    _order("land", vehicle, every, reason, direct, site, state, as_json)
+
+
+def _order(
+    kind: str,
+    vehicle: str | None,
+    every: bool,
+    reason: str,
+    direct: bool,
+    site_file: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    if (vehicle is None) == (not every):
+        raise BadInputError(f"say which vehicle: `dronectl {kind} ID`, or `dronectl {kind} --all`")
+    site = open_site(site_file)
+    folder = site_state(site, state_dir)
+    if vehicle is not None:
+        site.drone(vehicle)
+    if direct:
+        from dronectl.operations.direct import order_directly
+
+        try:
+            ServiceClient(folder, timeout_s=2.0).get("/health")
+        except UnavailableError:
+            pass
+        else:
+            raise BadInputError("the service is running: leave out --direct, so that its log knows of the order")
+        err.print(
+            "[yellow]second ground station: the service is down, this order is in nobody's log but the vehicle's[/]"
+        )
+        wanted = [site.drone(vehicle)] if vehicle else list(site.drones)
+        results: list[dict[str, Any]] = asyncio.run(order_directly(kind, wanted))
+    else:
+        client = ServiceClient(folder, timeout_s=_COMMAND_TIMEOUT_S)
+        body = {"kind": kind, "reason": reason}
+        answer = client.post(f"/api/v1/vehicles/{vehicle}/commands" if vehicle else "/api/v1/commands", body)
+        results = answer if isinstance(answer, list) else [answer]
+    if as_json:
+        print_json(results)
+    else:
+        for result in results:
+            mark = "[green]done[/]" if result["confirmed"] else "[red]not confirmed[/]"
+            out.print(f"{result['vehicle_id']}: {kind} {mark} {result['detail']}".rstrip())
+    if not all(result["confirmed"] for result in results):
+        raise typer.Exit(EXIT_GOAL_MISSED)
