@@ -33,14 +33,24 @@ _PIXEL_STEP: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundFix:
-    """One look's place: east-north in the locator's frame, height, covariances (2, 2) in m^2, slant range."""
+    """One look's place: east-north in the locator's frame, height, doubt, slant range.
+
+    look_cov: (2, 2) in m^2, drawn anew at every look. common_slopes: (2, k), how far one sigma of each of k common
+    errors moves the place; kept apart, because an error of height or heading moves places ahead of the vehicle and
+    behind it in opposite directions.
+    """
 
     east_north_m: FloatArray
     amsl_m: float
     look_cov: FloatArray
-    common_cov: FloatArray
+    common_slopes: FloatArray
     range_m: float
     metres_per_px: float  # across the line of sight
+
+    @property
+    def common_cov(self) -> FloatArray:
+        """(2, 2) in m^2."""
+        return self.common_slopes @ self.common_slopes.T
 
 
 class Locator:
@@ -120,13 +130,15 @@ class Locator:
         identity = np.eye(2)
         velocity = np.array([pose.velocity_east_m_s, pose.velocity_north_m_s])
         vertical = math.hypot(pose.vertical_common_sigma_m, self.terrain.vertical_error_m)
-        common = (
-            identity * pose.horizontal_common_sigma_m**2
-            + _outer(height, vertical)
-            + _outer(yaw, pose.yaw_common_sigma_deg)
-            + _outer(pitch, pose.tilt_common_sigma_deg)
-            + _outer(roll, pose.tilt_common_sigma_deg)
-            + _outer(velocity, pose.clock_common_sigma_s)
+        common = np.column_stack(
+            [
+                identity * pose.horizontal_common_sigma_m,
+                height * vertical,
+                yaw * pose.yaw_common_sigma_deg,
+                pitch * pose.tilt_common_sigma_deg,
+                roll * pose.tilt_common_sigma_deg,
+                velocity * pose.clock_common_sigma_s,
+            ]
         )
         look = (
             identity * pose.horizontal_sigma_m**2

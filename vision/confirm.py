@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""When a track is worth telling anybody about, as what, and how sure we are: k of n looks, in words. Pure.
+
+The rules, in order; a chance is a frame in which the thing should have been in view:
+1. fire: 2 of the last 3 chances at or above the fire temperature.
+2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
+   whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
+   hot-spot detector agrees.
+3. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
+   nothing says more: rocks and animals look like this too, and so do people whom the network misses.
+
+Confidence is what the looks support, not their product: looks at one thing from nearly one place are far from
+independent, so that any number of them counts as two independent ones at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vision.sighting import Kind
+from vision.unite import Observation
+
+LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmSettings:
+    """k, n and thresholds of the rules above."""
+
+    looks: int = 3
+    chances: int = 5
+    learned_looks: int = 2
+    mean_score: float = 0.35
+    strong_score: float = 0.6
+    strong_sigma: float = 7.0
+    fire_looks: int = 2
+    fire_chances: int = 3
+    heat_bonus: float = 0.3  # share of the remaining doubt that an agreeing hot spot takes away
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a track is taken for, how surely, and by which rule."""
+
+    kind: Kind
+    confidence: float
+    rule: str
+
+
+def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None = None) -> Verdict | None:
+    """The verdict on the newest chances (oldest first, None where it was not seen); None: not confirmed.
+
+    Only the last `chances` entries count.
+    """
+    s = settings or ConfirmSettings()
+    recent = list(window)[-s.chances :]
+    seen = [o for o in recent if o is not None]
+    if not seen:
+        return None
+    fire = _fire(recent, s)
+    if fire is not None:
+        return fire
+    best: Verdict | None = None
+    for kind in LEARNED_KINDS:
+        verdict = _learned(kind, recent, seen, s)
+        if verdict is not None and (best is None or verdict.confidence > best.confidence):
+            best = verdict
+    return best or _hot_spot(recent, seen, s)
+
+
+def _fire(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
+    last = recent[-s.fire_chances :]
+    burning = [o for o in last if o is not None and o.fire]
+    if len(burning) < s.fire_looks:
+        return None
+    hottest = max(o.temperature_max_c or 0.0 for o in burning)
+    areas = [o.area_px for o in recent if o is not None and o.fire and o.area_px]
+    growing = len(areas) >= 3 and areas[-1] > 1.3 * areas[0] and areas[-1] > areas[len(areas) // 2]
+    grows = f", growing from {areas[0]} to {areas[-1]} pixels" if growing else ""
+    return Verdict(
+        Kind.FIRE,
+        min(0.97, 0.85 + 0.04 * len(burning) + (0.04 if growing else 0.0)),
+        f"fire: {len(burning)} of {len(last)} looks at fire temperature, hottest {hottest:.0f} C{grows}",
+    )
+
+
+def _learned(
+    kind: Kind, recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings
+) -> Verdict | None:
+    scores = [o.score(kind) for o in seen if o.learned_kind is kind]
+    if len(scores) < s.learned_looks:
+        return None
+    mean = sum(o.score(kind) for o in seen) / len(seen)
+    sigmas = [o.hot_sigma for o in seen if o.hot_sigma > 0]
+    strong = [o for o in seen if o.score(kind) >= s.strong_score and o.hot_sigma >= s.strong_sigma]
+    if mean < s.mean_score or (len(seen) < s.looks and len(strong) < s.learned_looks):
+        return None
+    hit = len(seen) / len(recent)
+    heat = len(sigmas) / len(seen)
+    confidence = 1.0 - (1.0 - mean * hit) ** 2 * (1.0 - s.heat_bonus * heat)
+    text = f"{kind.value}: {len(seen)} of {len(recent)} looks, learned {mean:.2f}"
+    if sigmas:
+        text += f" and hot spot {sum(sigmas) / len(sigmas):.1f} sigma"
+    return Verdict(kind, min(confidence, 0.98), text)
+
+
+def _hot_spot(recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings) -> Verdict | None:
+    sigmas = [o.hot_sigma for o in seen if o.hot_sigma > 0]
+    if len(sigmas) < s.looks:
+        return None
+    mean = sum(sigmas) / len(sigmas)
+    learned = max((o.learned_score for o in seen), default=0.0)
+    said = f"the learned detector says {learned:.2f}" if learned else "the learned detector says nothing"
+    return Verdict(
+        Kind.HOT_SPOT,
+        0.5 * len(sigmas) / len(recent) * (1.0 - s.strong_sigma / (mean + s.strong_sigma)),
+        f"hot spot: {len(sigmas)} of {len(recent)} looks, {mean:.1f} sigma, {said}",
+    )

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""One camera's seeing: a frame with its pose in, sightings out. Synchronous; the pipeline runs it in a thread.
+
+Detectors -> one observation per thing -> places on the ground -> tracks -> verdicts -> sightings with evidence. Frames
+that cannot be judged (too low, outside what the model was measured at) are named and counted, not passed over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from missions.geo import FloatArray
+from missions.model import Camera, Modality
+from vision.detector import Detection, Detector
+from vision.ellipse import ground_ellipse
+from vision.evidence import EvidenceStore, annotate, crop
+from vision.frame import Frame, PixelKind
+from vision.geolocate import GroundFix, Locator
+from vision.sighting import Evidence, GroundEllipse, Phase, Sighting
+from vision.stabilise import Stabiliser
+from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
+from vision.unite import Observation, unite
+
+_PIXEL_SIGMA = 2.0
+_VIEW_MARGIN_PX = 8.0
+_OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
+_MIN_HEIGHT_M = 12.0
+_STILL_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EyeSettings:
+    """What an eye may be told."""
+
+    min_height_m: float = _MIN_HEIGHT_M  # lower, a vehicle is at its dock or landing
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one frame. `why_not` names why it was not looked at."""
+
+    sightings: tuple[Sighting, ...]
+    observations: tuple[Observation, ...]
+    why_not: str | None
+    learned_s: float
+    total_s: float
+
+
+class CameraEye:
+    """Detectors, tracks and evidence of one camera. Not thread-safe."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        vehicle_id: str | None,
+        learned: Detector | None,
+        classical: Detector | None,
+        locator: Locator | None,
+        evidence: EvidenceStore | None,
+        run_id: str,
+        settings: EyeSettings | None = None,
+        context: Callable[[float], Frame | None] = lambda _exposure_s: None,
+    ) -> None:
+        self._camera, self._vehicle_id = camera, vehicle_id
+        self._learned, self._classical = learned, classical
+        self._locator, self._evidence = locator, evidence
+        self._run_id = run_id
+        self._settings = settings or EyeSettings()
+        self._context = context
+        self._ground = Tracker(self._settings.tracker)
+        self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
+        self._stabiliser = Stabiliser()
+        self._epoch = 0
+        self._pictures: dict[str, tuple[Evidence, ...]] = {}
+        self._confirmed_at: dict[str, float | None] = {}
+        self.not_looked_at: Counter[str] = Counter()
+        self.looked_at = 0
+
+    @property
+    def dropped_tracks(self) -> int:
+        return self._ground.dropped_tracks + self._pixels.dropped_tracks
+
+    def look(self, frame: Frame, sent_monotonic_s: float | None = None) -> Outcome:
+        """Look at the next frame of this camera."""
+        began = time.perf_counter()
+        locator = self._locator
+        gsd = None
+        if frame.pose is not None and locator is not None:
+            height = locator.height_above_ground_m(frame.pose)
+            if height is not None and height < self._settings.min_height_m:
+                return self._not(began, "too low")
+            gsd = locator.gsd_m(self._camera, frame.pose)
+        detections: list[Detection] = []
+        if self._learned is not None:
+            detections += self._learned.detect(frame, gsd)
+        learned_s = time.perf_counter() - began
+        # without a GSD the size gate is blind, and every warm stone would be a find
+        if self._classical is not None and gsd is not None:
+            detections += self._classical.detect(frame, gsd)
+        observations = unite(detections)
+        if frame.pose is not None and locator is not None and gsd is not None:
+            events, seen = self._on_ground(frame, locator, observations)
+        else:
+            events, seen = self._in_pixels(frame, observations)
+        self.looked_at += 1
+        sightings = tuple(self._sighting(event, frame, sent_monotonic_s) for event in events)
+        return Outcome(sightings, tuple(seen), None, learned_s, time.perf_counter() - began)
+
+    def finish(self) -> tuple[Sighting, ...]:
+        """End all tracks: the camera is gone."""
+        return tuple(self._sighting(event, None, None) for event in self._ground.finish() + self._pixels.finish())
+
+    def _not(self, began: float, reason: str) -> Outcome:
+        self.not_looked_at[reason] += 1
+        return Outcome((), (), reason, 0.0, time.perf_counter() - began)
+
+    def _on_ground(
+        self, frame: Frame, locator: Locator, observations: Sequence[Observation]
+    ) -> tuple[list[TrackEvent], list[Observation]]:
+        pose = frame.pose
+        if pose is None:
+            raise ValueError("tracking on the ground needs a pose")
+        placed: list[tuple[Observation, GroundFix]] = []
+        for observation in observations:
+            x, y = observation.centre_px
+            if pose.pitch_deg > _OBLIQUE_FROM_DEG:
+                y = observation.bottom_px - 0.1 * (observation.bottom_px - observation.top_px)
+            fix = locator.locate(self._camera, pose, x, y, _PIXEL_SIGMA)
+            if fix is not None:
+                sized = replace(observation, size_m=observation.longest_px * fix.metres_per_px)
+                placed.append((sized, fix))
+        self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
+
+        def in_view(place: FloatArray, amsl_m: float) -> bool:
+            pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
+            return pixel is not None and _inside(pixel, frame)
+
+        return self._ground.step(frame.exposure_s, placed, in_view), [o for o, _ in placed]
+
+    def _in_pixels(
+        self, frame: Frame, observations: Sequence[Observation]
+    ) -> tuple[list[TrackEvent], list[Observation]]:
+        shift = self._stabiliser.step(frame)
+        events: list[TrackEvent] = []
+        if shift.epoch != self._epoch:
+            self._epoch = shift.epoch
+            events += self._pixels.finish()
+        placed = [
+            (
+                o,
+                GroundFix(
+                    np.array([o.centre_px[0] + shift.x_px, o.centre_px[1] + shift.y_px]),
+                    0.0,
+                    np.eye(2) * (2 * _PIXEL_SIGMA) ** 2,
+                    np.zeros((2, 1)),
+                    0.0,
+                    1.0,
+                ),
+            )
+            for o in observations
+        ]
+
+        def in_view(place: FloatArray, _amsl_m: float) -> bool:
+            return _inside((place[0] - shift.x_px, place[1] - shift.y_px), frame)
+
+        return events + self._pixels.step(frame.exposure_s, placed, in_view), list(observations)
+
+    def _sighting(self, event: TrackEvent, frame: Frame | None, sent_monotonic_s: float | None) -> Sighting:
+        track = event.track
+        verdict = track.told
+        if verdict is None:
+            raise ValueError("a track that was never confirmed makes no sighting")
+        on_ground = bool(np.any(track.motion.common_slopes))
+        track_id = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}{track.number}"
+        new = track_id not in self._confirmed_at
+        if new:
+            self._confirmed_at[track_id] = sent_monotonic_s
+        place = self._place(track) if on_ground else None
+        if event.seen and frame is not None and (new or self._better(event, track_id)):
+            pictures = self._take_pictures(track_id, event, frame, place)
+            if pictures:
+                self._pictures[track_id] = pictures
+        moving = track.motion.speed if on_ground else None
+        sighting = Sighting(
+            track_id=track_id,
+            sequence=event.sequence,
+            phase=event.phase,
+            kind=verdict.kind,
+            confidence=verdict.confidence,
+            modality=self._camera.modality,
+            camera_id=self._camera.camera_id,
+            vehicle_id=self._vehicle_id,
+            place=place,
+            first_exposure_s=track.first_s,
+            last_exposure_s=track.last_s,
+            confirmed_exposure_monotonic_s=self._confirmed_at[track_id],
+            looks=track.looks_total,
+            chances=track.chances_total,
+            rule=verdict.rule,
+            temperature_max_c=track.temperature_max_c,
+            size_m=track.size_m,
+            speed_m_s=moving
+            if moving is not None
+            else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
+            detector="; ".join(self._detectors(track)),
+            evidence=self._pictures.get(track_id, ()),
+        )
+        if event.phase is Phase.END:
+            self._confirmed_at.pop(track_id, None)
+            self._pictures.pop(track_id, None)
+        return sighting
+
+    @staticmethod
+    def _detectors(track: Track) -> list[str]:
+        names: dict[str, None] = {}
+        for observation in track.window:
+            if observation is not None:
+                names.update(dict.fromkeys(observation.detectors))
+        return list(names)
+
+    def _better(self, event: TrackEvent, track_id: str) -> bool:
+        """Whether this frame should replace the pictures: news, not a mere reminder."""
+        return track_id not in self._pictures or event.track.told_s == event.track.changed_s
+
+    def _place(self, track: Track) -> GroundEllipse | None:
+        if self._locator is None:
+            return None
+        motion = track.motion
+        return ground_ellipse(
+            self._locator.frame, motion.place, track.amsl_m, motion.look_cov + motion.common_cov, motion.common_cov
+        )
+
+    def _take_pictures(
+        self, track_id: str, event: TrackEvent, frame: Frame, place: GroundEllipse | None
+    ) -> tuple[Evidence, ...]:
+        verdict, store = event.track.told, self._evidence
+        if store is None or verdict is None:
+            return ()
+        observation = event.track.last_seen
+        name = f"{track_id}-{event.sequence}"
+        caption = f"{verdict.kind.value} {verdict.confidence:.2f}"
+        pictures = [
+            store.save(name, "crop", crop(frame, observation, verdict.kind)),
+            store.save(name, "context", annotate(frame, [(observation, verdict.kind, caption)])),
+        ]
+        if place is not None and self._camera.modality is Modality.THERMAL:
+            colour = self._in_colour(observation, event.track, frame.exposure_s)
+            if colour is not None:
+                pictures.append(
+                    store.save(name, "context-rgb", annotate(colour[0], [(colour[1], verdict.kind, caption)]))
+                )
+        return tuple(p for p in pictures if p is not None)
+
+    def _in_colour(self, observation: Observation, track: Track, exposure_s: float) -> tuple[Frame, Observation] | None:
+        """The colour frame nearest in time, with the box where the thing must be in it."""
+        frame = self._context(exposure_s)
+        if frame is None or frame.pose is None or frame.camera is None or self._locator is None:
+            return None
+        if frame.kind is not PixelKind.BGR8:
+            return None
+        pixel = self._locator.pixel_of(frame.camera, frame.pose, track.motion.place, track.amsl_m)
+        gsd = self._locator.gsd_m(frame.camera, frame.pose)
+        if pixel is None or gsd is None or not _inside(pixel, frame):
+            return None
+        half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
+        box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
+        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3])
+
+
+def _inside(pixel: tuple[float, float], frame: Frame) -> bool:
+    return (
+        _VIEW_MARGIN_PX <= pixel[0] <= frame.width_px - _VIEW_MARGIN_PX
+        and _VIEW_MARGIN_PX <= pixel[1] <= frame.height_px - _VIEW_MARGIN_PX
+    )

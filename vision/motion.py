@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Several looks at one thing become one place: standing still if that explains them, else walking straight on.
+
+Weighted least squares over the looks. What is drawn anew at every look shrinks with their number; common errors are
+carried through the same weights with their signs, so that they never shrink unless the geometry cancels them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.special import chdtri
+
+from missions.geo import FloatArray
+from vision.geolocate import GroundFix
+
+_STILL_PROBABILITY: Final = 0.005  # a thing that stands still is called moving this rarely
+_MIN_LOOKS_MOVING: Final = 3
+_MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks
+_MAX_SPEED_M_S: Final = 8.0
+_EXTRA_SIGMA_M: Final = 0.3  # centre of a box against centre of a thing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One look's time on the vehicle's clock and place."""
+
+    time_s: float
+    fix: GroundFix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """Where a thing is at `time_s` and how it moves.
+
+    look_cov: (2, 2) of the part that shrinks; common_slopes: (2, k) as in GroundFix; velocity is None for a thing
+    that stands still; velocity_cov is its (2, 2) covariance.
+    """
+
+    time_s: float
+    place: FloatArray
+    look_cov: FloatArray
+    common_slopes: FloatArray
+    velocity: FloatArray | None
+    velocity_cov: FloatArray | None
+
+    @property
+    def common_cov(self) -> FloatArray:
+        return self.common_slopes @ self.common_slopes.T
+
+    @property
+    def speed(self) -> float | None:
+        """Metres per second; None when it stands still."""
+        return None if self.velocity is None else float(np.hypot(*self.velocity))
+
+    def gate_distance2(self, look: Look, unknown_speed: float) -> float:
+        """Squared Mahalanobis distance between where it should be now and a new look.
+
+        unknown_speed: one sigma per axis of the speed that a thing may take up, in metres per second.
+        """
+        dt = look.time_s - self.time_s
+        expected = self.place if self.velocity is None else self.place + self.velocity * dt
+        cov = self.look_cov + look.fix.look_cov + np.eye(2) * ((unknown_speed * dt) ** 2 + _EXTRA_SIGMA_M**2)
+        if self.velocity_cov is not None:
+            cov = cov + self.velocity_cov * dt**2
+        drift = self.common_slopes - look.fix.common_slopes
+        offset = look.fix.east_north_m - expected
+        return float(offset @ np.linalg.solve(cov + drift @ drift.T, offset))
+
+
+def estimate(looks: Sequence[Look]) -> Motion:
+    """The place at the last look, from all of them. Raises ValueError without any."""
+    if not looks:
+        raise ValueError("no looks")
+    times = np.array([look.time_s for look in looks]) - looks[-1].time_s
+    places = np.concatenate([look.fix.east_north_m for look in looks])
+    slopes = np.concatenate([look.fix.common_slopes for look in looks])
+    noise = np.zeros((len(places), len(places)))
+    for i, look in enumerate(looks):
+        noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + np.eye(2) * _EXTRA_SIGMA_M**2
+    still = np.tile(np.eye(2), (len(looks), 1))
+    result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
+    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= chdtri(2 * len(looks) - 2, _STILL_PROBABILITY):
+        return result
+    if float(np.ptp(times)) < 0.5:
+        return result
+    moving = np.concatenate([still, np.kron(times[:, None], np.eye(2))], axis=1)
+    walking, moving_chi2 = _fit(moving, places, noise, slopes, looks[-1].time_s)
+    speed = walking.speed
+    if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or moving_chi2 >= chi2:
+        return result
+    return walking
+
+
+def _fit(
+    design: FloatArray, places: FloatArray, noise: FloatArray, slopes: FloatArray, time_s: float
+) -> tuple[Motion, float]:
+    weights = np.linalg.inv(noise)
+    gain = np.linalg.solve(design.T @ weights @ design, design.T @ weights)
+    parameters = gain @ places
+    own = gain @ noise @ gain.T
+    common = gain @ slopes
+    residual = places - design @ parameters
+    chi2 = float(residual @ np.linalg.solve(noise + slopes @ slopes.T, residual))
+    moving = len(parameters) == 4
+    return (
+        Motion(
+            time_s,
+            parameters[:2],
+            own[:2, :2],
+            common[:2],
+            parameters[2:] if moving else None,
+            (own[2:, 2:] + common[2:] @ common[2:].T) if moving else None,
+        ),
+        chi2,
+    )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""How the picture moved since the last frame, for cameras whose pose nobody knows.
+
+Phase correlation of reduced pictures (Kuglin and Hines 1975): translation only, which is what a stabilised camera
+looking down mostly does between frames. Without a clear answer the chain is broken and tracks start anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.frame import Frame
+
+_WIDTH_PX: Final = 320
+_MIN_RESPONSE: Final = 0.08
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Add to a pixel to get coordinates that stand still; `epoch` rises when the chain was broken."""
+
+    x_px: float
+    y_px: float
+    epoch: int
+
+
+class Stabiliser:
+    """Chains frame-to-frame shifts of one camera."""
+
+    def __init__(self) -> None:
+        self._last: NDArray[np.float32] | None = None
+        self._window: NDArray[np.float32] | None = None
+        self._shift = Shift(0.0, 0.0, 0)
+
+    def step(self, frame: Frame) -> Shift:
+        """Take the next frame and return where it lies."""
+        grey = frame.pixels if frame.pixels.ndim == 2 else cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2GRAY)
+        factor = _WIDTH_PX / frame.width_px
+        size = (_WIDTH_PX, max(8, round(frame.height_px * factor)))
+        small = cv2.resize(grey.astype(np.float32, copy=False), size, interpolation=cv2.INTER_AREA)
+        # a fire's few hundred degrees must not be all that the correlation sees
+        low, high = np.percentile(small, (1, 99))
+        picture = np.clip(small, low, high).astype(np.float32)
+        if self._last is None or self._last.shape != picture.shape:
+            self._window = np.asarray(cv2.createHanningWindow(size, cv2.CV_32F), dtype=np.float32)
+            self._shift = Shift(0.0, 0.0, self._shift.epoch + 1)
+        else:
+            (dx, dy), response = cv2.phaseCorrelate(self._last, picture, self._window)
+            if response < _MIN_RESPONSE:
+                self._shift = Shift(0.0, 0.0, self._shift.epoch + 1)
+            else:
+                self._shift = Shift(self._shift.x_px - dx / factor, self._shift.y_px - dy / factor, self._shift.epoch)
+        self._last = picture
+        return self._shift

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the detectors say about one frame, united: one observation for each thing, with every detector's word on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from vision.detector import Detection
+from vision.sighting import Kind
+
+_SAME_LEARNED_IOU: Final = 0.5
+_SAME_SPOT_IOU: Final = 0.15
+_MARGIN_PX: Final = 2.0
+_LEARNED: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing in one frame. Scores are 0 where the detector said nothing.
+
+    The box is the learned detector's where it has one, else that of the spot or the fire.
+    """
+
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    learned_kind: Kind | None = None
+    learned_score: float = 0.0
+    hot_sigma: float = 0.0
+    contrast_c: float | None = None
+    fire: bool = False
+    area_px: int | None = None
+    temperature_max_c: float | None = None
+    detectors: tuple[str, ...] = ()
+    size_m: float | None = None
+
+    @property
+    def centre_px(self) -> tuple[float, float]:
+        return (self.left_px + self.right_px) / 2, (self.top_px + self.bottom_px) / 2
+
+    @property
+    def longest_px(self) -> float:
+        return max(self.right_px - self.left_px, self.bottom_px - self.top_px)
+
+    def score(self, kind: Kind) -> float:
+        """The learned detector's score for one kind."""
+        return self.learned_score if self.learned_kind is kind else 0.0
+
+
+def iou(a: Detection | Observation, b: Detection | Observation) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a.right_px, b.right_px) - max(a.left_px, b.left_px)
+    height = min(a.bottom_px, b.bottom_px) - max(a.top_px, b.top_px)
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    area = (a.right_px - a.left_px) * (a.bottom_px - a.top_px) + (b.right_px - b.left_px) * (b.bottom_px - b.top_px)
+    return both / (area - both)
+
+
+def unite(detections: Sequence[Detection]) -> list[Observation]:
+    """One observation per thing: fires first, then learned boxes by score, then the spots that belong to none."""
+    fires = [_fire(d) for d in detections if d.kind is Kind.FIRE]
+    learned: list[Observation] = []
+    for d in sorted((d for d in detections if d.kind in _LEARNED), key=lambda d: -d.confidence):
+        fire = next((i for i, f in enumerate(fires) if _touches(f, d)), None)
+        if fire is not None:
+            fires[fire] = replace(fires[fire], detectors=(*fires[fire].detectors, d.detector))
+        elif all(iou(d, other) < _SAME_LEARNED_IOU for other in learned):
+            learned.append(
+                Observation(
+                    d.left_px,
+                    d.top_px,
+                    d.right_px,
+                    d.bottom_px,
+                    learned_kind=d.kind,
+                    learned_score=d.confidence,
+                    temperature_max_c=d.temperature_max_c,
+                    detectors=(d.detector,),
+                )
+            )
+    alone: list[Observation] = []
+    for d in sorted((d for d in detections if d.kind is Kind.HOT_SPOT), key=lambda d: -(d.contrast_sigma or 0.0)):
+        if any(_touches(f, d) for f in fires):
+            continue
+        owner = max(range(len(learned)), key=lambda i: iou(learned[i], d), default=None)
+        if owner is not None and (iou(learned[owner], d) < _SAME_SPOT_IOU and not _holds(learned[owner], d)):
+            owner = next((i for i, other in enumerate(learned) if _holds(other, d)), None)
+        if owner is None:
+            alone.append(_spot(d))
+        elif (d.contrast_sigma or 0.0) > learned[owner].hot_sigma:
+            learned[owner] = replace(
+                learned[owner],
+                hot_sigma=d.contrast_sigma or 0.0,
+                contrast_c=d.contrast_c,
+                area_px=d.area_px,
+                temperature_max_c=d.temperature_max_c,
+                detectors=(learned[owner].detectors[0], d.detector),
+            )
+    return fires + learned + alone
+
+
+def _touches(thing: Observation, d: Detection) -> bool:
+    return iou(thing, d) > 0 or _holds(thing, d)
+
+
+def _holds(thing: Observation, d: Detection) -> bool:
+    x, y = d.centre_px
+    return (
+        thing.left_px - _MARGIN_PX <= x <= thing.right_px + _MARGIN_PX
+        and thing.top_px - _MARGIN_PX <= y <= thing.bottom_px + _MARGIN_PX
+    )
+
+
+def _fire(d: Detection) -> Observation:
+    return Observation(
+        d.left_px,
+        d.top_px,
+        d.right_px,
+        d.bottom_px,
+        fire=True,
+        area_px=d.area_px,
+        temperature_max_c=d.temperature_max_c,
+        detectors=(d.detector,),
+    )
+
+
+def _spot(d: Detection) -> Observation:
+    return Observation(
+        d.left_px,
+        d.top_px,
+        d.right_px,
+        d.bottom_px,
+        hot_sigma=d.contrast_sigma or 0.0,
+        contrast_c=d.contrast_c,
+        area_px=d.area_px,
+        temperature_max_c=d.temperature_max_c,
+        detectors=(d.detector,),
+    )
