@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -239,6 +240,12 @@ def _command(args: argparse.Namespace, config: dict[str, Any]) -> str:
         words.append(f"--names {args.names} --modality {args.modality}")
     elif args.held_out is not None:
         words.append(f"--held-out {args.held_out.name}")
+    if args.command == "yolo" and args.gsd:
+        words.append(f"--gsd {args.gsd} --licence {shlex.quote(args.licence)}")
+    if args.command == "hituav" and args.split != "official":
+        words.append(f"--split {args.split}")
+    if (config["width"], config["height"]) != (640, 512):
+        words.append(f"--width {config['width']} --height {config['height']}")
     weights = args.weights.name if args.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
     if args.extra_test is not None:

@@ -185,10 +185,10 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         f"{record['architecture']} detector for {record['modality']} drone pictures. Classes: {', '.join(record['classes'])}.",
         "",
         (
-            f"- File: `vision/models/{record['file']}` ({record['bytes'] / 1e6:.1f} MB, {record['precision']}, ONNX opset {record['opset']}),"
+            f"- File: `{record['file']}` ({record['bytes'] / 1e6:.1f} MB, {record['precision']}, ONNX opset {record['opset']}),"
             f" SHA-256 `{record['sha256']}`"
         ),
-        f"- Sidecar with the same facts for programs: `vision/models/{record['name']}.json`",
+        f"- Sidecar with the same facts for programs, beside it: `{record['name']}.json`",
         (
             f"- Input: {shape} float32 NCHW; {record['preprocessing']['source']}; {record['preprocessing']['channels']};"
             " times 1/255; letterbox with border 114, centred, bilinear. 8-bit pictures need no contrast stretch."

@@ -48,7 +48,7 @@ def strip_metadata(path: Path) -> None:
     kept = {
         item.key: item.value
         for item in model.metadata_props
-        if item.key in {"description", "author", "license", "stride", "task", "batch", "imgsz", "names"}
+        if item.key in {"author", "license", "stride", "task", "batch", "imgsz", "names"}
     }
     del model.metadata_props[:]
     for key, value in sorted(kept.items()):
