@@ -26,7 +26,9 @@ from vision.evidence import EvidenceStore
 from vision.eye import CameraEye, EyeSettings, Outcome
 from vision.frame import CameraPose, Frame
 from vision.geolocate import Locator
-from vision.pose import BodyPose, PoseBuffer, PoseDoubts, camera_pose
+from vision.pipeline_types import CameraReport
+from vision.pose import PoseBuffer, camera_pose
+from vision.pose_types import BodyPose, PoseDoubts
 from vision.sighting import Sighting
 from vision.sources.frame_socket import FrameSocket, Received
 
@@ -49,29 +51,6 @@ class Feed:
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
     stall_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class CameraReport:
-    """What one camera's part of the pipeline has done since it started. Latencies are over the last frames, None
-    before the first; they begin at the camera's own statement of exposure, which only one machine's clocks support."""
-
-    camera_id: str
-    connected: bool
-    last_error: str | None
-    received: int
-    looked_at: int
-    dropped: int
-    no_pose: int
-    not_looked_at: dict[str, int]
-    bad_streams: int
-    stalls: int
-    dropped_tracks: int
-    sightings: int
-    evidence_lost: int
-    latency_p50_s: float | None
-    latency_p95_s: float | None
-    stage_p50_s: dict[str, float]
 
 
 class PoseBook:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from dataclasses import dataclass
 from typing import Final
 
 from missions.geo import wrap_degrees, wrap_longitude_deg
 from missions.model import Camera
 from vision.camera_model import angles_ned, rotation_ned
 from vision.frame import CameraPose
+from vision.pose_types import BodyPose, PoseDoubts
 
 MAX_GAP_S: Final = 0.6
 MAX_EXTRAPOLATION_S: Final = 0.2
@@ -23,39 +23,6 @@ KEEP_S: Final = 30.0
 MAX_SAMPLES: Final = 3000
 _REBOOT_S: Final = 5.0
 _EARTH_M: Final = 6_371_000.0  # metres per radian: for the centimetres between two samples
-
-
-@dataclass(frozen=True, slots=True)
-class BodyPose:
-    """A vehicle at one moment of its own clock. Velocities north-east-down, attitude in degrees."""
-
-    vehicle_time_s: float
-    latitude_deg: float
-    longitude_deg: float
-    amsl_m: float
-    height_above_home_m: float
-    velocity_north_m_s: float
-    velocity_east_m_s: float
-    velocity_down_m_s: float
-    roll_deg: float
-    pitch_deg: float
-    yaw_deg: float
-
-
-@dataclass(frozen=True, slots=True)
-class PoseDoubts:
-    """One-sigma doubts of the telemetry and the mount, shared by a flight (common) or drawn at every look.
-
-    The camera's clock is off by a constant that nobody knows: 50 to 150 ms either way has an rms of 104 ms.
-    """
-
-    horizontal_common_sigma_m: float = 1.5
-    vertical_common_sigma_m: float = 2.5
-    yaw_common_sigma_deg: float = 2.0
-    tilt_common_sigma_deg: float = 0.8
-    clock_common_sigma_s: float = 0.1
-    horizontal_sigma_m: float = 0.3
-    attitude_sigma_deg: float = 0.4
 
 
 class PoseBuffer:
