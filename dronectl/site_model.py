@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from missions.geo import GeoError, GeoPoint
 from missions.model import Category, Modality
@@ -228,13 +228,18 @@ class FailsafeModel(Strict):
 
 
 class BrokerModel(Strict):
-    """The MQTT broker. `child` starts one of our own, loopback only."""
+    """The MQTT broker. `child` starts one of our own, loopback only; `external` needs a url."""
 
     mode: Literal["child", "external"] = "child"
-    host: str = "127.0.0.1"
     port: Port = 24883
-    username: str | None = None
+    url: str | None = Field(default=None, description="mqtt[s]://[user@]host[:port] of an external broker")
     password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.mode == "external" and not self.url:
+            raise ValueError("an external broker needs a url: mqtt[s]://[user@]host[:port]")
+        return self
 
 
 class HttpModel(Strict):

@@ -53,6 +53,14 @@ def _reject_duplicate_keys(node: yaml.Node | None, file: Path) -> None:
             _reject_duplicate_keys(item, file)
 
 
+def _reject_aliases(text: str, file: Path) -> None:
+    """Aliases can make a document endless or enormous, and no configuration needs them."""
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            line = token.start_mark.line + 1
+            raise BadInputError(f"{file}:{line}: *{token.value}: aliases are not allowed here; write the value out")
+
+
 def load_yaml(file: Path, model: type[Model]) -> tuple[Model, LineFinder]:
     """Read and check a YAML file. Raises BadInputError with one line per finding."""
     try:
@@ -64,6 +72,7 @@ def load_yaml(file: Path, model: type[Model]) -> tuple[Model, LineFinder]:
     except UnicodeDecodeError as error:
         raise BadInputError(f"{file}: is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     try:
+        _reject_aliases(text, file)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document: Any = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -71,6 +80,8 @@ def load_yaml(file: Path, model: type[Model]) -> tuple[Model, LineFinder]:
         raise BadInputError(f"{file}:{line}: is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise BadInputError(f"{file}: is not YAML: {error}") from error
+    except RecursionError:
+        raise BadInputError(f"{file}: is nested too deep for a configuration file") from None
     if not isinstance(document, dict):
         raise BadInputError(f"{file}: must be a mapping of fields, not {type(document).__name__}")
     _reject_duplicate_keys(node, file)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Sets the stage: a run folder with a site file of its own on free ports, and the simulator's document.
+
+The site file that is left there is a complete example to start a site of one's own from.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dronectl.errors import BadInputError
+from dronectl.site import Site, load_site
+
+_SCENE = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 3, "rocks": 14, "trees": 260}
+_NEAR_M = 14.0
+_WIND = {"speed_m_s": 2.5, "from_deg": 220.0, "gust_m_s": 0.8}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A run folder and what lies in it."""
+
+    folder: Path
+    site: Site
+    sim_document: Path
+    ready_file: Path
+    truth_file: Path
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def plans(self) -> Path:
+        return self.folder / "plans"
+
+
+def make_run_folder(base: Path, seed: int, now: datetime) -> Path:
+    """Make `base/DATE-TIME-seedN` and point `base/latest` at it."""
+    folder = base / f"{now:%Y%m%d-%H%M%S}-seed{seed}"
+    try:
+        folder.mkdir(parents=True)
+        link = base / "latest"
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.name)
+    except OSError as error:
+        raise BadInputError(
+            f"{error.filename}: cannot be made: {error.strerror}; name another folder with --out"
+        ) from error
+    return folder.resolve()
+
+
+def free_ports(kind: socket.SocketKind, count: int) -> list[int]:
+    """Ports on loopback that nobody had at the moment of asking."""
+    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [int(s.getsockname()[1]) for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path | None) -> Stage:
+    """Write the run's site file and the simulator's document."""
+    template = load_site(site_file)
+    document: dict[str, Any] = yaml.safe_load(site_file.read_text(encoding="utf-8"))
+    drones = document["drones"]
+    links = free_ports(socket.SOCK_DGRAM, 2 * len(drones))
+    cameras = sum(len(drone.get("cameras", [])) for drone in drones)
+    doors = free_ports(socket.SOCK_STREAM, cameras + 2)
+    for drone, port in zip(drones, links, strict=False):
+        drone["connection"] = f"udpin://127.0.0.1:{port}"
+        for camera in drone.get("cameras", []):
+            camera["host"], camera["port"] = "127.0.0.1", doors.pop()
+    document["broker"] = {"mode": "child", "port": doors.pop()}
+    document["http"] = {"host": "127.0.0.1", "port": doors.pop()}
+    document["terrain"] = template.terrain_path.name
+    shutil.copyfile(template.terrain_path, folder / template.terrain_path.name)
+    own = folder / "site.yaml"
+    own.write_text(
+        f"# Made by `dronectl demo` from {site_file.name}, on ports that were free.\n"
+        + yaml.safe_dump(document, allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
+    site = load_site(own)
+    stage = Stage(folder, site, folder / "sim.json", folder / "sim-ready.json", folder / "truth.jsonl")
+    stage.plans.mkdir()
+    stage.sim_document.write_text(
+        json.dumps(_sim_document(stage, seed, speed, px4, links[len(drones) :]), indent=1), encoding="utf-8"
+    )
+    return stage
+
+
+def _sim_document(stage: Stage, seed: int, speed: float, px4: Path | None, truth_ports: list[int]) -> dict[str, Any]:
+    site = stage.site
+    origin = site.docks[0].position
+    places = [[[p.latitude_deg, p.longitude_deg] for p in line.path] for line in site.lines]
+    places += [
+        [
+            [p.position.latitude_deg, p.position.longitude_deg],
+            [p.position.latitude_deg, p.position.longitude_deg + 1e-6],
+        ]
+        for p in site.points
+    ]
+    vehicles = []
+    for drone in site.drones:
+        cameras = []
+        for camera, _host, port in drone.cameras:
+            values = asdict(camera)
+            values["modality"] = str(camera.modality)
+            cameras.append({**values, "port": port})
+        vehicles.append(
+            {
+                "vehicle_id": drone.drone_id,
+                "system_id": drone.system_id,
+                "hardware_uid": drone.hardware_uid,
+                "home": {"latitude_deg": drone.pad.latitude_deg, "longitude_deg": drone.pad.longitude_deg},
+                "target_host": "127.0.0.1",
+                "target_port": int(drone.connection.rsplit(":", 1)[1]),
+                "battery_fraction": 1.0,
+                "endurance_s": site.limits.endurance_s,
+                "cameras": cameras,
+            }
+        )
+    return {
+        "schema_version": 1,
+        "seed": seed,
+        "speed": speed,
+        "night": True,
+        "origin": {"latitude_deg": origin.latitude_deg, "longitude_deg": origin.longitude_deg},
+        "terrain": {"npz": str(site.terrain_path), "error_sigma_m": 2.0},
+        "wind": _WIND,
+        "vehicles": vehicles,
+        "scene": {
+            "ring": [[p.latitude_deg, p.longitude_deg] for p in site.fence.inclusion[0]],
+            "near": places,
+            "near_m": _NEAR_M,
+            **_SCENE,
+        },
+        "px4": None
+        if px4 is None
+        else {drone.drone_id: {"truth_port": port} for drone, port in zip(site.drones, truth_ports, strict=True)},
+        "faults": None,
+        "ready_file": str(stage.ready_file),
+        "truth_file": str(stage.truth_file),
+    }

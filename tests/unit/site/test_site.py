@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dronectl.errors import BadInputError
+from dronectl.paths import config_dir
+from dronectl.site import inside_fence, load_site
+from missions.geo import distance_m, to_gcj02
+
+LIDU = config_dir() / "lidu" / "site.yaml"
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Write the demonstration site with one piece of text replaced, and return the file and the line of the change."""
+    shutil.copy(LIDU.parent / "terrain.npz", tmp_path)
+
+    def change(old: str, new: str) -> tuple[Path, int]:
+        text = LIDU.read_text(encoding="utf-8")
+        assert text.count(old) >= 1, old
+        line = text[: text.index(old)].count("\n") + 1
+        file = tmp_path / "site.yaml"
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return file, line
+
+    return change
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(BadInputError) as caught:
+        load_site(file)
+    return str(caught.value)
+
+
+def test_demonstration_site_is_whole():
+    site = load_site(LIDU)
+    assert len(site.drones) == 3
+    assert len({d.system_id for d in site.drones}) == 3
+    assert len({d.return_height_m for d in site.drones}) == 3
+    assert len(site.schools) == 2
+    assert site.fixed_cameras
+    assert site.fence.exclusion
+    assert site.points
+    assert site.lines
+    assert "synthetic" in site.terrain.source
+    assert all(distance_m(site.docks[0].position, p.position) < 3000 for p in site.points)
+    assert all(inside_fence(site.fence, site.frame, d.pad) for d in site.drones)
+
+
+def test_unknown_key_names_file_line_and_field(changed):
+    file, line = changed("site_id: lidu", "site_id: lidu\nspeling: 1")
+    message = refused(file)
+    assert message.startswith(f"{file}:{line + 1}: speling:")
+
+
+def test_swapped_coordinates(changed):
+    file, line = changed("position: [29.740000, 107.270000]", "position: [107.270000, 29.740000]")
+    message = refused(file)
+    assert f"{file}:{line}:" in message
+    assert "swapped" in message
+
+
+def test_self_crossing_fence_names_the_crossing(changed):
+    document = yaml.safe_load(LIDU.read_text(encoding="utf-8"))
+    ring = document["geofence"]["inclusion"][0]
+    ring[2], ring[3] = ring[3], ring[2]
+    file, _ = changed("schema_version: 1", "schema_version: 1")
+    file.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    message = refused(file)
+    assert "geofence.inclusion.0" in message
+    assert "crosses itself near" in message
+
+
+def test_dock_outside_the_fence(changed):
+    document = yaml.safe_load(LIDU.read_text(encoding="utf-8"))
+    document["docks"][0]["position"] = [29.7555, 107.27]
+    for drone in document["drones"]:
+        del drone["pad"]
+    file, _ = changed("schema_version: 1", "schema_version: 1")
+    file.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    message = refused(file)
+    assert "docks.0.position: lies outside the geofence" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [("system_id: 22", "system_id: 21", "drones.1.system_id"), ("- id: d2", "- id: d1", "drones.1.id")],
+)
+def test_drone_or_system_id_twice(changed, old, new, field):
+    file, _ = changed(old, new)
+    message = refused(file)
+    assert f"{field}:" in message
+    assert "twice" in message
+
+
+def test_same_key_twice_is_refused(changed):
+    file, line = changed("timezone: Asia/Shanghai", "timezone: Asia/Shanghai\ntimezone: UTC")
+    assert f"{file}:{line + 1}: timezone: stands here for the second time" in refused(file)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "a: [", "\x00", "name: &a [*a]", "a: " + "[" * 5000])
+def test_what_is_no_site_file_is_one_line(tmp_path, content):
+    file = tmp_path / "site.yaml"
+    file.write_text(content)
+    assert str(file) in refused(file)
+
+
+def test_missing_file_and_missing_terrain(tmp_path):
+    assert "cannot be read" in refused(tmp_path / "none.yaml")
+    file = tmp_path / "site.yaml"
+    shutil.copy(LIDU, file)
+    assert "terrain.npz" in refused(file)
+
+
+def test_gcj02_coordinates_are_converted(changed):
+    plain = load_site(LIDU)
+    text = LIDU.read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    document["reference_system"] = "gcj02"
+    moved = to_gcj02(plain.points[0].position)
+    document["patrol"]["points"] = [{**document["patrol"]["points"][0], "position": list(moved)}]
+    document["patrol"]["lines"] = []
+    for kind in ("inclusion", "exclusion"):
+        rings = getattr(plain.fence, kind)
+        document["geofence"][kind] = [[list(to_gcj02(p)) for p in ring] for ring in rings]
+    document["docks"][0]["position"] = list(to_gcj02(plain.docks[0].position))
+    for raw, drone in zip(document["drones"], plain.drones, strict=True):
+        raw["pad"] = list(to_gcj02(drone.pad))
+    file, _ = changed("schema_version: 1", "schema_version: 1")
+    file.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+    site = load_site(file)
+    assert distance_m(site.points[0].position, plain.points[0].position) < 0.01
+    assert distance_m(site.docks[0].position, plain.docks[0].position) < 0.01
