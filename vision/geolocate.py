@@ -54,20 +54,32 @@ class GroundFix:
 
 
 class Locator:
-    """Turns pixels into places over one terrain, in one local frame. Stateless after construction."""
+    """Turns pixels into places over one terrain, in one local frame.
+
+    The frame is the terrain's own, else one around `origin`, else one around the first camera seen.
+    """
 
     def __init__(self, terrain: Terrain, origin: GeoPoint | None = None) -> None:
         self.terrain = terrain
+        self._frame: LocalFrame | None = None
         if isinstance(terrain, GridTerrain):
-            self.frame = terrain.frame
+            self._frame = terrain.frame
         elif origin is not None:
-            self.frame = LocalFrame(origin)
-        else:
-            raise ValueError("a terrain without a frame of its own needs an origin")
+            self._frame = LocalFrame(origin)
+
+    @property
+    def frame(self) -> LocalFrame:
+        """The frame of all places; ValueError before the first camera if nothing gave one."""
+        if self._frame is None:
+            raise ValueError("no place was located yet, so there is no frame")
+        return self._frame
 
     def camera_place(self, pose: CameraPose) -> FloatArray:
         """(east, north, up) of the camera in this locator's frame; up is above mean sea level."""
-        east, north = self.frame.to_enu(GeoPoint(pose.latitude_deg, pose.longitude_deg))
+        point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
+        if self._frame is None:
+            self._frame = LocalFrame(point)
+        east, north = self._frame.to_enu(point)
         return np.array([east, north, pose.amsl_m])
 
     def ground_amsl_m(self, east_north_m: FloatArray) -> FloatArray:

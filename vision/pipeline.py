@@ -50,7 +50,7 @@ class Feed:
     port: int
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
-    stall_s: float = 10.0
+    stall_s: float = 15.0
 
 
 class PoseBook:

@@ -58,6 +58,7 @@ class CameraFeed:
     port: int
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
+    stall_s: float = 15.0  # without a frame for so long, the connection is made anew
 
 
 class Configure(msgspec.Struct, tag="configure", frozen=True):

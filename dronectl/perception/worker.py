@@ -21,7 +21,6 @@ from dronectl.ipc import Channel, ChannelClosedError, ProtocolError, parent_chan
 from dronectl.perception.messages import (
     CameraFeed,
     Configure,
-    FromWorker,
     Poses,
     Ready,
     Refused,
@@ -30,7 +29,6 @@ from dronectl.perception.messages import (
     ToWorker,
 )
 from dronectl.terrain_io import load_terrain
-from missions.geo import GeoPoint
 from missions.terrain import FlatTerrain
 from vision.errors import VisionError
 from vision.evidence import EvidenceStore
@@ -44,7 +42,6 @@ log = logging.getLogger(__name__)
 
 _REPORT_S = 1.0
 _CONFIGURE_TIMEOUT_S = 30.0
-_FAR = GeoPoint(0.0, 0.0)
 
 
 def _locator(order: Configure) -> tuple[Locator | None, str | None]:
@@ -53,14 +50,12 @@ def _locator(order: Configure) -> tuple[Locator | None, str | None]:
         return Locator(terrain), terrain.source
     if order.flat_amsl_m is not None:
         flat = FlatTerrain(order.flat_amsl_m, vertical_error_m=order.flat_vertical_error_m)
-        fixed = next((f.fixed_pose for f in order.feeds if f.fixed_pose is not None), None)
-        origin = _FAR if fixed is None else GeoPoint(fixed.latitude_deg, fixed.longitude_deg)
-        return Locator(flat, origin), flat.source
+        return Locator(flat), flat.source
     return None, None
 
 
 def _feed(feed: CameraFeed) -> Feed:
-    return Feed(feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts)
+    return Feed(feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts, feed.stall_s)
 
 
 async def serve(channel: Channel[ToWorker]) -> None:
@@ -140,6 +135,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
-
-
-__all__ = ["FromWorker", "main", "serve"]
