@@ -95,6 +95,11 @@ class Channel(Generic[Incoming]):
                 continue
             return message  # type: ignore[no-any-return]  # the decoder's union
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What lies in the transport's buffer; a sender of telemetry skips a batch when this grows."""
+        return self._writer.transport.get_write_buffer_size()
+
     def close(self) -> None:
         """Close without waiting; safe to call twice."""
         self._writer.close()

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The vehicle link on MAVSDK 4.1; the only file that imports it. Runs in a link worker, one instance per process.
+
+Here are the library's blocking calls and last values, one `NativeVehicle` per discovered system, and the shard that
+opens the connections and discovers; what is done with them is in `vehicle_link.py`. The library's traps and how they
+are kept shut (ADR 0001):
+
+- arming goes as a bare MAV_CMD_COMPONENT_ARM_DISARM: the library's own arm() aborts the process when a HOLD that it
+  inserts is refused, and inserts it in flight too; its arm_force() disarms;
+- nothing is ever destroyed: the process ends with `os._exit`, since calls after a destroy crash or hang;
+- the blocking calls run on our own threads (`lanes.py`), not on the loop's default executor;
+- telemetry is polled as last values; callbacks are few and only store; queues that drop lose nothing that matters;
+- a second socket on a port that is in use would be opened without a word: the port is tried first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from mavsdk import ComponentType, Configuration, Mavsdk
+from mavsdk.connection_result import ConnectionResult
+from mavsdk.exceptions import MavsdkError
+from mavsdk.logging import LogLevel, log_subscribe
+from mavsdk.plugins.action import Action
+from mavsdk.plugins.info import Info
+from mavsdk.plugins.mavlink_direct import MavlinkDirect, MavlinkMessage
+from mavsdk.plugins.mission_raw import MissionItem as NativeItem
+from mavsdk.plugins.mission_raw import MissionRaw, MissionRawError, MissionRawResult
+from mavsdk.plugins.param import Param
+from mavsdk.plugins.telemetry import FlightMode as NativeMode
+from mavsdk.plugins.telemetry import LandedState as NativeLanded
+from mavsdk.plugins.telemetry import Telemetry
+from mavsdk.system import System
+
+from dronectl.fleet.lanes import CallThreads
+from dronectl.fleet.last_values import FastValues, SlowValues, known
+from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
+from dronectl.fleet.vehicle_link import MavsdkLink, WrongTypeError
+from missions.mavlink_items import MISSION_TYPE_MISSION, MissionItem
+
+log = logging.getLogger(__name__)
+_native_log = logging.getLogger("mavsdk")
+
+_AUTOPILOT: Final = 1  # component id
+_DISCOVER_EVERY_S: Final = 0.25
+_PORT_RETRY_S: Final = 2.0
+_WRONG_TYPE: Final = frozenset({"WRONG_TYPE", "TYPE_MISMATCH"})
+
+_MODES: Final = {
+    NativeMode.READY: FlightMode.READY,
+    NativeMode.TAKEOFF: FlightMode.TAKEOFF,
+    NativeMode.HOLD: FlightMode.HOLD,
+    NativeMode.MISSION: FlightMode.MISSION,
+    NativeMode.RETURN_TO_LAUNCH: FlightMode.RETURN,
+    NativeMode.LAND: FlightMode.LAND,
+    NativeMode.OFFBOARD: FlightMode.OFFBOARD,
+    NativeMode.FOLLOW_ME: FlightMode.OFFBOARD,
+    NativeMode.MANUAL: FlightMode.MANUAL,
+    NativeMode.ALTCTL: FlightMode.MANUAL,
+    NativeMode.POSCTL: FlightMode.MANUAL,
+    NativeMode.ACRO: FlightMode.MANUAL,
+    NativeMode.STABILIZED: FlightMode.MANUAL,
+    NativeMode.RATTITUDE: FlightMode.MANUAL,
+}
+_LANDED: Final = {
+    NativeLanded.ON_GROUND: LandedState.ON_GROUND,
+    NativeLanded.IN_AIR: LandedState.IN_AIR,
+    NativeLanded.TAKING_OFF: LandedState.TAKING_OFF,
+    NativeLanded.LANDING: LandedState.LANDING,
+}
+_FAILURES: Final = {
+    "TIMEOUT": LinkFailure.TIMEOUT,
+    "BUSY": LinkFailure.BUSY,
+    "COMMAND_DENIED": LinkFailure.DENIED,
+    "COMMAND_DENIED_LANDED_STATE_UNKNOWN": LinkFailure.DENIED,
+    "COMMAND_DENIED_NOT_LANDED": LinkFailure.DENIED,
+    "DENIED": LinkFailure.DENIED,
+    "UNSUPPORTED": LinkFailure.DENIED,
+    "PERMISSION_DENIED": LinkFailure.DENIED,
+    "NO_SYSTEM": LinkFailure.DISCONNECTED,
+    "CONNECTION_ERROR": LinkFailure.DISCONNECTED,
+    "TRANSFER_CANCELLED": LinkFailure.CANCELLED,
+}
+# MAV_RESULT (common.xml): 1 temporarily rejected, 2 denied, 3 unsupported, 4 failed, 6 cancelled
+_ACK_FAILURES: Final = {1: LinkFailure.DENIED, 2: LinkFailure.DENIED, 3: LinkFailure.DENIED, 6: LinkFailure.CANCELLED}
+
+
+def _on_native_log(level: LogLevel, message: str, _file: str | None, _line: int) -> bool:
+    """Keep the library's words out of stdout; its warnings are mostly about acknowledgements sent twice."""
+    _native_log.log(logging.WARNING if level >= LogLevel.ERROR else logging.DEBUG, "%s", message.strip())
+    return True
+
+
+@contextmanager
+def _translated(vehicle_id: str, what: str) -> Iterator[None]:
+    """Turn the library's errors into LinkError."""
+    try:
+        yield
+    except MavsdkError as error:
+        result = getattr(error, "result", None)
+        name = "ERROR" if result is None else str(result.name)
+        if name in _WRONG_TYPE:
+            raise WrongTypeError(f"{vehicle_id}: {what}: {name.lower()}") from error
+        failure = _FAILURES.get(name, LinkFailure.ERROR)
+        raise LinkError(failure, f"{vehicle_id}: {what}: {name.lower().replace('_', ' ')}") from error
+
+
+class NativeVehicle:
+    """The library's handles of one discovered system. Every request blocks and raises LinkError."""
+
+    def __init__(self, vehicle_id: str, system: System) -> None:
+        self._vehicle_id = vehicle_id
+        self._system = system
+        self._system_id = int(system.get_system_id())
+        self._telemetry = Telemetry(system)
+        self._action = Action(system)
+        self._mission = MissionRaw(system)
+        self._param = Param(system)
+        self._info = Info(system)
+        self._direct = MavlinkDirect(system)
+
+    # last values: quick, from any thread
+
+    def is_connected(self) -> bool:
+        """Heartbeats come in; the library notices a lost link after 2-3 s."""
+        return bool(self._system.is_connected())
+
+    def fast_values(self) -> FastValues:
+        telemetry = self._telemetry
+        attitude, position, velocity = telemetry.attitude_euler(), telemetry.position(), telemetry.velocity_ned()
+        return FastValues(
+            timestamp_us=attitude.timestamp_us,
+            mode=_MODES.get(telemetry.flight_mode(), FlightMode.UNKNOWN),
+            armed=bool(telemetry.armed()),
+            landed=_LANDED.get(telemetry.landed_state(), LandedState.UNKNOWN),
+            latitude_deg=known(position.latitude_deg),
+            longitude_deg=known(position.longitude_deg),
+            amsl_m=known(position.absolute_altitude_m),
+            height_above_home_m=known(position.relative_altitude_m),
+            velocity_north_m_s=known(velocity.north_m_s),
+            velocity_east_m_s=known(velocity.east_m_s),
+            velocity_down_m_s=known(velocity.down_m_s),
+            roll_deg=known(attitude.roll_deg),
+            pitch_deg=known(attitude.pitch_deg),
+            yaw_deg=known(attitude.yaw_deg),
+        )
+
+    def slow_values(self) -> SlowValues:
+        telemetry = self._telemetry
+        battery, health, home = telemetry.battery(), telemetry.health(), telemetry.home()
+        remaining_percent = known(battery.remaining_percent)
+        return SlowValues(
+            battery_fraction=None if remaining_percent is None else remaining_percent / 100.0,
+            battery_v=known(battery.voltage_v),
+            home_latitude_deg=known(home.latitude_deg),
+            home_longitude_deg=known(home.longitude_deg),
+            home_amsl_m=known(home.absolute_altitude_m),
+            position_ok=bool(health.is_global_position_ok),
+            home_ok=bool(health.is_home_position_ok),
+            armable=bool(health.is_armable),
+        )
+
+    # callbacks: on a thread of the library
+
+    def subscribe(self, name: str, callback: Callable[[str, str], None]) -> Any:
+        """Messages of this name ("": all) as (name, fields in JSON)."""
+        return self._direct.subscribe_message(
+            name, lambda message, _data: callback(message.message_name, message.fields_json)
+        )
+
+    def unsubscribe(self, handle: Any) -> None:
+        self._direct.unsubscribe_message(handle)
+
+    def subscribe_texts(self, callback: Callable[[str], None]) -> None:
+        """STATUSTEXT, put together from its parts."""
+        self._telemetry.subscribe_status_text(lambda status, _data: callback(status.text.strip()))
+
+    # requests
+
+    def hardware_uid(self) -> str:
+        with _translated(self._vehicle_id, "identification"):
+            return str(self._info.get_identification().hardware_uid).lower()
+
+    def _command_long(self, command: int, *parameters: float) -> MavlinkMessage:
+        values = {f"param{number}": 0.0 for number in range(1, 8)}
+        values.update({f"param{number}": value for number, value in enumerate(parameters, 1)})
+        fields = {"target_system": self._system_id, "target_component": _AUTOPILOT, "command": command}
+        text = json.dumps({**fields, "confirmation": 0, **values})
+        return MavlinkMessage("COMMAND_LONG", 0, 0, self._system_id, _AUTOPILOT, text)
+
+    def command(self, command: int, *parameters: float) -> None:
+        """Send a COMMAND_LONG and wait for its acknowledgement: 4 tries in 2 s."""
+        with _translated(self._vehicle_id, f"command {command}"):
+            answer = self._direct.send_command(self._command_long(command, *parameters))
+        result = int(json.loads(answer.fields_json)["result"])
+        if result != 0:
+            failure = _ACK_FAILURES.get(result, LinkFailure.ERROR)
+            raise LinkError(failure, f"{self._vehicle_id}: command {command} was answered with MAV_RESULT {result}")
+
+    def command_at_once(self, command: int, *parameters: float) -> None:
+        """Send a COMMAND_LONG past the library's queue, which lets no two of one kind out at a time. No answer."""
+        with _translated(self._vehicle_id, f"command {command}"):
+            self._direct.send_message(self._command_long(command, *parameters))
+
+    def hold(self) -> None:
+        with _translated(self._vehicle_id, "hold"):
+            self._action.hold()
+
+    def return_to_launch(self) -> None:
+        with _translated(self._vehicle_id, "return"):
+            self._action.return_to_launch()
+
+    def land(self) -> None:
+        with _translated(self._vehicle_id, "land"):
+            self._action.land()
+
+    def start_mission(self) -> None:
+        with _translated(self._vehicle_id, "start mission"):
+            self._mission.start_mission()
+
+    def set_current_item(self, sequence: int) -> None:
+        with _translated(self._vehicle_id, f"set current item {sequence}"):
+            self._mission.set_current_mission_item(sequence)
+
+    def clear_mission(self) -> None:
+        with _translated(self._vehicle_id, "clear mission"):
+            self._mission.clear_mission()
+
+    def upload(self, items: Sequence[MissionItem], mission_type: int) -> None:
+        native = [
+            NativeItem(
+                i.seq, i.frame, i.command, i.current, i.autocontinue,
+                i.param1, i.param2, i.param3, i.param4, i.x, i.y, i.z, mission_type,
+            )
+            for i in items
+        ]  # fmt: skip
+        if mission_type == MISSION_TYPE_MISSION:
+            with _translated(self._vehicle_id, "upload mission"):
+                self._mission.upload_mission(native)
+        else:
+            with _translated(self._vehicle_id, "upload fence"):
+                self._mission.upload_geofence(native)
+
+    def cancel_upload(self) -> None:
+        with _translated(self._vehicle_id, "cancel upload"):
+            self._mission.cancel_mission_upload()
+
+    def download(self, mission_type: int) -> tuple[MissionItem, ...]:
+        """The stored items; none if there are none."""
+        with _translated(self._vehicle_id, "download"):
+            try:
+                if mission_type == MISSION_TYPE_MISSION:
+                    items = self._mission.download_mission()
+                else:
+                    items = self._mission.download_geofence()
+            except MissionRawError as error:
+                if error.result == MissionRawResult.NO_MISSION_AVAILABLE:
+                    return ()
+                raise
+        return tuple(
+            MissionItem(
+                i.seq, i.frame, i.command, i.param1, i.param2, i.param3, i.param4, i.x, i.y, i.z,
+                i.current, i.autocontinue, i.mission_type,
+            )
+            for i in items
+        )  # fmt: skip
+
+    def cancel_download(self) -> None:
+        with _translated(self._vehicle_id, "cancel download"):
+            self._mission.cancel_mission_download()
+
+    def get_int(self, name: str) -> int:
+        with _translated(self._vehicle_id, f"get {name}"):
+            return int(self._param.get_param_int(name))
+
+    def get_real(self, name: str) -> float:
+        with _translated(self._vehicle_id, f"get {name}"):
+            return float(self._param.get_param_float(name))
+
+    def set_int(self, name: str, value: int) -> None:
+        with _translated(self._vehicle_id, f"set {name}"):
+            self._param.set_param_int(name, value)
+
+    def set_real(self, name: str, value: float) -> None:
+        with _translated(self._vehicle_id, f"set {name}"):
+            self._param.set_param_float(name, value)
+
+
+def _port_taken(connection: str) -> str | None:
+    """Why a udpin port cannot be had. The library would share it silently, and each would get half the messages."""
+    url = urlsplit(connection)
+    if url.scheme not in {"udpin", "udp"} or url.port is None:
+        return None
+    host = url.hostname or "0.0.0.0"  # noqa: S104  # what the URL of the site file says
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, url.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"UDP port {url.port} is in use by another program"
+            return f"UDP port {url.port} on {host}: {error.strerror}"
+    return None
+
+
+class MavsdkShard:
+    """The process's one MAVSDK instance and the links of its vehicles."""
+
+    _created = False
+
+    def __init__(self, addresses: Sequence[VehicleAddress], wake: Callable[[str], None]) -> None:
+        """`wake` is called from any thread with a vehicle id whose state should be looked at soon."""
+        if MavsdkShard._created:
+            raise RuntimeError("one MAVSDK instance per process: many of them corrupt the heap")
+        MavsdkShard._created = True
+        log_subscribe(_on_native_log)
+        self._mavsdk = Mavsdk(Configuration.create_with_component_type(ComponentType.GROUND_STATION))
+        self._threads = CallThreads(len(addresses))
+        self.links = {
+            address.vehicle_id: MavsdkLink(address, self._threads, lambda name=address.vehicle_id: wake(name))  # type: ignore[misc]  # mypy cannot type a bound default
+            for address in addresses
+        }
+
+    @property
+    def version(self) -> str:
+        return str(self._mavsdk.version())
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Open the connections, then discover and keep the vehicles, until cancelled."""
+        await asyncio.gather(*(self._open(link) for link in self.links.values()))
+        ready()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._discover(), name="discover")
+            tasks.create_task(self._open_later(), name="open later")
+            for link in self.links.values():
+                tasks.create_task(link.keep(), name=f"keep {link.vehicle_id}")
+
+    async def _open(self, link: MavsdkLink) -> bool:
+        connection = link.address.connection
+        error = _port_taken(connection)
+        if error is None:
+            result = await asyncio.get_running_loop().run_in_executor(
+                self._threads.ordinary, self._mavsdk.add_any_connection, connection
+            )
+            if result != ConnectionResult.SUCCESS:
+                error = f"cannot be opened: {ConnectionResult(result).name.lower()}"
+        if error is not None:
+            log.error("%s: %s: %s", link.vehicle_id, connection, error)
+        link.opened(error)
+        return error is None
+
+    async def _open_later(self) -> None:
+        """Try again what could not be opened: a worker that died may hold its ports a moment longer."""
+        waiting = [link for link in self.links.values() if link.closed_for_now]
+        while waiting:
+            await asyncio.sleep(_PORT_RETRY_S)
+            waiting = [link for link in waiting if not await self._open(link)]
+
+    async def _discover(self) -> None:
+        missing = {link.address.system_id: link for link in self.links.values()}
+        configured = frozenset(missing)
+        while missing:
+            await asyncio.sleep(_DISCOVER_EVERY_S)
+            strangers = set()
+            for system in self._mavsdk.get_systems():
+                system_id = int(system.get_system_id())
+                if not system.has_autopilot():
+                    continue
+                if (link := missing.pop(system_id, None)) is not None:
+                    link.discovered(NativeVehicle(link.vehicle_id, system))
+                elif system_id not in configured:
+                    strangers.add(system_id)
+            for link in missing.values():
+                link.strangers(frozenset(strangers))
