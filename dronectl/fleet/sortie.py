@@ -48,6 +48,7 @@ from dronectl.fleet.sortie_types import (
     Ordered,
     Phase,
     PreflightEnded,
+    Recognised,
     Request,
     Sortie,
     Tick,
@@ -97,6 +98,19 @@ def step(sortie: Sortie, event: Event) -> Step:
             return _preflight_ended(replace(sortie, findings=findings), action, bool(blockers), now_s)
         case MissionReadBack(action, differences, now_s):
             return _read_back(sortie, action, differences, now_s)
+        case Recognised(known, note, _):
+            return replace(sortie, known=known, note=note), ()
+
+
+def adopted(sortie: Sortie, now_s: float) -> Sortie:
+    """A sortie that the journal left open, after a restart. It is observed and obeys orders; it never arms.
+
+    `sortie` comes with the journal's phase. One that had not begun to arm is closed: nothing of it can be in the air.
+    """
+    if sortie.phase in BEFORE_ARMING:
+        return _end(sortie, Phase.FAILED, "the service ended before take-off", now_s)[0]
+    lost = replace(sortie, lost_from=sortie.phase, may_arm=False, known=False, note="adopted after a restart")
+    return _enter(lost, Phase.LOST_LINK, now_s)
 
 
 # --- requests

@@ -48,7 +48,7 @@ def refusal(sortie: Sortie, order: Order) -> str | None:
     if sortie.hands_off:
         return "a person holds the sticks"
     if not sortie.known:
-        return "the mission aboard is not the one of this sortie"
+        return "the mission aboard is not known to be this sortie's"
     if phase not in (Phase.PAUSED, Phase.RETURNING, Phase.LANDING):
         return "there is nothing to resume"
     if state is None or state.in_air is not True or state.armed is not True:
@@ -176,7 +176,7 @@ def with_failsafe(sortie: Sortie, state: VehicleState) -> Sortie:
 def outcome_of(sortie: Sortie, note: str) -> Outcome:
     """How the flight ended, by the waypoints that were reached."""
     total, reached = sortie.waypoints_total, sortie.waypoints_reached
-    if sortie.flown and sortie.known and reached >= total:
+    if sortie.flown and reached >= total:
         kind = OutcomeKind.COMPLETED
     elif sortie.aborted:
         kind = OutcomeKind.ABORTED
@@ -194,6 +194,8 @@ def landing_note(sortie: Sortie) -> str:
         reasons.append("aborted by order")
     elif sortie.intent in ENDING and sortie.waypoints_reached < sortie.waypoints_total:
         reasons.append(f"ended early by order: {sortie.intent}")
+    if not sortie.may_arm:
+        reasons.append("the service was restarted during the flight")
     if not sortie.known:
-        reasons.append("observed only: the mission aboard was not the one of this sortie")
+        reasons.append("observed only: the mission aboard was not recognised as this sortie's")
     return "; ".join(reasons)

@@ -125,7 +125,16 @@ class MissionReadBack:
     now_s: float
 
 
-Event = Observed | Tick | Ordered | ActionEnded | PreflightEnded | MissionReadBack
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """After an adoption: whether the mission aboard is this sortie's, by the hash of its read-back."""
+
+    known: bool
+    note: str
+    now_s: float
+
+
+Event = Observed | Tick | Ordered | ActionEnded | PreflightEnded | MissionReadBack | Recognised
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +170,7 @@ class Sortie:
     launches: int = 0
     start_wanted: bool = False
     may_arm: bool = True  # never again after an adoption
-    known: bool = True  # the mission aboard is the one of this sortie
+    known: bool = True  # the mission aboard is proven to be this sortie's
     flown: bool = False  # was seen in the air
     aborted: bool = False
     hands_off: bool = False  # a person holds the sticks

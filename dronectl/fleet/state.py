@@ -6,7 +6,6 @@ States come from the link workers (via `pool.py`); the answers go to the sortie 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
@@ -61,24 +60,13 @@ def reduce(previous: VehicleState | None, message: VehicleState) -> VehicleState
         and message.heard_monotonic_s < previous.heard_monotonic_s
     ):
         return previous
-    if message.home_latitude_deg is not None and message.hardware_uid is not None:
+    if message.home_latitude_deg is not None or previous.home_latitude_deg is None:
         return message
-    same_home = message.home_latitude_deg is None
     return replace(
         message,
-        home_latitude_deg=previous.home_latitude_deg if same_home else message.home_latitude_deg,
-        home_longitude_deg=previous.home_longitude_deg if same_home else message.home_longitude_deg,
-        home_amsl_m=previous.home_amsl_m if same_home else message.home_amsl_m,
+        home_latitude_deg=previous.home_latitude_deg,
+        home_longitude_deg=previous.home_longitude_deg,
+        home_amsl_m=previous.home_amsl_m,
         hardware_uid=message.hardware_uid or previous.hardware_uid,
-        heard_monotonic_s=message.heard_monotonic_s
-        if message.heard_monotonic_s is not None
-        else previous.heard_monotonic_s,
+        heard_monotonic_s=message.heard_monotonic_s or previous.heard_monotonic_s,
     )
-
-
-def reduce_all(previous: Mapping[str, VehicleState], messages: Mapping[str, VehicleState]) -> dict[str, VehicleState]:
-    """`reduce` for a batch; vehicles that the batch does not name stay as they are."""
-    merged = dict(previous)
-    for vehicle_id, message in messages.items():
-        merged[vehicle_id] = reduce(merged.get(vehicle_id), message)
-    return merged

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Commands to vehicles, and their log: written before anything is sent, result and confirming state appended.
+
+Commands come from the API and the CLI; rows go to the store's append-only `commands` and `command_events`, with one
+audit entry per order. An expired command is refused and logged as such: a late "return" helps, a late "resume" kills.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from dronectl.clock import Clock
+from dronectl.fleet.link import FlightMode, VehicleState
+from dronectl.fleet.state import on_ground_disarmed
+from dronectl.store import Store
+from dronectl.store.audit import record as record_audit
+from dronectl.store.models import CommandEventRow, CommandRow
+
+SCHEMA_VERSION: Final = 1
+
+
+class CommandKind(StrEnum):
+    """What can be ordered of a vehicle."""
+
+    HOLD = "hold"
+    RETURN = "return"
+    LAND = "land"
+    RESUME = "resume"
+    ABORT = "abort"
+    FLY = "fly"
+    DISARM = "disarm"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One order to one vehicle. Times are aware UTC."""
+
+    command_id: str
+    actor: str
+    reason: str
+    vehicle_id: str
+    kind: CommandKind
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What came of it. `ok`: the vehicle took it; `confirmed`: its state shows it."""
+
+    command_id: str
+    vehicle_id: str
+    kind: CommandKind
+    ok: bool
+    confirmed: bool
+    detail: str
+    state: VehicleState | None
+
+
+def new_command(
+    kind: CommandKind, vehicle_id: str, *, actor: str, reason: str, clock: Clock, expires_in_s: float
+) -> Command:
+    """Make a command that is valid from now on. Raises ValueError without an actor."""
+    if not actor.strip():
+        raise ValueError("a command needs an actor")
+    now = clock.utc()
+    return Command(str(uuid.uuid4()), actor, reason, vehicle_id, kind, now, now + timedelta(seconds=expires_in_s))
+
+
+def shows(kind: CommandKind, state: VehicleState) -> bool:
+    """Whether a vehicle's state is what the command is for."""
+    if kind is CommandKind.HOLD:
+        return state.mode is FlightMode.HOLD
+    if kind in (CommandKind.RETURN, CommandKind.ABORT):
+        return state.mode in (FlightMode.RETURN, FlightMode.LAND) or on_ground_disarmed(state)
+    if kind is CommandKind.LAND:
+        return state.mode is FlightMode.LAND or on_ground_disarmed(state)
+    if kind is CommandKind.DISARM:
+        return state.armed is False
+    return state.mode in (FlightMode.MISSION, FlightMode.TAKEOFF) and state.armed is True
+
+
+class CommandLog:
+    """The log of one site."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def issue(self, commands: Sequence[Command], payload: dict[str, Any] | None = None) -> list[Command]:
+        """Write the commands, one transaction and one audit entry for all; returns those that have not expired.
+
+        Raises StoreError: what cannot be logged must not be sent.
+        """
+        if not commands:
+            return []
+        now = self._clock.utc()
+        valid = [c for c in commands if c.expires_at > now]
+        first = commands[0]
+        async with self._store.session() as session:
+            site_id = self._store.site_id
+            for command in commands:
+                session.add(
+                    CommandRow(
+                        site_id=site_id,
+                        id=command.command_id,
+                        actor=command.actor,
+                        reason=command.reason,
+                        vehicle_id=command.vehicle_id,
+                        kind=str(command.kind),
+                        issued_at=command.issued_at,
+                        expires_at=command.expires_at,
+                        payload={"schema_version": SCHEMA_VERSION, **(payload or {})},
+                    )
+                )
+            await session.flush()
+            session.add_all([self._event(c, "sent" if c.expires_at > now else "expired", None, None) for c in commands])
+            vehicles = [c.vehicle_id for c in commands]
+            await record_audit(
+                session,
+                site_id,
+                at=now,
+                actor=first.actor,
+                action=f"command.{first.kind}",
+                subject=first.vehicle_id if len(commands) == 1 else None,
+                detail={"vehicles": vehicles, "reason": first.reason},
+            )
+        return valid
+
+    async def close(self, results: Sequence[tuple[Command, CommandResult]]) -> None:
+        """Append what came of the commands. Raises StoreError."""
+        if not results:
+            return
+        async with self._store.session() as session:
+            for command, result in results:
+                session.add(self._event(command, "result" if result.ok else "failed", result.detail, None))
+                if result.confirmed:
+                    session.add(self._event(command, "confirmed", None, result.state))
+
+    def _event(self, command: Command, event: str, detail: str | None, state: VehicleState | None) -> CommandEventRow:
+        document = None
+        if state is not None:
+            document = {"schema_version": SCHEMA_VERSION, "state": msgspec.to_builtins(state)}
+        return CommandEventRow(
+            site_id=self._store.site_id,
+            command_id=command.command_id,
+            at=self._clock.utc(),
+            event=event,
+            detail=detail or None,
+            state=document,
+        )

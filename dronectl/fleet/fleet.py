@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The fleet of a site: link workers, vehicles, sorties, commands and their log, put together.
+
+States come in batches from the link pool and go to the published `states` and to each vehicle's executor; commands
+and flights come from the API. Starting adopts what the journal left open. Stopping, or dying, commands nothing:
+vehicles go on and have their verified failsafes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from dronectl.clock import Clock
+from dronectl.fleet.commands import Command, CommandKind, CommandLog, CommandResult, new_command, shows
+from dronectl.fleet.failsafe import FailsafePolicy
+from dronectl.fleet.journal import SortieJournal, plan_hash
+from dronectl.fleet.link import LinkError, PoseSample, VehicleAddress, VehicleState
+from dronectl.fleet.pool import LinkPool
+from dronectl.fleet.preflight import Override, Preflight
+from dronectl.fleet.sortie_rules import refusal
+from dronectl.fleet.sortie_types import Order, Sortie
+from dronectl.fleet.state import alive, on_ground_disarmed, reduce
+from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
+from dronectl.store import Store, StoreError
+from dronectl.streams import Latest
+from dronectl.supervise import ChildReport
+from missions.model import Finding, FlightPlan, Severity, VehicleLimits
+from missions.terrain import Terrain
+
+TICK_S: Final = 0.25
+PUBLISH_S: Final = 0.1
+CONFIRM_TIMEOUT_S: Final = 10.0
+EXPIRES_IN_S: Final = 30.0
+_DIRECT_TRIES: Final = 3
+_ENDED_KEPT: Final = 256  # ended sorties that stay in `sorties`
+
+_ORDERS: Final = {
+    CommandKind.HOLD: Order.HOLD,
+    CommandKind.RETURN: Order.RETURN,
+    CommandKind.LAND: Order.LAND,
+    CommandKind.RESUME: Order.RESUME,
+    CommandKind.ABORT: Order.ABORT,
+}
+
+
+class UnknownVehicleError(Exception):
+    """There is no such vehicle at this site; the message names those that there are."""
+
+
+class FlightRefusedError(Exception):
+    """A flight that cannot be begun: the vehicle is busy, or the plan is another vehicle's."""
+
+
+class Fleet:
+    """All vehicles of one site. `run` must be running before anything is commanded or flown."""
+
+    def __init__(
+        self,
+        site_id: str,
+        addresses: Sequence[VehicleAddress],
+        limits: VehicleLimits,
+        failsafe: FailsafePolicy,
+        terrain: Terrain,
+        store: Store,
+        clock: Clock,
+        *,
+        on_poses: Callable[[Sequence[PoseSample]], None],
+        wind_m_s: float = 0.0,
+    ) -> None:
+        """ValueError if a vehicle id, a system id or a connection is there twice."""
+        self.site_id = site_id
+        self.states: Latest[Mapping[str, VehicleState]] = Latest(
+            {address.vehicle_id: VehicleState(address.vehicle_id) for address in addresses}
+        )
+        self.sorties: Latest[Mapping[str, Sortie]] = Latest({})  # by sortie id, oldest first
+        self.children: Latest[Mapping[str, ChildReport]] = Latest({})
+        self._clock = clock
+        self._merged = dict(self.states.value)
+        self._publishing: asyncio.TimerHandle | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._log = CommandLog(store, clock)
+        self._journal = SortieJournal(store, clock)
+        self._pool = LinkPool(addresses, on_states=self._on_states, on_poses=on_poses, on_report=self._on_report)
+        preflight = Preflight(limits, failsafe, terrain, clock, wind_m_s)
+        self._vehicles = {
+            address.vehicle_id: Vehicle(
+                self._pool.link(address.vehicle_id), preflight, self._journal, clock, self._spawn, self._on_sortie
+            )
+            for address in addresses
+        }
+
+    async def run(self) -> None:
+        """Until cancelled. Raises StoreError at the start, BudgetSpentError when a link worker fails too often."""
+        left_open = await self._journal.open_sorties()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._journal.run(), name="flight journal")
+                for record in left_open:
+                    if record.vehicle_id in self._vehicles:
+                        self._vehicles[record.vehicle_id].adopt(record)
+                tasks.create_task(self._pool.run(), name="link pool")
+                tasks.create_task(self._tick(), name="sortie timers")
+        finally:
+            self._tasks = None
+            if self._publishing is not None:
+                self._publishing.cancel()
+                self._publishing = None
+
+    # --- commands
+
+    async def command(
+        self,
+        kind: CommandKind,
+        vehicle_id: str,
+        *,
+        actor: str,
+        reason: str,
+        timeout_s: float = CONFIRM_TIMEOUT_S,
+        expires_in_s: float = EXPIRES_IN_S,
+    ) -> CommandResult:
+        """Order one vehicle and wait until its state shows it, at most `timeout_s`.
+
+        Raises UnknownVehicleError, StoreError (what cannot be logged is not sent), ValueError for FLY: use `fly`.
+        """
+        results = await self.command_all(
+            kind, actor=actor, reason=reason, vehicle_ids=(vehicle_id,), timeout_s=timeout_s, expires_in_s=expires_in_s
+        )
+        return results[0]
+
+    async def command_all(
+        self,
+        kind: CommandKind,
+        *,
+        actor: str,
+        reason: str,
+        vehicle_ids: Sequence[str] | None = None,
+        timeout_s: float = CONFIRM_TIMEOUT_S,
+        expires_in_s: float = EXPIRES_IN_S,
+    ) -> list[CommandResult]:
+        """The same for many vehicles (all, unless named) at once; one result each, in their order."""
+        if kind is CommandKind.FLY:
+            raise ValueError("a flight needs a plan: use fly()")
+        vehicles = [self._vehicle(name) for name in (self._vehicles if vehicle_ids is None else vehicle_ids)]
+        commands = [
+            new_command(kind, v.vehicle_id, actor=actor, reason=reason, clock=self._clock, expires_in_s=expires_in_s)
+            for v in vehicles
+        ]
+        await self._log.issue(commands)
+        results = await asyncio.gather(
+            *(self._carry_out(c, v, timeout_s) for c, v in zip(commands, vehicles, strict=True))
+        )
+        await self._log.close(list(zip(commands, results, strict=True)))
+        return results
+
+    async def _carry_out(self, command: Command, vehicle: Vehicle, timeout_s: float) -> CommandResult:
+        kind = command.kind
+
+        def result(ok: bool, confirmed: bool, detail: str) -> CommandResult:
+            state = self._merged[vehicle.vehicle_id]
+            return CommandResult(command.command_id, vehicle.vehicle_id, kind, ok, confirmed, detail, state)
+
+        if self._clock.utc() >= command.expires_at:
+            return result(False, False, "the command had expired before it could be sent")
+        sent_s = self._clock.monotonic_s()
+
+        def shown(state: VehicleState) -> bool:
+            newer = state.heard_monotonic_s is not None and state.heard_monotonic_s > sent_s
+            return newer and state.connected and shows(kind, state)
+
+        sortie = vehicle.sortie
+        if sortie is not None:
+            if kind is CommandKind.DISARM:
+                return result(False, False, "a sortie is under way: abort it instead")
+            why_not = refusal(sortie, _ORDERS[kind])
+            if why_not is not None:
+                return result(False, False, why_not)
+            vehicle.order(_ORDERS[kind])
+            state = await vehicle.wait_state(shown, timeout_s)
+            if state is not None:
+                return result(True, True, "")
+            after = vehicle.sortie
+            request = after.request if after is not None else None
+            failure = request.failure if request is not None else None
+            return result(failure is None, False, failure or "not confirmed by the vehicle's state in time")
+        return await self._carry_out_directly(command, vehicle, timeout_s, shown, result)
+
+    async def _carry_out_directly(
+        self,
+        command: Command,
+        vehicle: Vehicle,
+        timeout_s: float,
+        shown: Callable[[VehicleState], bool],
+        result: Callable[[bool, bool, str], CommandResult],
+    ) -> CommandResult:
+        """Without a sortie: call the link, look at the state, and try again before giving up."""
+        kind = command.kind
+        if kind is CommandKind.RESUME:
+            return result(False, False, "there is no sortie to resume")
+        state = vehicle.link.state()
+        landed = alive(state, self._clock.monotonic_s()) and on_ground_disarmed(state)
+        if landed and kind is not CommandKind.HOLD:
+            return result(True, True, "it stands on the ground, disarmed: nothing to do")
+        calls = {
+            CommandKind.HOLD: vehicle.link.hold,
+            CommandKind.RETURN: vehicle.link.return_to_launch,
+            CommandKind.ABORT: vehicle.link.return_to_launch,
+            CommandKind.LAND: vehicle.link.land,
+            CommandKind.DISARM: vehicle.link.disarm,
+        }
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        failure = ""
+        for attempt in range(1, _DIRECT_TRIES + 1):
+            try:
+                await calls[kind]()
+                failure = ""
+            except LinkError as error:
+                failure = f"{error.failure}: {error}"
+            left_s = max(0.1, deadline_s - self._clock.monotonic_s())
+            share_s = left_s if attempt == _DIRECT_TRIES else left_s / (_DIRECT_TRIES + 1 - attempt)
+            if await vehicle.wait_state(shown, share_s) is not None:
+                return result(True, True, "")
+            if self._clock.monotonic_s() >= deadline_s or self._clock.utc() >= command.expires_at:
+                break
+        return result(not failure, False, failure or "not confirmed by the vehicle's state in time")
+
+    # --- flights
+
+    async def preflight(self, plan: FlightPlan) -> list[Finding]:
+        """Every check on the vehicle that is to fly the plan; sets its failsafes and fence while it is on the ground."""
+        vehicle = self._vehicle(plan.vehicle_id)
+        try:
+            return await vehicle.check(plan)
+        except VehicleBusyError as error:
+            return [Finding("vehicle-busy", Severity.BLOCKER, str(error))]
+
+    async def fly(self, plan: FlightPlan, *, actor: str, reason: str, override: Override | None = None) -> str:
+        """Begin a flight: journalled, then preflight, upload, arming and take-off go on by themselves.
+
+        Returns the sortie id; follow it in `sorties`, or `wait`. Raises UnknownVehicleError, FlightRefusedError and
+        StoreError.
+        """
+        vehicle = self._vehicle(plan.vehicle_id)
+        if self._tasks is None:
+            raise FlightRefusedError("the fleet is not running")
+        if vehicle.sortie is not None:
+            raise FlightRefusedError(f"{plan.vehicle_id} already flies sortie {vehicle.sortie.sortie_id}")
+        sortie = Sortie(str(uuid.uuid4()), plan.vehicle_id, (), since_s=self._clock.monotonic_s())
+        command = new_command(
+            CommandKind.FLY,
+            plan.vehicle_id,
+            actor=actor,
+            reason=reason,
+            clock=self._clock,
+            expires_in_s=EXPIRES_IN_S,
+        )
+        await self._log.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": plan_hash(plan)})
+        ok, detail = True, f"sortie {sortie.sortie_id}"
+        try:
+            await vehicle.begin(sortie, plan, actor=actor, reason=reason, override=override)
+        except (VehicleBusyError, ValueError) as error:
+            ok, detail = False, str(error)
+            raise FlightRefusedError(detail) from error
+        except StoreError as error:
+            ok, detail = False, str(error)
+            raise
+        finally:
+            state = self._merged[plan.vehicle_id]
+            taken = CommandResult(command.command_id, plan.vehicle_id, CommandKind.FLY, ok, False, detail, state)
+            await self._log.close([(command, taken)])
+        return sortie.sortie_id
+
+    async def wait(self, sortie_id: str) -> Sortie:
+        """Until the sortie has landed or failed; KeyError for one that is not (or no longer) in `sorties`."""
+        async for sorties in self.sorties.changes():
+            sortie = sorties[sortie_id]
+            if sortie.ended:
+                return sortie
+        raise KeyError(sortie_id)
+
+    def abandon(self, sortie_id: str) -> str | None:
+        """Close a sortie whose vehicle is not heard of any more; why not, if that cannot be done."""
+        sortie = self.sorties.value.get(sortie_id)
+        if sortie is None:
+            return "there is no such sortie"
+        vehicle = self._vehicle(sortie.vehicle_id)
+        if vehicle.sortie is None or vehicle.sortie.sortie_id != sortie_id:
+            return "the sortie has ended"
+        why_not = refusal(vehicle.sortie, Order.ABANDON)
+        if why_not is None:
+            vehicle.order(Order.ABANDON)
+        return why_not
+
+    def sortie_of(self, vehicle_id: str) -> Sortie | None:
+        """The sortie that a vehicle has under way."""
+        return self._vehicle(vehicle_id).sortie
+
+    @property
+    def worker_pids(self) -> Mapping[str, int]:
+        """The process of each link worker that is up."""
+        return self._pool.worker_pids
+
+    # --- inside
+
+    def _vehicle(self, vehicle_id: str) -> Vehicle:
+        try:
+            return self._vehicles[vehicle_id]
+        except KeyError:
+            known = ", ".join(self._vehicles)
+            raise UnknownVehicleError(f"there is no vehicle {vehicle_id!r} here; there are: {known}") from None
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        if self._tasks is None:
+            coroutine.close()
+            raise RuntimeError("the fleet is not running")
+        return self._tasks.create_task(coroutine, name=name)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for vehicle in self._vehicles.values():
+                vehicle.tick()
+
+    def _on_states(self, batch: Sequence[VehicleState]) -> None:
+        for message in batch:
+            state = reduce(self._merged.get(message.vehicle_id), message)
+            self._merged[message.vehicle_id] = state
+            self._vehicles[message.vehicle_id].observe(state)
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
+
+    def _publish(self) -> None:
+        self._publishing = None
+        self.states.set(dict(self._merged))
+
+    def _on_sortie(self, sortie: Sortie) -> None:
+        sorties = dict(self.sorties.value)
+        sorties[sortie.sortie_id] = sortie
+        ended = [name for name, kept in sorties.items() if kept.ended]
+        for name in ended[: max(0, len(ended) - _ENDED_KEPT)]:
+            del sorties[name]
+        self.sorties.set(sorties)
+
+    def _on_report(self, report: ChildReport) -> None:
+        self.children.set({**self.children.value, report.name: report})

@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Flies the sorties of one vehicle: feeds the pure machine and performs what it asks for through the link.
+
+States and orders come from `fleet.py`; actions go to the VehicleLink, every step to the journal first. Ordinary
+actions (preflight, upload, arm, start, disarm) run one at a time and wait for their journal row; hold, return and
+land run at once, beside them. Ending or killing this process commands nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
+
+from dronectl.clock import Clock
+from dronectl.fleet.journal import ENDED_STEP, OpenSortie, SortieJournal, items_hash
+from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
+from dronectl.fleet.preflight import Override, Preflight, blockers_of, run_preflight
+from dronectl.fleet.sortie import adopted, step
+from dronectl.fleet.sortie_types import (
+    URGENT,
+    Action,
+    ActionEnded,
+    ActionKind,
+    Event,
+    MissionReadBack,
+    Observed,
+    Order,
+    Ordered,
+    PreflightEnded,
+    Recognised,
+    Sortie,
+    Tick,
+)
+from dronectl.fleet.state import FlightKey, flight_key
+from dronectl.store import StoreError
+from missions.mavlink_items import CompiledPlan, compile_plan, differences
+from missions.model import FlightPlan
+
+_QUIET_S: Final = 1.0  # how often a state that says nothing new is fed all the same
+_ADOPT_CONNECT_S: Final = 60.0
+_ADOPT_RETRY_S: Final = 3.0
+_ADOPT_TRIES: Final = 20
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class VehicleBusyError(Exception):
+    """The vehicle already has a sortie, or is being checked for one."""
+
+
+class Vehicle:
+    """One vehicle of the fleet. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        link: VehicleLink,
+        preflight: Preflight,
+        journal: SortieJournal,
+        clock: Clock,
+        spawn: Spawn,
+        on_sortie: Callable[[Sortie], None],
+    ) -> None:
+        self.link = link
+        self._preflight = preflight
+        self._journal = journal
+        self._clock = clock
+        self._spawn = spawn
+        self._on_sortie = on_sortie
+        self._sortie: Sortie | None = None
+        self._plan: FlightPlan | None = None
+        self._compiled = CompiledPlan((), ())
+        self._override: Override | None = None
+        self._reserved = False
+        self._ordinary: deque[Action] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._running: Action | None = None
+        self._key: FlightKey | None = None
+        self._fed_s = 0.0
+        self._watchers: list[tuple[Callable[[VehicleState], bool], asyncio.Future[VehicleState]]] = []
+
+    @property
+    def vehicle_id(self) -> str:
+        return self.link.vehicle_id
+
+    @property
+    def sortie(self) -> Sortie | None:
+        """The sortie under way; None when there is none."""
+        return self._sortie if self._sortie is not None and not self._sortie.ended else None
+
+    # --- what comes in
+
+    def observe(self, state: VehicleState) -> None:
+        """A state came in. One that says nothing new to the machine is passed on once a second."""
+        if self._watchers:
+            self._tell_watchers(state)
+        if self._sortie is None or self._sortie.ended:
+            return
+        now_s = self._clock.monotonic_s()
+        key = flight_key(state)
+        if key == self._key and now_s - self._fed_s < _QUIET_S:
+            return
+        self._key, self._fed_s = key, now_s
+        self._feed(Observed(state, now_s))
+
+    def tick(self) -> None:
+        """Time passed."""
+        if self._sortie is not None and not self._sortie.ended:
+            self._feed(Tick(self._clock.monotonic_s()))
+
+    def order(self, order: Order) -> None:
+        """A person ordered something of the sortie under way; check `refusal` first."""
+        if self._sortie is not None:
+            self._feed(Ordered(order, self._clock.monotonic_s()))
+
+    async def begin(
+        self, sortie: Sortie, plan: FlightPlan, *, actor: str, reason: str, override: Override | None
+    ) -> None:
+        """Journal a new sortie and start it. Raises VehicleBusyError and StoreError."""
+        with self._reservation():
+            compiled = compile_plan(plan)
+            sortie = replace(sortie, waypoint_of_item=compiled.waypoint_of_item)
+            await self._journal.open(sortie, plan, actor=actor, reason=reason, override=override)
+            self._plan, self._compiled, self._override = plan, compiled, override
+            self._sortie, self._key = replace(sortie, state=self.link.state()), None
+        self._on_sortie(self._sortie)
+        self.order(Order.START)
+
+    async def check(self, plan: FlightPlan) -> list[Any]:
+        """Run the preflight without a sortie. Raises VehicleBusyError while there is one."""
+        with self._reservation():
+            return list(await run_preflight(self.link, plan, self._preflight))
+
+    def adopt(self, record: OpenSortie) -> None:
+        """Go on observing a sortie that a service that died has left open."""
+        compiled = compile_plan(record.plan)
+        sortie = Sortie(
+            record.sortie_id,
+            record.vehicle_id,
+            compiled.waypoint_of_item,
+            phase=record.phase,
+            flown=record.flown,
+            aborted=record.aborted,
+            intent=record.intent,
+            reached_item=record.reached_item,
+        )
+        self._plan, self._compiled, self._override, self._key = record.plan, compiled, None, None
+        self._sortie = adopted(sortie, self._clock.monotonic_s())
+        self._journal_phase(self._sortie, f"adopted from {record.phase}")
+        self._on_sortie(self._sortie)
+        if not self._sortie.ended:
+            self._spawn(self._recognise(record), f"recognise {self.vehicle_id}")
+
+    async def wait_state(self, wanted: Callable[[VehicleState], bool], timeout_s: float) -> VehicleState | None:
+        """The first state for which `wanted` holds, the present one included; None when the time is over."""
+        state = self.link.state()
+        if wanted(state):
+            return state
+        future: asyncio.Future[VehicleState] = asyncio.get_running_loop().create_future()
+        watcher = (wanted, future)
+        self._watchers.append(watcher)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            self._watchers.remove(watcher)
+
+    # --- the machine
+
+    def _feed(self, event: Event) -> None:
+        before = self._sortie
+        if before is None:
+            return
+        after, actions = step(before, event)
+        self._sortie = after
+        if _shown(after) != _shown(before):
+            if after.phase is not before.phase or after.reached_item != before.reached_item:
+                self._journal_phase(after)
+            self._on_sortie(after)
+        for action in actions:
+            self._perform(action)
+
+    def _journal_phase(self, sortie: Sortie, detail: str | None = None) -> None:
+        if self._plan is not None:
+            name = ENDED_STEP if sortie.ended else str(sortie.phase)
+            self._journal.put(
+                sortie,
+                name,
+                mission_id=self._plan.mission.mission_id,
+                detail=None if detail is None else {"note": detail},
+            )
+
+    def _perform(self, action: Action) -> None:
+        if action.kind is ActionKind.CANCEL:
+            self._cancel_ordinary()
+        elif action.kind in URGENT:
+            self._spawn(self._do(action), f"{action.kind} {self.vehicle_id}")
+        else:
+            self._ordinary.append(action)
+            if self._runner is None or self._runner.done():
+                self._runner = self._spawn(self._run_ordinary(), f"sortie {self.vehicle_id}")
+
+    def _cancel_ordinary(self) -> None:
+        self._ordinary.clear()
+        if self._runner is None or self._runner.done() or self._runner is asyncio.current_task():
+            return
+        uploading = self._running is not None and self._running.kind is ActionKind.UPLOAD
+        self._runner.cancel()
+        self._runner = self._running = None
+        if uploading:
+            self._spawn(self._cancel_upload(), f"cancel upload {self.vehicle_id}")
+
+    async def _cancel_upload(self) -> None:
+        with contextlib.suppress(LinkError):  # the upload's own time-out ends it as well
+            await self.link.cancel_upload()
+
+    async def _run_ordinary(self) -> None:
+        while self._ordinary:
+            self._running = self._ordinary.popleft()
+            await self._do(self._running)
+            self._running = None
+
+    async def _do(self, action: Action) -> None:
+        """Journal and perform one action, and tell the machine that the call is over."""
+        sortie, plan = self._sortie, self._plan
+        if sortie is None or plan is None:
+            return
+        failure: str | None = None
+        try:
+            if action.kind not in URGENT:
+                await self._write(sortie, str(action.kind), plan)
+            event = await self._act(action, sortie, plan)
+        except LinkError as error:
+            event, failure = None, f"{error.failure}: {error}"
+        except StoreError as error:
+            event, failure = None, f"the journal cannot be written: {error}"
+        if self._sortie is not None and self._sortie.sortie_id == sortie.sortie_id:
+            self._feed(event or ActionEnded(action, failure, self._clock.monotonic_s()))
+
+    async def _write(self, sortie: Sortie, name: str, plan: FlightPlan, readback_hash: str | None = None) -> None:
+        if self._sortie is not None and self._sortie.ended:
+            return  # its last row is written
+        written = self._journal.put(
+            sortie, name, mission_id=plan.mission.mission_id, readback_hash=readback_hash, wait=True
+        )
+        if written is not None:
+            await written
+
+    async def _act(self, action: Action, sortie: Sortie, plan: FlightPlan) -> Event | None:
+        link = self.link
+        match action.kind:
+            case ActionKind.PREFLIGHT:
+                findings = tuple(await run_preflight(link, plan, self._preflight))
+                blockers = blockers_of(findings, self._override)
+                return PreflightEnded(action, findings, blockers, self._clock.monotonic_s())
+            case ActionKind.UPLOAD:
+                await link.upload_mission(self._compiled.items)
+                held = await link.download_mission()
+                found = tuple(differences(self._compiled.items, held))
+                if not found:
+                    await self._write(sortie, "read_back", plan, items_hash(held))
+                return MissionReadBack(action, found, self._clock.monotonic_s())
+            case ActionKind.ARM:
+                await link.arm()
+            case ActionKind.START:
+                await link.start_mission()
+            case ActionKind.DISARM:
+                await link.disarm()
+            case ActionKind.HOLD:
+                await link.hold()
+            case ActionKind.RETURN:
+                await link.return_to_launch()
+            case ActionKind.LAND:
+                await link.land()
+            case ActionKind.CANCEL:
+                self._cancel_ordinary()
+        return None
+
+    # --- after a restart
+
+    async def _recognise(self, record: OpenSortie) -> None:
+        """Read the mission aboard and compare it with what the journal says was read back before take-off."""
+        note = "the mission aboard could not be read"
+        known = False
+        for _ in range(_ADOPT_TRIES):
+            try:
+                await self.link.wait_connected(_ADOPT_CONNECT_S)
+                held = await self.link.download_mission()
+            except LinkError as error:
+                note = f"the mission aboard could not be read: {error}"
+                await asyncio.sleep(_ADOPT_RETRY_S)
+                continue
+            known = record.readback_hash is not None and items_hash(held) == record.readback_hash
+            note = "" if known else "the mission aboard is not the one that this sortie uploaded: observed only"
+            break
+        if self._sortie is not None and self._sortie.sortie_id == record.sortie_id:
+            self._feed(Recognised(known, note, self._clock.monotonic_s()))
+
+    # --- helpers
+
+    @contextlib.contextmanager
+    def _reservation(self) -> Any:
+        if self._reserved or self.sortie is not None:
+            what = f"flies sortie {self.sortie.sortie_id}" if self.sortie is not None else "is being checked"
+            raise VehicleBusyError(f"{self.vehicle_id} {what}")
+        self._reserved = True
+        try:
+            yield
+        finally:
+            self._reserved = False
+
+    def _tell_watchers(self, state: VehicleState) -> None:
+        for wanted, future in self._watchers:
+            if not future.done() and wanted(state):
+                future.set_result(state)
+
+
+def _shown(sortie: Sortie) -> tuple[Any, ...]:
+    """What others see of a sortie; a change of it is published."""
+    return (
+        sortie.phase,
+        sortie.reached_item,
+        sortie.note,
+        sortie.failsafe,
+        sortie.hands_off,
+        sortie.aborted,
+        sortie.known,
+        sortie.findings,
+        sortie.outcome,
+    )
