@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import shapely
 from shapely.geometry import LineString, Point
 from shapely.geometry.base import BaseGeometry
 
 from missions.energy import DatumError, PlanEnergy, height_above_home_m, plan_energy
-from missions.feasibility_terrain import check_clearance, check_return_height
+from missions.feasibility_terrain import check_clearance, check_home_height, check_return_height
 from missions.fences import FenceShape, deepest, farthest_outside, fence_margin_m, fence_shape
 from missions.geo import GeoPoint, LocalFrame, distance_m
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
@@ -22,6 +23,7 @@ from missions.plan_legs import Leg, plan_legs, said
 from missions.terrain import Terrain
 
 _TOLERANCE_M = 0.05
+_RETURN_FROM_EVERY_M = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ def check_plan(
     frame = LocalFrame(plan.home)
     context = _Context(plan, limits, frame, fence_shape(plan.fence, frame), legs)
     energy = plan_energy(plan, limits, wind_m_s=wind_m_s, battery_fraction=battery_fraction)
-    ground = check_clearance(plan, limits, terrain, legs)
+    ground = check_home_height(plan, terrain)
+    if not ground:
+        ground = check_clearance(plan, limits, terrain, legs)
     if not any(f.code == "terrain-unknown" for f in ground):
         ground += check_return_height(plan, limits, terrain, legs)
     return [
@@ -160,7 +164,7 @@ def _check_fence(context: _Context) -> list[Finding]:
         if not ({leg.item, leg.from_item} & outside):
             findings += _leg_out(leg, context)
         findings += _leg_in_keep_outs(leg, context, outside)
-    return findings
+    return findings + _returns_in_keep_outs(context)
 
 
 def _waypoint_in_fence(index: int, at: Point, position: GeoPoint, shape: FenceShape) -> Finding | None:
@@ -233,6 +237,30 @@ def _leg_in_keep_outs(leg: Leg, context: _Context, outside: set[int]) -> list[Fi
             )
             findings.append(Finding("leg-in-keep-out", Severity.BLOCKER, message, leg.item, where))
     return findings
+
+
+def _returns_in_keep_outs(context: _Context) -> list[Finding]:
+    """A failsafe flies straight home from wherever it strikes, keep-out or not: worth knowing, no reason to stay."""
+    worst: tuple[float, int, int, Point] | None = None
+    for leg in context.legs:
+        if leg.item is None:
+            continue
+        for place in shapely.get_parts(shapely.points(leg.samples(_RETURN_FROM_EVERY_M)[0])):
+            line = LineString([place, (0.0, 0.0)])
+            for number, ring in enumerate(context.shape.keep_outs, 1):
+                if line.length > 0.0 and line.crosses(ring):
+                    depth, deep = deepest(line, ring)
+                    if worst is None or depth > worst[0]:
+                        worst = depth, number, leg.item, deep
+    if worst is None:
+        return []
+    depth, number, item, deep = worst
+    where = context.frame.to_geo(deep.x, deep.y)
+    message = (
+        f"if the vehicle must return by itself near waypoint {item + 1}, its straight way home crosses keep-out {number} "
+        f"({said(depth)} deep near {_place(where)}, {context.plan.return_height_m:.0f} m above home)"
+    )
+    return [Finding("return-in-keep-out", Severity.WARNING, message, item, where)]
 
 
 def _beyond_home(line: LineString, margin_m: float) -> BaseGeometry:

@@ -12,14 +12,32 @@ import numpy as np
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 from missions.plan_legs import Leg, return_height_m, said
-from missions.terrain import OutsideTerrainError, Terrain
+from missions.terrain import OutsideTerrainError, Terrain, height_at
 
 ERROR_SIGMAS = 2.0
 _COLUMN_M = 15.0
+_ROOF_M = 20.0  # a pad may stand on a roof that the terrain does not know
 _MAX_SAMPLES = 200_000
 _RETURN_FROM_EVERY_M = 100.0
 _MAX_RETURNS_PER_LEG = 50
 _MAX_SAMPLES_PER_RETURN = 4000
+
+
+def check_home_height(plan: FlightPlan, terrain: Terrain) -> list[Finding]:
+    """Home's height agrees with the terrain: every height above home would be off by the difference."""
+    try:
+        ground = height_at(terrain, plan.home)
+    except OutsideTerrainError as gone:
+        return [_unknown("home", gone, None)]
+    off = plan.home_amsl_m - ground
+    allowed = ERROR_SIGMAS * terrain.vertical_error_m + _ROOF_M
+    if abs(off) <= allowed:
+        return []
+    message = (
+        f"home is planned at {plan.home_amsl_m:.0f} m above mean sea level, {said(abs(off))} "
+        f"{'above' if off > 0 else 'below'} the ground there ({terrain.source}); correct the home altitude"
+    )
+    return [Finding("home-height", Severity.BLOCKER, message, None, plan.home)]
 
 
 def check_clearance(plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: tuple[Leg, ...]) -> list[Finding]:

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""QGroundControl `.plan` files (fileType Plan, version 1): a flight plan to text. Reading is in `qgc_read`.
+
+Mission items are those that are uploaded (`missions.mavlink_items`). What the format has no place for (mission,
+vehicle, return height, which items a waypoint serves) goes into one extra top-level object, "dronectl", so that
+writing and reading give the same plan again; other ground stations ignore it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from missions.geo import Altitude, Datum, GeoPoint
+from missions.mavlink_items import (
+    FRAME_GLOBAL,
+    FRAME_GLOBAL_RELATIVE_ALT,
+    NAV_TAKEOFF,
+    MissionItem,
+    compile_plan,
+)
+from missions.model import FlightPlan
+
+OUR_KEY: Final = "dronectl"
+SCHEMA_VERSION: Final = 1
+VEHICLE_TYPE_QUADROTOR: Final = 2  # MAV_TYPE_QUADROTOR
+FIRMWARE_TYPE_PX4: Final = 12  # MAV_AUTOPILOT_PX4
+ALTITUDE_MODE: Final = {FRAME_GLOBAL_RELATIVE_ALT: 1, FRAME_GLOBAL: 2}
+
+
+def write_plan(plan: FlightPlan) -> str:
+    """Return the plan as `.plan` text, ending in a line feed.
+
+    Raises ValueError for an altitude that is neither above home nor above mean sea level, and for numbers that are
+    not finite.
+    """
+    compiled = compile_plan(plan)
+    items = []
+    for item, index in zip(compiled.items, compiled.waypoint_of_item, strict=True):
+        place: GeoPoint | None = None
+        if index is not None:
+            place = plan.waypoints[index].position
+        elif item.command == NAV_TAKEOFF:
+            place = plan.home
+        items.append(_item(item, place))
+    document: dict[str, Any] = {
+        "fileType": "Plan",
+        "version": 1,
+        "groundStation": "dronectl",
+        "mission": {
+            "version": 2,
+            "firmwareType": FIRMWARE_TYPE_PX4,
+            "vehicleType": VEHICLE_TYPE_QUADROTOR,
+            "cruiseSpeed": plan.cruise_speed_m_s,
+            "hoverSpeed": plan.cruise_speed_m_s,
+            "globalPlanAltitudeMode": _global_mode(plan),
+            "plannedHomePosition": [plan.home.latitude_deg, plan.home.longitude_deg, plan.home_amsl_m],
+            "items": items,
+        },
+        "geoFence": {
+            "version": 2,
+            "circles": [],
+            "polygons": [_polygon(r, inclusion=True) for r in plan.fence.inclusion]
+            + [_polygon(r, inclusion=False) for r in plan.fence.exclusion],
+        },
+        "rallyPoints": {"version": 2, "points": []},
+        OUR_KEY: _ours(plan),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN; the format writes null for "unchanged"."""
+    return None if math.isnan(value) else value
+
+
+def _item(item: MissionItem, place: GeoPoint | None) -> dict[str, Any]:
+    latitude, longitude = (0.0, 0.0) if place is None else (place.latitude_deg, place.longitude_deg)
+    params = [_number(p) for p in (item.param1, item.param2, item.param3, item.param4)]
+    out: dict[str, Any] = {
+        "type": "SimpleItem",
+        "doJumpId": item.seq + 1,
+        "command": item.command,
+        "frame": item.frame,
+        "autoContinue": bool(item.autocontinue),
+        "params": [*params, latitude, longitude, item.z],
+    }
+    if place is not None:
+        out |= {"Altitude": item.z, "AltitudeMode": ALTITUDE_MODE[item.frame], "AMSLAltAboveTerrain": None}
+    return out
+
+
+def _global_mode(plan: FlightPlan) -> int:
+    """1 above home, 2 above mean sea level, 0 mixed."""
+    datums = {w.altitude.datum for w in plan.waypoints}
+    if datums <= {Datum.HOME}:
+        return 1
+    return 2 if datums == {Datum.AMSL} else 0
+
+
+def _polygon(ring: tuple[GeoPoint, ...], *, inclusion: bool) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "inclusion": inclusion,
+        "polygon": [[p.latitude_deg, p.longitude_deg] for p in ring],
+    }
+
+
+def _ours(plan: FlightPlan) -> dict[str, Any]:
+    top = plan.fence.max_altitude
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "vehicle_id": plan.vehicle_id,
+        "mission": {
+            "mission_id": plan.mission.mission_id,
+            "purpose": plan.mission.purpose,
+            "authority": {"who": plan.mission.authority.who, "ground": plan.mission.authority.ground},
+            "category": plan.mission.category.value,
+        },
+        "takeoff_height_m": plan.takeoff_height_m,
+        "return_height_m": plan.return_height_m,
+        "cruise_speed_m_s": plan.cruise_speed_m_s,
+        "max_altitude": None if top is None else _altitude(top),
+        "waypoints": [
+            {"serves": list(w.serves), "speed_m_s": w.speed_m_s, "gimbal_pitch_deg": w.gimbal_pitch_deg}
+            for w in plan.waypoints
+        ],
+    }
+
+
+def _altitude(altitude: Altitude) -> dict[str, Any]:
+    return {"value_m": altitude.value_m, "datum": altitude.datum.value}
