@@ -57,6 +57,27 @@ class Spot:
     yaw_rad: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of flight as the parameters give them."""
+
+    speed_m_s: float
+    climb_m_s: float
+    sink_m_s: float
+    acceleration_m_s2: float
+    yaw_rate_rad_s: float
+
+    @classmethod
+    def of(cls, params: Parameters) -> Limits:
+        return cls(
+            speed_m_s=params.real("MPC_XY_VEL_MAX"),
+            climb_m_s=params.real("MPC_Z_V_AUTO_UP"),
+            sink_m_s=params.real("MPC_Z_V_AUTO_DN"),
+            acceleration_m_s2=params.real("MPC_ACC_HOR"),
+            yaw_rate_rad_s=math.radians(params.real("MPC_YAWRAUTO_MAX")),
+        )
+
+
 def offset_m(core: Core, latitude_deg: float, longitude_deg: float) -> tuple[float, float]:
     """(north_m, east_m) from where the vehicle believes to be to a place."""
     estimate = core.estimate
@@ -103,6 +124,8 @@ class Core:
         self.battery_warning = 0  # 0 none, 1 low, 2 critical, 3 emergency
         self._encoder = encoder
         self._text_id = 0
+        self._limits = Limits.of(params)
+        self._limits_version = params.version
 
     def send(self, spec: MessageSpec, *values: float | bytes) -> None:
         self.out.append(self._encoder.frame(spec, *values))
@@ -116,6 +139,14 @@ class Core:
         self._text_id = self._text_id % 65535 + 1
         for chunk, start in enumerate(range(0, len(raw), 50)):
             self.send(m.STATUSTEXT, int(severity), raw[start : start + 50], self._text_id, chunk)
+
+    @property
+    def limits(self) -> Limits:
+        """Read anew when a parameter has changed: they are asked for many times in each step."""
+        if self._limits_version != self.params.version:
+            self._limits_version = self.params.version
+            self._limits = Limits.of(self.params)
+        return self._limits
 
     @property
     def ready(self) -> bool:

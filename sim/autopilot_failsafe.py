@@ -16,6 +16,8 @@ from sim.autopilot_core import Core, Mode, offset_m
 from sim.autopilot_mission import MissionFlight
 from sim.params import CIRCUIT_BREAKER_SUPPLY_CHECK
 
+_EVERY_S = 0.2  # PX4 looks at 10 Hz; half of that is soon enough and costs half
+
 
 class Action(IntEnum):
     """Ordered by strength."""
@@ -53,9 +55,13 @@ class Failsafes:
         self._acted: dict[str, Action] = {}  # causes already answered, until they go away
         self._pending: tuple[Action, float] | None = None  # after the hold, and when
         self._active = Action.NONE
+        self._next_s = 0.0
 
     def step(self) -> None:
         core = self._core
+        if core.now_s < self._next_s and not core.user_took_over:
+            return
+        self._next_s = core.now_s + _EVERY_S - 1e-6
         self._battery_warning()
         if core.user_took_over:
             core.user_took_over = False
@@ -155,7 +161,8 @@ class Failsafes:
         if action is Action.NONE:
             return action
         estimate = core.estimate
-        broken = not self._mission.fence.allows(estimate.latitude_deg, estimate.longitude_deg)
+        fence = self._mission.fence
+        broken = bool(fence) and not fence.allows(estimate.latitude_deg, estimate.longitude_deg)
         high, far = params.real("GF_MAX_VER_DIST"), params.real("GF_MAX_HOR_DIST")
         if core.home is not None:
             broken = broken or 0.0 < high < core.height_m

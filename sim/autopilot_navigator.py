@@ -35,19 +35,19 @@ def steer(
 ) -> None:
     """Fly at a velocity within the limits of the parameters."""
     demand = core.demand
-    params = core.params
+    limits = core.limits
     demand.thrust = True
     demand.spinning = True
-    most = params.real("MPC_XY_VEL_MAX")
+    most = limits.speed_m_s
     speed = math.hypot(north_m_s, east_m_s)
     if speed > most:
         north_m_s *= most / speed
         east_m_s *= most / speed
     demand.velocity_north_m_s = north_m_s
     demand.velocity_east_m_s = east_m_s
-    demand.velocity_down_m_s = max(-params.real("MPC_Z_V_AUTO_UP"), min(params.real("MPC_Z_V_AUTO_DN"), down_m_s))
-    demand.acceleration_m_s2 = params.real("MPC_ACC_HOR")
-    demand.yaw_rate_rad_s = math.radians(params.real("MPC_YAWRAUTO_MAX"))
+    demand.velocity_down_m_s = max(-limits.climb_m_s, min(limits.sink_m_s, down_m_s))
+    demand.acceleration_m_s2 = limits.acceleration_m_s2
+    demand.yaw_rate_rad_s = limits.yaw_rate_rad_s
     if yaw_rad is not None:
         demand.yaw_rad = yaw_rad
 
@@ -64,7 +64,7 @@ def go_to(core: Core, spot: Spot, speed_m_s: float, *, pass_m_s: float = 0.0) ->
     """
     north, east = offset_m(core, spot.latitude_deg, spot.longitude_deg)
     distance = math.hypot(north, east)
-    brake = 0.5 * core.params.real("MPC_ACC_HOR")
+    brake = 0.5 * core.limits.acceleration_m_s2
     speed = min(
         speed_m_s, math.sqrt(pass_m_s * pass_m_s + 2.0 * brake * distance), max(pass_m_s, _POSITION_GAIN_1_S * distance)
     )
@@ -72,7 +72,7 @@ def go_to(core: Core, spot: Spot, speed_m_s: float, *, pass_m_s: float = 0.0) ->
     down = altitude_rate(core, spot.amsl_m)
     if distance > 1.0:
         # A straight line in space: the vertical limit slows the horizontal speed, not the other way round.
-        limit = core.params.real("MPC_Z_V_AUTO_UP" if climb < 0.0 else "MPC_Z_V_AUTO_DN")
+        limit = core.limits.climb_m_s if climb < 0.0 else core.limits.sink_m_s
         if abs(climb) > 1.0:
             speed = min(speed, max(0.5, limit * distance / abs(climb)))
             down = math.copysign(min(limit, abs(climb) * max(speed, 0.5) / distance, abs(down) + 0.5), climb)

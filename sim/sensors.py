@@ -13,15 +13,17 @@ from sim.noise import Noise, OrnsteinUhlenbeck
 from sim.vehicle import Vehicle, degree_lengths_m
 
 _BIAS_TAU_S = 900.0
+_BIAS_EVERY_S = 1.0  # it wanders over minutes: no need to move it at each step
 
 
 class Estimate:
     """The reported state; the same units and frames as `Vehicle`."""
 
     __slots__ = (
-        "_bias_down",
         "_bias_east",
         "_bias_north",
+        "_bias_since_s",
+        "_bias_up",
         "_noise",
         "_yaw_bias_rad",
         "amsl_m",
@@ -43,8 +45,9 @@ class Estimate:
         scale = 0.0 if exact else 1.0
         self._bias_north = OrnsteinUhlenbeck(draws, 0.8 * scale, _BIAS_TAU_S)
         self._bias_east = OrnsteinUhlenbeck(draws, 0.8 * scale, _BIAS_TAU_S)
-        self._bias_down = OrnsteinUhlenbeck(draws, 0.8 * scale, _BIAS_TAU_S)
+        self._bias_up = OrnsteinUhlenbeck(draws, 0.8 * scale, _BIAS_TAU_S)
         self._yaw_bias_rad = math.radians(1.5) * draws.draw() * scale
+        self._bias_since_s = 0.0
         self.yaw_rad = vehicle.yaw_rad
         self.yaw_rate_rad_s = 0.0
         self.update(vehicle, 0.1)
@@ -52,9 +55,12 @@ class Estimate:
     def update(self, vehicle: Vehicle, dt_s: float) -> None:
         """Take in the true state after a step of dt_s."""
         per_lat, per_lon = degree_lengths_m(vehicle.latitude_deg)
-        north = self._bias_north.step(dt_s)
-        east = self._bias_east.step(dt_s)
-        up = self._bias_down.step(dt_s)
+        self._bias_since_s += dt_s
+        if self._bias_since_s >= _BIAS_EVERY_S:
+            self._bias_since_s = 0.0
+            for bias in (self._bias_north, self._bias_east, self._bias_up):
+                bias.step(_BIAS_EVERY_S)
+        north, east, up = self._bias_north.value, self._bias_east.value, self._bias_up.value
         yaw = vehicle.yaw_rad + self._yaw_bias_rad
         if self._noise is None:
             self.velocity_north_m_s = vehicle.velocity_north_m_s
