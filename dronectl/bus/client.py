@@ -82,6 +82,7 @@ class Bus:
         self._client: aiomqtt.Client | None = None
         self._retained: dict[str, bytes] = {}  # topic -> newest payload
         self._said: dict[str, BaseModel] = {}  # topic -> newest data, to publish on change only
+        self._ending: set[str] = set()
         self._dirty: set[str] = set()
         self._dirty_event = asyncio.Event()
         self._telemetry: dict[str, Telemetry] = {}
@@ -112,15 +113,17 @@ class Bus:
         """A drone's newest telemetry; the latest of each second goes out, or is lost while the broker is away."""
         self._telemetry[telemetry.drone_id] = telemetry
 
-    def publish_retained(self, topic: str, name: str, subject: str, data: BaseModel) -> None:
-        """Keep `data` as the retained message of a topic until `forget`; goes out when it changes."""
-        self._keep(topic, name, subject, data)
+    def publish_retained(self, topic: str, name: str, subject: str, data: BaseModel, *, last: bool = False) -> None:
+        """Keep `data` as the retained message of a topic; goes out when it changes.
 
-    def forget(self, topic: str) -> None:
-        """Remove the retained message of a topic from here and from the broker."""
-        self._said.pop(topic, None)
-        self._retained[topic] = b""
-        self._touch(topic)
+        The `last` one goes out to those who listen, and then the topic's retained message is removed.
+        """
+        self._keep(topic, name, subject, data)
+        if last:
+            self._ending.add(topic)
+            self._touch(topic)
+        else:
+            self._ending.discard(topic)
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1 and wait for the broker's PUBACK, which is no delivery. Raises BusDownError."""
@@ -217,13 +220,18 @@ class Bus:
                 topic = next(iter(self._dirty))
                 payload = self._retained[topic]
                 self._dirty.discard(topic)
+                ending = topic in self._ending
                 try:
-                    await self.publish(topic, payload, retain=True)
+                    await self.publish(topic, payload, retain=not ending)
+                    if ending:
+                        await self.publish(topic, b"", retain=True)
                 except BusDownError:
                     self._dirty.add(topic)
                     raise
-                if payload == b"" and topic not in self._dirty:
-                    del self._retained[topic]
+                if ending and topic not in self._dirty:
+                    self._ending.discard(topic)
+                    self._retained.pop(topic)
+                    self._said.pop(topic)
 
     async def _flush_telemetry(self, client: aiomqtt.Client) -> None:
         while True:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 SCHEMA_VERSION: Final = 1
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
@@ -27,7 +27,17 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Utc = Annotated[AwareDatetime, PlainSerializer(_iso, return_type=str, when_used="json")]
+def _sane(moment: datetime) -> datetime:
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time out of range") from None
+    if not 1970 <= utc.year < 3000:
+        raise ValueError("a time out of range")
+    return utc
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_sane), PlainSerializer(_iso, return_type=str, when_used="json")]
 
 
 class Level(StrEnum):

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From sightings to alerts that the dispatch system has acknowledged.
+
+    vision's Sighting -> incident (merged) -> rules -> alert record + outbox row, one transaction -> publisher -> MQTT
+    MQTT acks and actions -> inbox (bounded) -> outbox rows closed / state machine -> alert record + outbox row
+
+Everything that changes an alert runs under one lock and is remembered in memory only after it is committed. A store
+that fails makes nothing lost: the incident stays marked and is settled again with the next sighting or second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dronectl.alerts import incidents as things
+from dronectl.alerts import outbox, records
+from dronectl.alerts.answers import Answers
+from dronectl.alerts.book import Book
+from dronectl.alerts.changes import change, is_due
+from dronectl.alerts.compose import alert_message, incident_message
+from dronectl.alerts.geometry import zones_at
+from dronectl.alerts.ids import uuid7
+from dronectl.alerts.model import AlertRecord, AlertSite, Decision, Incident, Note
+from dronectl.alerts.rules import decide
+from dronectl.bus import messages
+from dronectl.bus.client import Bus
+from dronectl.bus.messages import AlertPhase, AlertState, encode
+from dronectl.clock import Clock, SystemClock
+from dronectl.store import Store, StoreError
+from dronectl.streams import Hub
+from vision.sighting import Sighting
+
+log = logging.getLogger(__name__)
+
+_TICK_S: Final = 1.0
+_RECENT: Final = 200
+
+
+@dataclass(slots=True)
+class AlertCounters:
+    """What came in and what became of it."""
+
+    sightings: int = 0
+    merged: int = 0
+    alerts: int = 0
+    updates: int = 0
+    held_back: int = 0
+    quiet: int = 0
+    expired: int = 0
+    store_failures: int = 0
+    acks: int = 0
+    acks_repeated: int = 0
+    actions: int = 0
+    actions_refused: int = 0
+    actions_repeated: int = 0
+    unknown_alert: int = 0
+    garbage: int = 0
+    inbox_full: int = 0
+
+
+class AlertService:
+    """The alerts of a site. `run()` until cancelled; `handle` may be called from the start."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        site: AlertSite,
+        clock: Clock | None = None,
+        backoff: outbox.Backoff | None = None,
+    ) -> None:
+        self.site = site
+        self.counters = AlertCounters()
+        self.changes: Hub[messages.Alert] = Hub()
+        self.publisher = outbox.OutboxPublisher(store, bus, clock or SystemClock(), backoff)
+        self.book = Book()
+        self.lock = asyncio.Lock()
+        self._store = store
+        self._bus = bus
+        self._clock = clock or SystemClock()
+        self._loaded = False
+        self._unsettled: set[str] = set()
+        self._store_troubled = False
+        self._answers = Answers(self, store, self._clock)
+        bus.listen(self._answers.offer)
+
+    async def run(self) -> None:
+        """Load what is open, then publish, take answers and watch deadlines until cancelled."""
+        await self.load()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.publisher.run(), name="outbox")
+            group.create_task(self._answers.run(), name="alert-answers")
+            group.create_task(self._watch(), name="alert-deadlines")
+
+    async def load(self) -> None:
+        """Read open alerts and incidents from the store, once; raises StoreError."""
+        async with self.lock:
+            if self._loaded:
+                return
+            async with self._store.reader() as session:
+                found = await records.recent_incidents(session, self.site.site_id, _RECENT)
+                recent = await records.recent_alerts(session, self.site.site_id, _RECENT)
+                still_open = await records.open_alerts(session, self.site.site_id)
+            for incident in reversed(found):
+                self.book.keep_incident(incident)
+            for alert in (*reversed(recent), *still_open):
+                self.book.keep_alert(alert)
+            for alert in still_open:
+                incident_now = self.book.incident(alert.incident_id)
+                if incident_now is not None:
+                    self._show(incident_now)
+            self._loaded = True
+
+    def alerts(self) -> list[messages.Alert]:
+        """Open alerts and the newest ended ones, newest first."""
+        known = sorted(self.book.alerts, key=lambda alert: alert.alert_id, reverse=True)
+        return [alert_message(alert, self.site) for alert in known]
+
+    def incidents(self) -> list[messages.Incident]:
+        """Open incidents and the newest settled ones, newest first."""
+        known = sorted(self.book.incidents, key=lambda incident: incident.incident_id, reverse=True)
+        return [incident_message(incident, self.site) for incident in known]
+
+    async def unacknowledged(self) -> int:
+        """How many messages the dispatch system has not acknowledged."""
+        async with self._store.reader() as session:
+            return await outbox.count_open(session, self.site.site_id)
+
+    async def handle(self, sighting: Sighting, mission_id: str | None = None) -> None:
+        """Take one sighting. Returns when what follows from it is committed; a failing store is retried later."""
+        await self.load()
+        async with self.lock:
+            self.counters.sightings += 1
+            now = self._clock.utc()
+            incident = self.book.of_track(sighting.track_id)
+            if incident is not None and self._forgotten(incident, now):
+                incident = None
+            elif incident is None:
+                active = (i for i in self.book.incidents if not self._forgotten(i, now))
+                incident = things.find(sighting, mission_id, active)
+                self.counters.merged += incident is not None
+            if incident is None:
+                observed = self._observed(sighting, now)
+                incident = things.opened(sighting, uuid7(now), mission_id, now, observed)
+            else:
+                incident = things.extended(incident, sighting, now)
+            self.book.keep_incident(incident)
+            await self._settle(incident.incident_id)
+
+    async def act(self, action: messages.Action, *, event_id: str, source: str, said_at: datetime) -> str | None:
+        """Take an action from a person at the console, as from dispatch. Returns why it is refused, or None.
+
+        Raises LookupError for an unknown alert, StoreError when it could not be kept (then nothing has happened).
+        """
+        await self.load()
+        return await self._answers.act(action, event_id=event_id, source=source, said_at=said_at)
+
+    async def commit(self, alert: AlertRecord, incident: Incident | None, *more: AlertRecord) -> None:
+        """Write alerts, their incident and their messages in a transaction of their own, then make them known."""
+        async with self._store.session() as session:
+            await self.write(session, alert, incident, *more)
+        self.published(incident, alert, *more)
+
+    async def write(
+        self, session: AsyncSession, alert: AlertRecord, incident: Incident | None, *more: AlertRecord
+    ) -> None:
+        """Write alerts, their incident and one outbox row each within the caller's transaction."""
+        for record in (alert, *more):
+            await records.save(session, self.site.site_id, record, incident)
+            message_id = uuid7(record.updated_at)
+            payload = encode(
+                "alert",
+                alert_message(record, self.site),
+                event_id=message_id,
+                source=self._bus.source,
+                time=record.updated_at,
+                subject=record.alert_id,
+                sequence=record.sequence,
+            )
+            session.add(
+                outbox.row(
+                    self.site.site_id,
+                    message_id=message_id,
+                    alert_id=record.alert_id,
+                    sequence=record.sequence,
+                    topic=self._bus.topics.alert(record.alert_id),
+                    payload=payload,
+                    now=self._clock.utc(),
+                )
+            )
+
+    def published(self, incident: Incident | None, *alerts: AlertRecord) -> None:
+        """After the commit: remember, tell the WebSocket and MQTT, wake the publisher."""
+        if incident is not None:
+            self.book.keep_incident(incident)
+        for alert in alerts:
+            self.book.keep_alert(alert)
+            self.changes.publish(alert_message(alert, self.site))
+        if incident is not None:
+            self._show(incident)
+        self.publisher.wake()
+
+    def _show(self, incident: Incident) -> None:
+        topic = self._bus.topics.incident(incident.incident_id)
+        message = incident_message(incident, self.site)
+        last = incident.settled_at is not None
+        self._bus.publish_retained(topic, "incident", incident.incident_id, message, last=last)
+
+    def _observed(self, sighting: Sighting, now: datetime) -> datetime:
+        """UTC of the confirming exposure: the clocks meet here, at the edge."""
+        if sighting.confirmed_exposure_monotonic_s is None:
+            return now
+        age_s = max(0.0, self._clock.monotonic_s() - sighting.confirmed_exposure_monotonic_s)
+        return now - timedelta(seconds=age_s)
+
+    def _forgotten(self, incident: Incident, now: datetime) -> bool:
+        """Whether an incident is settled for so long that what is seen there is a new thing."""
+        quiet = self.site.policy.quiet_after_settled
+        return incident.settled_at is not None and now - incident.settled_at > quiet
+
+    async def _settle(self, incident_id: str) -> None:
+        """Bring the incident's alert to what the rules want now; a failing store leaves it for later."""
+        try:
+            waits = await self._settle_once(incident_id)
+        except StoreError as error:
+            self._unsettled.add(incident_id)
+            self.counters.store_failures += 1
+            if not self._store_troubled:
+                log.error("alerts cannot be stored, trying on: %s", error)  # noqa: TRY400  # one line
+            self._store_troubled = True
+            return
+        if not waits:
+            self._unsettled.discard(incident_id)
+        elif incident_id not in self._unsettled:
+            self._unsettled.add(incident_id)
+            self.counters.held_back += 1
+        if self._store_troubled:
+            log.info("alerts can be stored again")
+            self._store_troubled = False
+
+    async def _settle_once(self, incident_id: str) -> bool:
+        """Write what has changed; returns whether a change waits for its turn."""
+        incident = self.book.incident(incident_id)
+        if incident is None:
+            return False
+        now, policy = self._clock.utc(), self.site.policy
+        facts = things.facts(incident)
+        here = zones_at(self.site.zones, facts.place)
+        decision = decide(self.site.rules, facts, here, now.astimezone(self.site.timezone))
+        alert = self.book.open_alert_of(incident_id)
+        if alert is None:
+            if decision is None:
+                return False
+            if incident.settled_level is not None and decision.level.rank <= incident.settled_level.rank:
+                self.counters.quiet += 1
+                return False
+            await self._raise(incident, decision, now)
+            return False
+        found = change(alert, facts, decision, policy)
+        if found is None:
+            return False
+        if not is_due(found, alert, now, policy):
+            return True
+        if decision is None or decision.level.rank < alert.decision.level.rank:
+            decision = alert.decision
+        changed = replace(
+            alert,
+            sequence=alert.sequence + 1,
+            phase=AlertPhase.UPDATE,
+            decision=decision,
+            facts=facts,
+            updated_at=now,
+        )
+        noted = replace(incident, timeline=things.add_note(incident.timeline, Note(now, found.what)))
+        await self.commit(changed, noted)
+        self.counters.updates += 1
+        return False
+
+    async def _raise(self, incident: Incident, decision: Decision, now: datetime) -> None:
+        alert = AlertRecord(
+            alert_id=uuid7(now),
+            incident_id=incident.incident_id,
+            mission_id=incident.mission_id,
+            sequence=1,
+            phase=AlertPhase.NEW,
+            state=AlertState.NEW,
+            decision=decision,
+            facts=things.facts(incident),
+            observed_at=incident.observed_at,
+            raised_at=now,
+            updated_at=now,
+            expires_at=now + self.site.policy.deadlines[decision.level],
+        )
+        await self.commit(alert, self._with_alert(incident, alert, f"{decision.level} alert: {decision.reason}", now))
+        self.counters.alerts += 1
+
+    @staticmethod
+    def _with_alert(incident: Incident, alert: AlertRecord, what: str, now: datetime) -> Incident:
+        return replace(
+            incident,
+            alert_ids=(*incident.alert_ids, alert.alert_id),
+            updated_at=now,
+            settled_at=None,
+            settled_level=None,
+            timeline=things.add_note(incident.timeline, Note(now, what)),
+        )
+
+    async def _watch(self) -> None:
+        """Each second: what waited for its turn or for the store, and alerts past their deadline."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for incident_id in tuple(self._unsettled):
+                async with self.lock:
+                    await self._settle(incident_id)
+            now = self._clock.utc()
+            late = [a.alert_id for a in self.book.open_alerts() if a.expires_at is not None and a.expires_at <= now]
+            for alert_id in late:
+                async with self.lock:
+                    try:
+                        await self._expire(alert_id)
+                    except StoreError:
+                        self.counters.store_failures += 1  # said already, or will be; the next second tries again
+
+    async def _expire(self, alert_id: str) -> None:
+        """End an alert that nobody acknowledged, and raise it again, one level higher."""
+        alert = self.book.alert(alert_id)
+        now = self._clock.utc()
+        if alert is None or alert.state.final or alert.expires_at is None or alert.expires_at > now:
+            return
+        ended = replace(
+            alert,
+            sequence=alert.sequence + 1,
+            phase=AlertPhase.END,
+            state=AlertState.EXPIRED,
+            updated_at=now,
+            expires_at=None,
+        )
+        decision = replace(
+            alert.decision,
+            level=alert.decision.level.raised(),
+            reason=f"{alert.decision.reason.removesuffix(_ESCALATED)}{_ESCALATED}",
+        )
+        last = alert.escalation + 1 >= self.site.policy.max_escalations
+        again = replace(
+            alert,
+            alert_id=uuid7(now),
+            sequence=1,
+            phase=AlertPhase.NEW,
+            state=AlertState.NEW,
+            decision=decision,
+            raised_at=now,
+            updated_at=now,
+            expires_at=None if last else now + self.site.policy.deadlines[decision.level],
+            escalation=alert.escalation + 1,
+            escalated_from=alert.alert_id,
+            last_action=None,
+        )
+        incident = self.book.incident(alert.incident_id)
+        what = f"nobody acknowledged: raised again as {decision.level}"
+        noted = None if incident is None else self._with_alert(incident, again, what, now)
+        await self.commit(ended, noted, again)
+        self.counters.expired += 1
+
+    def counted(self) -> Mapping[str, int]:
+        """All counters, for metrics."""
+        return {name: getattr(self.counters, name) for name in AlertCounters.__slots__}
+
+
+_ESCALATED: Final = "; nobody acknowledged the alert before"
