@@ -3,60 +3,59 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dronectl.alerts.model import AlertRecord, Incident
 from dronectl.store.models import AlertRow, IncidentRow
+from dronectl.store.upsert import upsert
 
 SCHEMA_VERSION: Final = 1
 T = TypeVar("T")
-
-
-def alert_row(site_id: str, alert: AlertRecord) -> AlertRow:
-    """The row of an alert."""
-    return AlertRow(
-        site_id=site_id,
-        id=alert.alert_id,
-        incident_id=alert.incident_id,
-        mission_id=alert.mission_id,
-        sequence=alert.sequence,
-        level=str(alert.decision.level),
-        kind=str(alert.facts.kind),
-        state=str(alert.state),
-        rule_id=alert.decision.rule_id,
-        created_at=alert.raised_at,
-        updated_at=alert.updated_at,
-        expires_at=alert.expires_at,
-        ended_at=alert.updated_at if alert.state.final else None,
-        document=_document(alert),
-    )
-
-
-def incident_row(site_id: str, incident: Incident) -> IncidentRow:
-    """The row of an incident."""
-    return IncidentRow(
-        site_id=site_id,
-        id=incident.incident_id,
-        mission_id=incident.mission_id,
-        kind=str(incident.kind),
-        opened_at=incident.opened_at,
-        updated_at=incident.updated_at,
-        ended_at=incident.settled_at,
-        document=_document(incident),
-    )
+_ALERTS: Final = cast("Table", AlertRow.__table__)
+_INCIDENTS: Final = cast("Table", IncidentRow.__table__)
 
 
 async def save(session: AsyncSession, site_id: str, alert: AlertRecord, incident: Incident | None) -> None:
     """Insert or replace both within the caller's transaction."""
     if incident is not None:
-        await session.merge(incident_row(site_id, incident))
-        await session.flush()
-    await session.merge(alert_row(site_id, alert))
-    await session.flush()
+        await upsert(session, _INCIDENTS, _incident_values(site_id, incident))
+    await upsert(session, _ALERTS, _alert_values(site_id, alert))
+
+
+def _alert_values(site_id: str, alert: AlertRecord) -> dict[str, Any]:
+    return {
+        "site_id": site_id,
+        "id": alert.alert_id,
+        "incident_id": alert.incident_id,
+        "mission_id": alert.mission_id,
+        "sequence": alert.sequence,
+        "level": str(alert.decision.level),
+        "kind": str(alert.facts.kind),
+        "state": str(alert.state),
+        "rule_id": alert.decision.rule_id,
+        "created_at": alert.raised_at,
+        "updated_at": alert.updated_at,
+        "expires_at": alert.expires_at,
+        "ended_at": alert.updated_at if alert.state.final else None,
+        "document": _document(alert),
+    }
+
+
+def _incident_values(site_id: str, incident: Incident) -> dict[str, Any]:
+    return {
+        "site_id": site_id,
+        "id": incident.incident_id,
+        "mission_id": incident.mission_id,
+        "kind": str(incident.kind),
+        "opened_at": incident.opened_at,
+        "updated_at": incident.updated_at,
+        "ended_at": incident.settled_at,
+        "document": _document(incident),
+    }
 
 
 async def read_alert(session: AsyncSession, site_id: str, alert_id: str) -> AlertRecord | None:

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from dronectl import __version__
 from dronectl.bus.messages import MAX_PAYLOAD_BYTES, DroneState, DroneStatus, ServiceStatus, Telemetry, encode
-from dronectl.bus.settings import BusSettings, explain
+from dronectl.bus.settings import BusSettings, explain, quiet
 from dronectl.bus.topics import Topics
 from dronectl.clock import Clock, SystemClock
 from dronectl.streams import Latest
@@ -171,6 +171,7 @@ class Bus:
             username=access.username,
             password=access.password,
             identifier=self.settings.client_id,
+            logger=quiet,
             clean_session=False,  # what dispatch says while we are away waits at the broker
             will=will,
             keepalive=self.settings.keepalive_s,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import logging
 import math
 import re
 import ssl
@@ -21,6 +22,9 @@ from urllib.parse import unquote, urlsplit
 import aiomqtt
 
 from dronectl.errors import BadInputError, UnavailableError
+
+quiet = logging.getLogger("dronectl.bus.paho")
+quiet.setLevel(logging.CRITICAL)  # what goes wrong comes out as an exception, and is said once by us
 
 DEFAULT_PORT: Final = 1883
 DEFAULT_TLS_PORT: Final = 8883
@@ -148,6 +152,7 @@ async def check_broker(access: BrokerAccess, timeout_s: float = 5.0) -> None:
                 username=access.username,
                 password=access.password,
                 tls_context=context,
+                logger=quiet,
                 timeout=math.ceil(timeout_s),
             ):
                 return
