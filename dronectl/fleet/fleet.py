@@ -27,7 +27,7 @@ from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
 from dronectl.store import Store, StoreError
 from dronectl.streams import Latest
 from dronectl.supervise import ChildReport
-from missions.model import Finding, FlightPlan, Severity, VehicleLimits
+from missions.model import Finding, FlightPlan, Mission, Severity, VehicleLimits
 from missions.terrain import Terrain
 
 TICK_S: Final = 0.25
@@ -77,8 +77,10 @@ class Fleet:
         )
         self.sorties: Latest[Mapping[str, Sortie]] = Latest({})  # by sortie id, oldest first
         self.children: Latest[Mapping[str, ChildReport]] = Latest({})
+        self.started = asyncio.Event()  # open sorties are adopted; flights and commands are taken
         self._clock = clock
         self._merged = dict(self.states.value)
+        self._missions: dict[str, Mission] = {}  # by sortie id, as long as the sortie is in `sorties`
         self._publishing: asyncio.TimerHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._log = CommandLog(store, clock)
@@ -102,13 +104,14 @@ class Fleet:
                 for record in left_open:
                     if record.vehicle_id in self._vehicles:
                         self._vehicles[record.vehicle_id].adopt(record)
+                self.started.set()
                 tasks.create_task(self._pool.run(), name="link pool")
                 tasks.create_task(self._tick(), name="sortie timers")
         finally:
+            self.started.clear()
             self._tasks = None
             if self._publishing is not None:
-                self._publishing.cancel()
-                self._publishing = None
+                self._publish()
 
     # --- commands
 
@@ -298,6 +301,15 @@ class Fleet:
         """The sortie that a vehicle has under way."""
         return self._vehicle(vehicle_id).sortie
 
+    def mission_of(self, sortie_id: str) -> Mission | None:
+        """What a sortie in `sorties` is flown for."""
+        return self._missions.get(sortie_id)
+
+    def mission_id_of_vehicle(self, vehicle_id: str | None) -> str | None:
+        """The mission of the newest sortie of a vehicle, also after it has landed: its last sightings belong to it."""
+        plan = self._vehicles[vehicle_id].plan if vehicle_id in self._vehicles else None
+        return None if plan is None else plan.mission.mission_id
+
     @property
     def worker_pids(self) -> Mapping[str, int]:
         """The process of each link worker that is up."""
@@ -326,22 +338,30 @@ class Fleet:
 
     def _on_states(self, batch: Sequence[VehicleState]) -> None:
         for message in batch:
-            state = reduce(self._merged.get(message.vehicle_id), message)
-            self._merged[message.vehicle_id] = state
-            self._vehicles[message.vehicle_id].observe(state)
+            self._merged[message.vehicle_id] = reduce(self._merged.get(message.vehicle_id), message)
         if self._publishing is None:
             self._publishing = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
+        for message in batch:
+            self._vehicles[message.vehicle_id].observe(self._merged[message.vehicle_id])
 
     def _publish(self) -> None:
-        self._publishing = None
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
         self.states.set(dict(self._merged))
 
     def _on_sortie(self, sortie: Sortie) -> None:
+        if self._publishing is not None:
+            self._publish()  # nobody shall see a phase before the state that it comes from
         sorties = dict(self.sorties.value)
         sorties[sortie.sortie_id] = sortie
+        plan = self._vehicles[sortie.vehicle_id].plan
+        if plan is not None:
+            self._missions.setdefault(sortie.sortie_id, plan.mission)
         ended = [name for name, kept in sorties.items() if kept.ended]
         for name in ended[: max(0, len(ended) - _ENDED_KEPT)]:
             del sorties[name]
+            self._missions.pop(name, None)
         self.sorties.set(sorties)
 
     def _on_report(self, report: ChildReport) -> None:

@@ -129,7 +129,8 @@ def phase_shown(sortie: Sortie, state: VehicleState) -> Phase:
             return Phase.LANDING
         return Phase.TAKING_OFF if state.mode in MISSION else Phase.ARMING
     if state.mode in MISSION:
-        return Phase.TAKING_OFF if state.landed is LandedState.TAKING_OFF else Phase.FLYING
+        climbing = state.mission_current == 0 and sortie.reached_item is None and sortie.known  # item 0 is the take-off
+        return Phase.TAKING_OFF if climbing or state.landed is LandedState.TAKING_OFF else Phase.FLYING
     if state.mode is FlightMode.LAND or state.landed is LandedState.LANDING:
         return Phase.LANDING
     if state.mode is FlightMode.RETURN:

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A small site for the fleet's integration tests: simulated vehicles in their own process, plans, and a Fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dronectl.clock import SystemClock
+from dronectl.fleet.failsafe import FailsafePolicy
+from dronectl.fleet.fleet import Fleet
+from dronectl.fleet.link import VehicleAddress
+from dronectl.fleet.sortie_types import Phase, Sortie
+from dronectl.store import Store
+from missions.geo import Altitude, Datum, GeoPoint, destination
+from missions.model import Authority, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.terrain import FlatTerrain
+
+GROUND_AMSL_M = 250.0
+CENTRE = GeoPoint(29.7, 107.3)
+PATIENCE_S = 100.0  # of real time; the tests wait for conditions and only give up after this
+FIRST_SYSTEM_ID = 61
+
+
+def free_udp_ports(count: int) -> list[int]:
+    """Ports that nobody has bound; all are open at once, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+
+
+@dataclass(frozen=True)
+class SiteFiles:
+    """What a test and its child processes share, as a JSON file."""
+
+    folder: Path
+    ports: tuple[int, ...]
+
+    @property
+    def vehicle_ids(self) -> tuple[str, ...]:
+        return tuple(f"d{i + 1}" for i in range(len(self.ports)))
+
+    def home(self, vehicle_id: str) -> GeoPoint:
+        return destination(CENTRE, 90.0, 20.0 * self.vehicle_ids.index(vehicle_id))
+
+    def addresses(self) -> list[VehicleAddress]:
+        return [
+            VehicleAddress(name, f"udpin://127.0.0.1:{port}", FIRST_SYSTEM_ID + i)
+            for i, (name, port) in enumerate(zip(self.vehicle_ids, self.ports, strict=True))
+        ]
+
+    def plan(self, vehicle_id: str, *, mission_id: str = "m1", reach_m: float = 60.0, laps: int = 1) -> FlightPlan:
+        """A square of `reach_m`, flown `laps` times, 45 m above home."""
+        home = self.home(vehicle_id)
+        corners = [destination(home, bearing, reach_m) for bearing in (0.0, 60.0, 120.0)] * laps
+        ring = tuple(destination(CENTRE, bearing, 600.0) for bearing in (45.0, 135.0, 225.0, 315.0))
+        return FlightPlan(
+            vehicle_id=vehicle_id,
+            mission=Mission(mission_id, "a test", Authority("the test", "it has to pass"), Category.TRAINING),
+            home=home,
+            home_amsl_m=GROUND_AMSL_M,
+            takeoff_height_m=40.0,
+            waypoints=tuple(Waypoint(corner, Altitude(45.0, Datum.HOME)) for corner in corners),
+            fence=Geofence((ring,), max_altitude=Altitude(100.0, Datum.HOME)),
+            return_height_m=45.0,
+            cruise_speed_m_s=10.0,
+        )
+
+    def save(self) -> Path:
+        path = self.folder / "site.json"
+        path.write_text(json.dumps({"ports": self.ports}))
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> SiteFiles:
+        return cls(folder, tuple(json.loads((folder / "site.json").read_text())["ports"]))
+
+
+@dataclass
+class Simulator:
+    """The running simulator; `tell` changes the world."""
+
+    process: asyncio.subprocess.Process
+
+    async def tell(self, **line: object) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(line).encode() + b"\n")
+        await self.process.stdin.drain()
+        async with asyncio.timeout(PATIENCE_S):
+            await self.process.stdout.readline()
+
+
+@asynccontextmanager
+async def simulated(
+    folder: Path, *, vehicles: int = 1, speed: float = 8.0
+) -> AsyncIterator[tuple[SiteFiles, Simulator]]:
+    """The simulator with so many vehicles, until the block ends."""
+    site = SiteFiles(folder, tuple(free_udp_ports(vehicles)))
+    site.save()
+    homes = [site.home(name) for name in site.vehicle_ids]
+    config = {
+        "schema_version": 1,
+        "seed": 3,
+        "speed": speed,
+        "origin": {"latitude_deg": CENTRE.latitude_deg, "longitude_deg": CENTRE.longitude_deg},
+        "terrain": {"flat_amsl_m": GROUND_AMSL_M},
+        "vehicles": [
+            {
+                "vehicle_id": name,
+                "system_id": FIRST_SYSTEM_ID + i,
+                "home": {"latitude_deg": homes[i].latitude_deg, "longitude_deg": homes[i].longitude_deg},
+                "target_host": "127.0.0.1",
+                "target_port": site.ports[i],
+            }
+            for i, name in enumerate(site.vehicle_ids)
+        ],
+        "ready_file": "ready.json",
+    }
+    (folder / "sim.json").write_text(json.dumps(config))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "sim",
+        "run",
+        str(folder / "sim.json"),
+        "--exit-with-parent",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        await until(
+            lambda: (folder / "ready.json").exists() or process.returncode is not None, "the simulator is ready"
+        )
+        assert process.returncode is None
+        yield site, Simulator(process)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def running_fleet(site: SiteFiles, limits: VehicleLimits | None = None) -> AsyncIterator[Fleet]:
+    """A Fleet on the site's database; leaving the block is what stopping the service is."""
+    async with Store.open(site.folder / "site.db", "test-site") as store:
+        fleet = Fleet(
+            "test-site",
+            site.addresses(),
+            limits or VehicleLimits(),
+            FailsafePolicy(),
+            FlatTerrain(GROUND_AMSL_M),
+            store,
+            SystemClock(),
+            on_poses=lambda _samples: None,
+        )
+        task = asyncio.create_task(fleet.run(), name="fleet")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await fleet.started.wait()
+            yield fleet
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait for a condition; the message says what did not happen."""
+    deadline_s = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"not within {patience_s:.0f} s: {what}")
+        await asyncio.sleep(0.05)
+
+
+async def phase(fleet: Fleet, sortie_id: str, *wanted: Phase) -> Sortie:
+    """Wait until the sortie is in one of these phases."""
+
+    def there() -> bool:
+        sortie = fleet.sorties.value[sortie_id]
+        if sortie.ended and sortie.phase not in wanted:
+            raise AssertionError(f"ended as {sortie.phase}: {sortie.note} {sortie.findings}")
+        return sortie.phase in wanted
+
+    await until(there, f"{wanted} (it is {fleet.sorties.value[sortie_id].phase})")
+    return fleet.sorties.value[sortie_id]
+
+
+async def landed(fleet: Fleet, sortie_id: str) -> Sortie:
+    """Wait for the end of the sortie, which must be a landing."""
+    async with asyncio.timeout(PATIENCE_S):
+        sortie = await fleet.wait(sortie_id)
+    assert sortie.phase is Phase.LANDED, (sortie.note, sortie.findings)
+    state = fleet.states.value[sortie.vehicle_id]
+    assert state.armed is False or not state.connected
+    return sortie
