@@ -66,13 +66,16 @@ class CameraEye:
         run_id: str,
         settings: EyeSettings | None = None,
         context: Callable[[float], Frame | None] = lambda _exposure_s: None,
+        gsd_m: float | None = None,
     ) -> None:
+        """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose."""
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
         self._locator, self._evidence = locator, evidence
         self._run_id = run_id
         self._settings = settings or EyeSettings()
         self._context = context
+        self._stated_gsd_m = gsd_m
         self._ground = Tracker(self._settings.tracker)
         self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
         self._stabiliser = Stabiliser()
@@ -90,7 +93,7 @@ class CameraEye:
         """Look at the next frame of this camera."""
         began = time.perf_counter()
         locator = self._locator
-        gsd = None
+        gsd = self._stated_gsd_m
         if frame.pose is not None and locator is not None:
             height = locator.height_above_ground_m(frame.pose)
             if height is not None and height < self._settings.min_height_m:
@@ -100,11 +103,10 @@ class CameraEye:
         if self._learned is not None:
             detections += self._learned.detect(frame, gsd)
         learned_s = time.perf_counter() - began
-        # without a GSD the size gate is blind, and every warm stone would be a find
-        if self._classical is not None and gsd is not None:
+        if self._classical is not None:
             detections += self._classical.detect(frame, gsd)
         observations = unite(detections)
-        if frame.pose is not None and locator is not None and gsd is not None:
+        if frame.pose is not None and locator is not None:
             events, seen = self._on_ground(frame, locator, observations)
         else:
             events, seen = self._in_pixels(frame, observations)

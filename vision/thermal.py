@@ -27,17 +27,15 @@ FloatPicture = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class HotSpotSettings:
-    """Gates of the hot-spot detector. Lengths are on the ground; without a GSD the pixel defaults hold."""
+    """Gates of the hot-spot detector. Lengths are on the ground."""
 
     sigma: float = 7.0
     min_contrast_c: float = 1.2
     min_size_m: float = 0.3
     max_size_m: float = 2.5
-    min_size_px: float = 3.0
-    max_size_px: float = 40.0  # where the GSD is unknown
+    min_size_px: float = 3.0  # smaller is noise or a dead pixel
     max_elongation: float = 5.0
     min_fill: float = 0.3  # of its box: a fence or a road edge is thin
-    default_kernel_px: int = 31
     max_spots: int = 40  # the strongest; more is clutter, and is counted
     fire_c: float = 150.0
     fire_min_px: int = 2
@@ -57,12 +55,16 @@ def robust_sigma(values: FloatPicture) -> tuple[float, float]:
 
 
 class HotSpotDetector:
-    """Warm spots and fires. Not thread-safe."""
+    """Warm spots and fires. Without a ground sample distance only fires: every warm stone would be a find.
+
+    Not thread-safe.
+    """
 
     def __init__(self, settings: HotSpotSettings | None = None) -> None:
         self._settings = settings or HotSpotSettings()
         self.spots_left_off = 0  # beyond max_spots
-        self.refused_frames = 0
+        self.refused_frames = 0  # colour pictures, and those on which a person would be under three pixels
+        self.unsized_frames = 0  # whose ground sample distance is unknown: looked at for fire alone
 
     @property
     def name(self) -> str:
@@ -74,17 +76,15 @@ class HotSpotDetector:
             return []
         pixels = frame.pixels.astype(np.float32, copy=False)
         fires = self._fires(pixels, gsd_m) if frame.kind is PixelKind.CELSIUS else []
+        if gsd_m is None:
+            self.unsized_frames += 1
+            return fires
         return fires + self._spots(frame, pixels, gsd_m, fires)
 
-    def _spots(
-        self, frame: Frame, pixels: FloatPicture, gsd_m: float | None, fires: list[Detection]
-    ) -> list[Detection]:
+    def _spots(self, frame: Frame, pixels: FloatPicture, gsd_m: float, fires: list[Detection]) -> list[Detection]:
         s = self._settings
-        if gsd_m is None:
-            kernel, least, most = s.default_kernel_px, s.min_size_px, s.max_size_px
-        else:
-            kernel = int(np.clip(1.25 * s.max_size_m / gsd_m, 7, 101)) | 1
-            least, most = max(s.min_size_px, s.min_size_m / gsd_m), s.max_size_m / gsd_m
+        kernel = int(np.clip(1.25 * s.max_size_m / gsd_m, 7, 101)) | 1
+        least, most = max(s.min_size_px, s.min_size_m / gsd_m), s.max_size_m / gsd_m
         if most < s.min_size_px:
             self.refused_frames += 1  # a person would be smaller than three pixels: nothing can be said
             return []

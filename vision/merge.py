@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""One thing seen from several cameras, flights and modalities becomes one incident, by geometry alone. Pure.
+
+A sighting belongs to the nearest incident inside a Mahalanobis gate in east-north metres, if the kinds can be one
+thing and, for what can walk, if it could have walked there. Between sightings of one vehicle the errors that a whole
+flight shares cancel, so that two people beside each other stay two; between vehicles the full doubt counts. Two tracks
+that one camera followed at the same time are two things.
+
+Nothing about looks, clothes or faces enters: nobody is recognised. The caller gives the times (one clock for all).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from missions.geo import FloatArray, GeoPoint, LocalFrame
+from missions.model import Modality
+from vision.ellipse import common_covariance, covariance, ground_ellipse, mahalanobis2, weighted_mean
+from vision.sighting import GroundEllipse, Kind, Phase, Sighting
+
+_WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
+_RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRules:
+    """Gates. Lengths in metres on the ground, times in seconds."""
+
+    gate2: float = 9.21  # chi-square, two degrees of freedom, 99 %
+    max_still_m: float = 12.0  # never unite still things farther apart, whatever their doubt
+    same_flight_sigma_m: float = 1.6  # per axis: mounting and clock errors turn round with the vehicle
+    fire_m: float = 15.0  # flames of one fire
+    glow_m: float = 6.0  # and what it heats
+    walk_m_s: float = 1.4
+    walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
+    max_walk_m: float = 60.0
+    memory_s: float = 1800.0  # an incident not seen for so long takes no more sightings
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The newest word of one track in an incident."""
+
+    sighting: Sighting
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One thing, as all its tracks together say. `members` by track id, in order of arrival."""
+
+    number: int
+    kind: Kind
+    confidence: float
+    place: GroundEllipse | None
+    first_s: float
+    last_s: float
+    members: Mapping[str, Member]
+
+    @property
+    def vehicles(self) -> tuple[str, ...]:
+        """Vehicles that saw it, in alphabetical order."""
+        return tuple(sorted({m.sighting.vehicle_id for m in self.members.values() if m.sighting.vehicle_id}))
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Kinds of camera that saw it, in alphabetical order."""
+        return tuple(sorted({m.sighting.modality for m in self.members.values()}))
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where a sighting went: the incident as it is now, and whether it was opened by this sighting."""
+
+    incident: Incident
+    opened: bool
+
+
+class Merger:
+    """Incidents of one site. Feed sightings in order; deterministic, no clock, no I/O."""
+
+    def __init__(self, frame: LocalFrame, rules: MergeRules | None = None) -> None:
+        self._frame = frame
+        self._rules = rules or MergeRules()
+        self._incidents: dict[int, Incident] = {}
+        self._of_track: dict[str, int] = {}
+        self._next = 1
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """All incidents, oldest first."""
+        return tuple(self._incidents.values())
+
+    def restore(self, incidents: Iterable[Incident]) -> None:
+        """Take up incidents of an earlier run, in place of what is held."""
+        self._incidents = {i.number: i for i in incidents}
+        self._of_track = {track: i.number for i in self._incidents.values() for track in i.members}
+        self._next = max(self._incidents, default=0) + 1
+
+    def add(self, sighting: Sighting, at_s: float) -> Assignment:
+        """Find or open the incident of a sighting. A track stays with its incident once it has one."""
+        number = self._of_track.get(sighting.track_id)
+        opened = False
+        if number is None:
+            number = self._nearest(sighting, at_s)
+            if number is None:
+                number, opened = self._next, True
+                self._next += 1
+            self._of_track[sighting.track_id] = number
+        old = self._incidents.get(number)
+        members = dict(old.members) if old is not None else {}
+        members[sighting.track_id] = Member(sighting, at_s)
+        incident = _summary(self._frame, number, members, None if old is None else old.first_s, at_s)
+        self._incidents[number] = incident
+        return Assignment(incident, opened)
+
+    def _nearest(self, sighting: Sighting, at_s: float) -> int | None:
+        best: tuple[float, int] | None = None
+        for incident in self._incidents.values():
+            if not 0 <= at_s - incident.last_s <= self._rules.memory_s:
+                continue
+            distance2 = gate_distance2(self._frame, self._rules, incident, sighting, at_s)
+            if distance2 is not None and (best is None or distance2 < best[0]):
+                best = (distance2, incident.number)
+        return None if best is None else best[1]
+
+
+def compatible(a: Kind, b: Kind) -> bool:
+    """Whether one thing can have been taken for both. A fire's glow is also a hot spot."""
+    if a is b:
+        return True
+    return {a, b} <= _WARM or {a, b} == {Kind.FIRE, Kind.HOT_SPOT}
+
+
+def gate_distance2(
+    frame: LocalFrame, rules: MergeRules, incident: Incident, sighting: Sighting, at_s: float
+) -> float | None:
+    """Squared Mahalanobis distance of a sighting from an incident; None where it cannot be the same thing."""
+    if not compatible(incident.kind, sighting.kind):
+        return None
+    best: float | None = None
+    for member in incident.members.values():
+        other = member.sighting
+        burning = Kind.FIRE in {other.kind, sighting.kind}  # one fire can be many flames
+        if not burning and other.camera_id == sighting.camera_id and _at_once(other, sighting):
+            return None
+        distance2 = _distance2(frame, rules, member, sighting, at_s)
+        if distance2 is not None and (best is None or distance2 < best):
+            best = distance2
+    return best
+
+
+def merge_all(frame: LocalFrame, sightings: Sequence[tuple[Sighting, float]]) -> tuple[Incident, ...]:
+    """Incidents of a whole record of (sighting, time), in its order."""
+    merger = Merger(frame)
+    for sighting, at_s in sightings:
+        merger.add(sighting, at_s)
+    return merger.incidents
+
+
+def _distance2(frame: LocalFrame, rules: MergeRules, member: Member, sighting: Sighting, at_s: float) -> float | None:
+    a, b = member.sighting.place, sighting.place
+    if a is None or b is None:
+        return None
+    offset = _east_north(frame, b) - _east_north(frame, a)
+    distance = float(np.hypot(*offset))
+    kinds = {member.sighting.kind, sighting.kind}
+    if Kind.FIRE in kinds:
+        reach = rules.fire_m if len(kinds) == 1 else rules.glow_m
+        return distance / reach if distance <= reach else None
+    allowance = _walked_m(rules, member.sighting, sighting, at_s - member.at_s)
+    if distance > rules.max_still_m + allowance:
+        return None
+    same_flight = member.sighting.vehicle_id is not None and member.sighting.vehicle_id == sighting.vehicle_id
+    if same_flight:
+        cov = _own(a) + _own(b) + np.eye(2) * 2 * rules.same_flight_sigma_m**2
+    else:
+        cov = covariance(a) + covariance(b)
+    distance2 = mahalanobis2(offset, cov + np.eye(2) * (allowance / 2) ** 2)
+    return distance2 if distance2 <= rules.gate2 else None
+
+
+def _walked_m(rules: MergeRules, a: Sighting, b: Sighting, seconds: float) -> float:
+    """How far a thing may have gone between two sightings: what moved may go on, what stood may have left slowly."""
+    if not {a.kind, b.kind} & {Kind.PERSON, Kind.ANIMAL} or seconds <= 0:
+        return 0.0
+    moved = max(a.speed_m_s or 0.0, b.speed_m_s or 0.0)
+    speed = min(moved, 2 * rules.walk_m_s) if moved > 0 else rules.walk_sigma_m_s
+    # a wanderer's distance grows with time at first, then with its root
+    return min(rules.max_walk_m, speed * min(seconds, 10.0 + 2.0 * math.sqrt(max(0.0, seconds - 10.0))))
+
+
+def _at_once(a: Sighting, b: Sighting) -> bool:
+    """Whether one camera followed both tracks at the same time: then they are two things."""
+    if a.track_id == b.track_id:
+        return False
+    return a.first_exposure_s < b.last_exposure_s and b.first_exposure_s < a.last_exposure_s
+
+
+def _own(place: GroundEllipse) -> FloatArray:
+    return covariance(place) - common_covariance(place)
+
+
+def _east_north(frame: LocalFrame, place: GroundEllipse) -> FloatArray:
+    return np.array(frame.to_enu(GeoPoint(place.latitude_deg, place.longitude_deg)))
+
+
+def _summary(
+    frame: LocalFrame, number: int, members: dict[str, Member], first_s: float | None, at_s: float
+) -> Incident:
+    top = max(_RANK[m.sighting.kind] for m in members.values())
+    speaking = [m.sighting for m in members.values() if _RANK[m.sighting.kind] == top]
+    kind = max(speaking, key=lambda s: (s.confidence, s.track_id)).kind
+    # tracks of one vehicle look with one model from one height: their best word counts once
+    best: dict[tuple[str | None, Modality], float] = {}
+    for s in speaking:
+        if s.kind is kind:
+            key = (s.vehicle_id, s.modality)
+            best[key] = max(best.get(key, 0.0), s.confidence)
+    doubt = math.prod(1.0 - c for c in best.values())
+    return Incident(
+        number=number,
+        kind=kind,
+        confidence=min(0.99, 1.0 - doubt),
+        place=_place(frame, list(members.values())),
+        first_s=at_s if first_s is None else first_s,
+        last_s=at_s,
+        members=MappingProxyType(members),
+    )
+
+
+def _place(frame: LocalFrame, members: list[Member]) -> GroundEllipse | None:
+    """All places as one: within a flight the shared part stays, flights are independent. Movers count by the newest."""
+    placed = [m for m in members if m.sighting.place is not None]
+    if not placed:
+        return None
+    newest = max(placed, key=lambda m: (m.at_s, m.sighting.track_id))
+    if (newest.sighting.speed_m_s or 0.0) > 0:
+        return newest.sighting.place
+    flights: dict[str, list[GroundEllipse]] = {}
+    for m in placed:
+        place = m.sighting.place
+        if place is not None:
+            flights.setdefault(m.sighting.vehicle_id or m.sighting.camera_id, []).append(place)
+    means: list[FloatArray] = []
+    covariances: list[FloatArray] = []
+    commons: list[FloatArray] = []
+    for places in flights.values():
+        points = [_east_north(frame, p) for p in places]
+        mean, own = weighted_mean(points, [_own(p) + np.eye(2) * 1e-4 for p in places])
+        common = np.mean([common_covariance(p) for p in places], axis=0)
+        means.append(mean)
+        covariances.append(own + common)
+        commons.append(common)
+    mean, cov = weighted_mean(means, covariances)
+    common = commons[0] if len(commons) == 1 else np.zeros((2, 2))
+    amsl = placed[-1].sighting.place.amsl_m if placed[-1].sighting.place is not None else 0.0
+    return ground_ellipse(frame, mean, amsl, cov, common)
+
+
+def ended(incident: Incident) -> bool:
+    """Whether every track of an incident has ended."""
+    return all(m.sighting.phase is Phase.END for m in incident.members.values())

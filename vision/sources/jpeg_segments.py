@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The marker segments of a JPEG file, and the little of Exif and XMP that thermal pictures need.
+
+Sources: ITU-T T.81 annex B (markers), Exif 2.32 (IFD entries), Adobe XMP part 3 (packet in APP1).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from vision.errors import PictureError
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_START_OF_SCAN: Final = 0xDA
+_EXIF_IFD: Final = 0x8769
+_TAG_MAKE, _TAG_MODEL, _TAG_FOCAL_35MM = 0x010F, 0x0110, 0xA405
+_XMP_VALUE: Final = re.compile(rb'drone-dji:(\w+)(?:="([^"]*)"|>([^<]*)<)')
+
+
+@dataclass(frozen=True, slots=True)
+class JpegFile:
+    """A JPEG's application segments (marker number 0..15, payload) in order, and its whole bytes."""
+
+    path: Path
+    segments: tuple[tuple[int, bytes], ...]
+    data: bytes
+
+    def joined(self, number: int) -> bytes:
+        """All payloads of one APPn, one after the other."""
+        return b"".join(payload for n, payload in self.segments if n == number)
+
+
+def read_jpeg(path: Path) -> JpegFile:
+    """Read a file's segments. PictureError for a file that is none, or that ends too early."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"{path}: {error.strerror or error}") from error
+    if not data.startswith(_SOI):
+        raise PictureError(f"{path}: this is not a JPEG")
+    segments: list[tuple[int, bytes]] = []
+    at = 2
+    while True:
+        if at + 4 > len(data):
+            raise PictureError(f"{path}: the JPEG is cut off after {len(data)} bytes, within its headers")
+        if data[at] != 0xFF:
+            raise PictureError(f"{path}: the JPEG is damaged at byte {at}")
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker == _START_OF_SCAN:
+            break
+        if at + 2 + length > len(data):
+            raise PictureError(f"{path}: the JPEG is cut off after {len(data)} bytes, within its headers")
+        if 0xE0 <= marker <= 0xEF:
+            segments.append((marker - 0xE0, data[at + 4 : at + 2 + length]))
+        at += 2 + length
+    if _EOI not in data[at:]:
+        raise PictureError(f"{path}: the JPEG is cut off after {len(data)} bytes; its picture has no end")
+    return JpegFile(path, tuple(segments), data)
+
+
+@dataclass(frozen=True, slots=True)
+class ExifFacts:
+    """Who made the picture, with which lens."""
+
+    make: str = ""
+    model: str = ""
+    focal_length_35mm: float | None = None
+
+
+def exif_facts(jpeg: JpegFile) -> ExifFacts:
+    """Make, model and 35 mm equivalent focal length; empty where the file does not say."""
+    for number, payload in jpeg.segments:
+        if number == 1 and payload.startswith(b"Exif\0\0"):
+            try:
+                return _facts(payload[6:])
+            except (struct.error, IndexError):
+                return ExifFacts()
+    return ExifFacts()
+
+
+def _facts(tiff: bytes) -> ExifFacts:
+    order = "<" if tiff[:2] == b"II" else ">"
+    (first,) = struct.unpack_from(order + "I", tiff, 4)
+    main = _ifd(tiff, order, first)
+    sub = main.get(_EXIF_IFD)
+    more = _ifd(tiff, order, sub) if isinstance(sub, int) else {}
+    focal = more.get(_TAG_FOCAL_35MM)
+    return ExifFacts(
+        make=str(main.get(_TAG_MAKE, "")),
+        model=str(main.get(_TAG_MODEL, "")),
+        focal_length_35mm=float(focal) if isinstance(focal, int) and focal > 0 else None,
+    )
+
+
+def _ifd(tiff: bytes, order: str, at: int) -> dict[int, int | str]:
+    (count,) = struct.unpack_from(order + "H", tiff, at)
+    entries: dict[int, int | str] = {}
+    for i in range(min(count, 500)):
+        tag, kind, number = struct.unpack_from(order + "HHI", tiff, at + 2 + 12 * i)
+        place = at + 10 + 12 * i
+        if kind == 2:
+            start = place if number <= 4 else struct.unpack_from(order + "I", tiff, place)[0]
+            text = tiff[start : start + min(number, 200)].split(b"\0")[0]
+            entries[tag] = text.decode("ascii", "replace").strip()
+        elif kind in (3, 4) and number == 1:
+            entries[tag] = int(struct.unpack_from(order + ("H" if kind == 3 else "I"), tiff, place)[0])
+    return entries
+
+
+def dji_facts(jpeg: JpegFile) -> dict[str, str]:
+    """The `drone-dji:` values of the XMP packet: RelativeAltitude, GimbalPitchDegree and so on."""
+    packet = b"".join(p for n, p in jpeg.segments if n == 1 and b"drone-dji:" in p)
+    return {
+        m.group(1).decode(): (m.group(2) or m.group(3) or b"").decode("utf-8", "replace")
+        for m in _XMP_VALUE.finditer(packet)
+    }
