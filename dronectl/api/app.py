@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The service's HTTP door: vehicles, sorties, orders, alerts, health, metrics. Thin: everything is asked of the Desk.
 
-Every route but /health needs the token (see `auth`). Refusals are one line in `detail`; a plan that does not pass
-preflight answers 422 with its findings.
+Every route but /health needs the token (see `auth`). Refusals are one line in `detail`; a plan that cannot be
+read answers 422, one that does not pass preflight ends its sortie as failed, with findings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from dronectl.api import schemas
 from dronectl.api.auth import Doorkeeper
 from dronectl.api.live import serve_live
 from dronectl.errors import BadInputError, UnavailableError
-from dronectl.operations.desk import Desk, FlightRefusedError, UnknownIdError
+from dronectl.operations.desk import Desk, UnknownIdError
+from dronectl.store import StoreError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -97,17 +98,16 @@ def _add_errors(app: FastAPI) -> None:
     async def unknown(_request: Request, error: UnknownIdError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 404)
 
-    @app.exception_handler(FlightRefusedError)
-    async def refused(_request: Request, error: FlightRefusedError) -> JSONResponse:
-        findings = [schemas.FindingOut.model_validate(f).model_dump() for f in error.findings]
-        return JSONResponse({"detail": str(error), "findings": findings}, 422)
-
     @app.exception_handler(BadInputError)
     async def bad_input(_request: Request, error: BadInputError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 422)
 
     @app.exception_handler(UnavailableError)
     async def unavailable(_request: Request, error: UnavailableError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503)
+
+    @app.exception_handler(StoreError)
+    async def stuck(_request: Request, error: StoreError) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503)
 
     @app.exception_handler(RequestValidationError)

@@ -67,7 +67,7 @@ async def _write(websocket: WebSocket, desk: Desk) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(_write_state(websocket, desk, sent, sorties))
             async for alert in changes:
-                await _send(websocket, {"type": "alert", "alert": desk.describe_alert(alert)})
+                await _send(websocket, {"type": "alert", "alert": desk.changed_alert(alert)})
 
 
 async def _write_state(websocket: WebSocket, desk: Desk, sent: dict[str, Any], sorties: list[dict[str, Any]]) -> None:

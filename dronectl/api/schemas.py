@@ -122,7 +122,6 @@ class FlyOut(Out):
     """A sortie that was accepted."""
 
     sortie_id: str
-    findings: list[FindingOut]
 
 
 class SortieOut(Out):
@@ -130,14 +129,15 @@ class SortieOut(Out):
 
     sortie_id: str
     vehicle_id: str
-    mission_id: str
-    purpose: str
-    authority: str
-    category: str
+    mission_id: str | None
+    purpose: str | None
+    authority: str | None
+    category: str | None
     state: str
     detail: str
     waypoints_reached: int
     waypoints_total: int
+    findings: list[FindingOut]
     outcome: str | None
     outcome_note: str | None
 
@@ -177,4 +177,3 @@ class ErrorOut(Out):
     """One line: what, where, how to mend it."""
 
     detail: str
-    findings: list[FindingOut] = []

@@ -49,9 +49,7 @@ class ServiceClient:
         message = detail if isinstance(detail, str) else f"the service answered {answer.status_code}: {detail}"
         if answer.status_code >= 500:
             raise UnavailableError(message)
-        findings = content.get("findings", []) if isinstance(content, dict) else []
-        lines = [f"  {f['severity']}: {f['code']}: {f['message']}" for f in findings]
-        raise BadInputError("\n".join([message, *lines]))
+        raise BadInputError(message)
 
     def get(self, path: str) -> Any:
         return self.request("GET", path)

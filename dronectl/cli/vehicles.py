@@ -71,8 +71,6 @@ def fly(
     accepted = client.post("/api/v1/sorties", body)
     if not as_json:
         out.print(f"sortie {accepted['sortie_id']} accepted for {vehicle}")
-        for finding in accepted["findings"]:
-            out.print(f"  {finding['severity']}: {finding['code']}: {finding['message']}")
     sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
     said = ""
     while wait and sortie["state"] not in _ENDED:
@@ -84,7 +82,11 @@ def fly(
             said = line
     if as_json:
         print_json(sortie)
-    elif sortie["outcome"]:
+    blockers = [f for f in sortie["findings"] if f["severity"] == "blocker"]
+    if sortie["state"] == "failed" and blockers:
+        lines = [f"  {f['code']}: {f['message']}" for f in blockers]
+        raise BadInputError("\n".join([f"{plan}: refused by preflight for {vehicle}:", *lines]))
+    if not as_json and sortie["outcome"]:
         out.print(f"{sortie['outcome']}: {sortie['outcome_note']}")
     if wait and sortie["outcome"] != "completed":
         raise typer.Exit(EXIT_GOAL_MISSED)

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Puts together what a demonstration's report says: plans, tracks, alerts, the dispatcher's log, and the truth."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from shapely.geometry import LineString, Polygon
+from shapely.ops import unary_union
+
+from dronectl.demo.stage import Stage
+from dronectl.demo.watch import Flown
+from dronectl.operations.planning import SitePlan
+from dronectl.report.data import AlertSummary, Coverage, FlightSummary, Goal, ReportData, ThingSummary
+from dronectl.report.plan_picture import Marker, Track, site_map_svg
+from dronectl.report.score import MAX_FALSE, REQUIRED_FOUND, REQUIRED_IN_ELLIPSE, AlertRecord, Score, score
+from dronectl.report.truth import Truth, read_truth
+from missions.geo import GeoPoint, LocalFrame, distance_m
+from missions.model import Modality
+from missions.terrain import OutsideTerrainError, height_at
+
+_COMPLETED: Final = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came out of a run, besides the files."""
+
+    seed: int
+    speed: float
+    px4: bool
+    broker: str
+    started: datetime
+    ended: datetime
+    received_at: Mapping[str, datetime]  # alert id -> first receipt by dispatch
+    cameras: Mapping[str, Mapping[str, float]]  # camera id -> what became of its frames
+
+
+def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[str, Any]], run: Run) -> ReportData:
+    """Everything in one ReportData. Raises BadInputError if the truth file cannot be read."""
+    truth = read_truth(stage.truth_file)
+    judged = score(truth.entities, [_record(a) for a in alerts])
+    site, mission = stage.site, plan.plans[0].mission
+    flights = _flights(plan, flown)
+    all_landed = all(s["state"] == "landed" for s in flown.sorties.values())
+    all_flown = all_landed and all(f.outcome == _COMPLETED for f in flights)
+    goals = _goals(judged, len(alerts), all_landed=all_landed, all_flown=all_flown)
+    shortfalls = [goal.en for goal in goals if not goal.reached]
+    outcomes = sorted({f.outcome for f in flights})
+    served = {item for f in flights for item in f.items_served}
+    wanted = {item for p in plan.plans for w in p.waypoints for item in w.serves}
+    return ReportData(
+        site_name_zh=site.model.name.get("zh", site.site_id),
+        site_name_en=site.model.name.get("en", site.site_id),
+        status=str(site.model.status),
+        started=run.started,
+        ended=run.ended,
+        simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
+        seed=run.seed,
+        speed=run.speed,
+        mission_id=mission.mission_id,
+        purpose=mission.purpose,
+        authority=f"{mission.authority.who} ({mission.authority.ground})",
+        category=str(mission.category),
+        outcome=", ".join(outcomes),
+        outcome_note="; ".join(shortfalls) if shortfalls else "every condition holds",
+        passed=not shortfalls,
+        goals=goals,
+        honesty=_honesty(stage, run),
+        map_svg=site_map_svg(site, plan.plans, tracks=_tracks(flown), markers=_markers(alerts, truth, judged)),
+        flights=flights,
+        alerts=_alerts(stage, alerts, judged, run),
+        things=_things(truth, judged),
+        coverage=Coverage(
+            items_total=len(wanted),
+            items_served=len(served),
+            area_looked_at_m2=_area_looked_at(stage, flown),
+            fence_area_m2=_fence_area(stage),
+            frames_seen=int(sum(c.get("looked_at", 0) for c in run.cameras.values())),
+            frames_dropped=int(sum(c.get("dropped", 0) for c in run.cameras.values())),
+        ),
+        score=judged,
+        plan_cost_s=plan.longest_s,
+        plan_bound_s=plan.bound_s,
+    )
+
+
+def _record(alert: dict[str, Any]) -> AlertRecord:
+    location = alert["document"]["location"]
+    ellipse = None if location is None else location["ellipse_95"]
+    return AlertRecord(
+        alert_id=alert["alert_id"],
+        kind=alert["kind"],
+        level=alert["level"],
+        latitude_deg=alert["latitude_deg"],
+        longitude_deg=alert["longitude_deg"],
+        semi_major_m=None if ellipse is None else ellipse["semi_major_m"],
+        semi_minor_m=None if ellipse is None else ellipse["semi_minor_m"],
+        azimuth_deg=None if ellipse is None else ellipse["azimuth_deg"],
+        last_exposure_s=None,
+        acknowledged=alert["acknowledged"],
+    )
+
+
+def _goals(judged: Score, alerts: int, *, all_landed: bool, all_flown: bool) -> tuple[Goal, ...]:
+    people, inside = judged.people_found_fraction, judged.in_ellipse_fraction
+    wrong = len(judged.false_alerts) + len(judged.duplicate_alerts)
+    unacknowledged = len(judged.unacknowledged)
+    return (
+        Goal("巡逻全部飞完", "the patrol was flown to its end", all_flown, "yes" if all_flown else "no"),
+        Goal("全部降落", "everyone landed", all_landed, "yes" if all_landed else "no"),
+        Goal(
+            "告警全部被确认",
+            "every alert was acknowledged",
+            unacknowledged == 0,
+            f"{alerts - unacknowledged} / {alerts}",
+        ),
+        Goal(
+            f"可探测人员至少发现 {REQUIRED_FOUND:.0%}",
+            f"at least {REQUIRED_FOUND:.0%} of the detectable people were found",
+            people is not None and people >= REQUIRED_FOUND,
+            "none was detectable" if people is None else f"{people:.0%}",
+        ),
+        Goal(
+            "火点已发现",
+            "the fire was found",
+            judged.fires_detectable > 0 and judged.fires_found == judged.fires_detectable,
+            f"{judged.fires_found} / {judged.fires_detectable}",
+        ),
+        Goal(
+            f"误报与重复不超过 {MAX_FALSE} 条",
+            f"at most {MAX_FALSE} alarms were false or double",
+            wrong <= MAX_FALSE,
+            str(wrong),
+        ),
+        Goal(
+            f"至少 {REQUIRED_IN_ELLIPSE:.0%} 的真实位置落在 95 % 椭圆内",
+            f"at least {REQUIRED_IN_ELLIPSE:.0%} of true positions lie inside their 95 % ellipse",
+            inside is not None and inside >= REQUIRED_IN_ELLIPSE,
+            "no match" if inside is None else f"{inside:.0%}",
+        ),
+    )
+
+
+def _flights(plan: SitePlan, flown: Flown) -> tuple[FlightSummary, ...]:
+    out = []
+    for flight, energy in zip(plan.plans, plan.energies, strict=True):
+        sortie = flown.sorties[flight.vehicle_id]
+        reached = int(sortie["waypoints_reached"])
+        served = dict.fromkeys(item for w in flight.waypoints[:reached] for item in w.serves)
+        places = [flight.home, *(w.position for w in flight.waypoints), flight.home]
+        track = [GeoPoint(lat, lon) for lat, lon, _, _ in flown.tracks.get(flight.vehicle_id, [])]
+        out.append(
+            FlightSummary(
+                vehicle_id=flight.vehicle_id,
+                sortie_id=sortie["sortie_id"],
+                planned_length_m=sum(distance_m(a, b) for a, b in itertools.pairwise(places)),
+                planned_time_s=energy.time_s,
+                flown_length_m=sum(distance_m(a, b) for a, b in itertools.pairwise(track)),
+                waypoints_reached=reached,
+                waypoints_total=int(sortie["waypoints_total"]),
+                items_served=tuple(served),
+                outcome=sortie["outcome"] or sortie["state"],
+                note=sortie["outcome_note"] or sortie["detail"] or "",
+                battery_at_landing=flown.battery.get(flight.vehicle_id),
+            )
+        )
+    return tuple(out)
+
+
+def _alerts(stage: Stage, alerts: Sequence[dict[str, Any]], judged: Score, run: Run) -> tuple[AlertSummary, ...]:
+    matches = {m.alert_id: m for m in judged.matches}
+    out = []
+    for alert in sorted(alerts, key=lambda a: a["alert_id"]):
+        document, alert_id = alert["document"], alert["alert_id"]
+        why, record, match = document["why"], _record(alert), matches.get(alert["alert_id"])
+        received = run.received_at.get(alert_id)
+        observed = datetime.fromisoformat(document["observed_at"])
+        responders = document["responders"]
+        verdict = "true" if match else "not scored"
+        if alert_id in judged.false_alerts:
+            verdict = "false"
+        elif alert_id in judged.duplicate_alerts:
+            verdict = "duplicate"
+        out.append(
+            AlertSummary(
+                alert_id=alert_id,
+                level=alert["level"],
+                kind=alert["kind"],
+                reason=f"{why['reason']}; {why['confirmed_by']}",
+                confidence=why["confidence"],
+                looks=why["looks"],
+                chances=why["chances"],
+                detectors=tuple(why["detectors"]),
+                vehicles=tuple(why["vehicles"]),
+                latitude_deg=record.latitude_deg,
+                longitude_deg=record.longitude_deg,
+                semi_major_m=record.semi_major_m,
+                semi_minor_m=record.semi_minor_m,
+                azimuth_deg=record.azimuth_deg,
+                temperature_max_c=why["temperature_max_c"],
+                responder=f"{responders[0]['name']}, {responders[0]['distance_m']:.0f} m" if responders else None,
+                acknowledged=alert["acknowledged"],
+                latency_s=None if received is None else (received - observed).total_seconds(),
+                verdict=verdict,
+                entity_id=match.entity_id if match else None,
+                distance_m=match.distance_m if match else None,
+                in_ellipse=match.in_ellipse if match else None,
+                pictures=_pictures(stage.state / "evidence", document["evidence"]),
+            )
+        )
+    return tuple(out)
+
+
+def _pictures(folder: Path, evidence: Sequence[dict[str, Any]]) -> tuple[Path, ...]:
+    """The newest crop first, then the newest context."""
+    newest = {e["role"]: folder / e["path"] for e in evidence}
+    return tuple(newest[role] for role in ("crop", "context") if role in newest)
+
+
+def _things(truth: Truth, judged: Score) -> tuple[ThingSummary, ...]:
+    out = []
+    for entity in truth.entities:
+        if entity.kind not in ("person", "fire"):
+            continue
+        if entity.entity_id in judged.found:
+            result = "found"
+        elif entity.entity_id in judged.missed:
+            result = "missed"
+        else:
+            result = "never properly in view"
+        looks = sum("thermal" in look.camera_id for look in entity.looks)
+        out.append(ThingSummary(entity.entity_id, entity.kind, entity.posture, entity.cover_fraction, looks, result))
+    return tuple(out)
+
+
+def _tracks(flown: Flown) -> tuple[Track, ...]:
+    return tuple(
+        Track(vehicle_id, tuple(GeoPoint(lat, lon) for lat, lon, _, _ in points))
+        for vehicle_id, points in flown.tracks.items()
+        if points
+    )
+
+
+def _markers(alerts: Sequence[dict[str, Any]], truth: Truth, judged: Score) -> tuple[Marker, ...]:
+    markers = [
+        Marker(GeoPoint(a["latitude_deg"], a["longitude_deg"]), a["level"], a["kind"])
+        for a in alerts
+        if a["latitude_deg"] is not None
+    ]
+    by_id = {e.entity_id: e for e in truth.entities}
+    for entity_id in judged.missed:
+        entity = by_id[entity_id]
+        markers.append(Marker(GeoPoint(entity.latitude_deg, entity.longitude_deg), "missed", f"missed {entity.kind}"))
+    return tuple(markers)
+
+
+def _area_looked_at(stage: Stage, flown: Flown) -> float:
+    """Ground under the thermal cameras by telemetry: the track widened by half a picture at the height above ground."""
+    site = stage.site
+    frame = LocalFrame(site.frame.origin)
+    strips = []
+    for drone in site.drones:
+        thermal = [c for c, _, _ in drone.cameras if c.modality is Modality.THERMAL]
+        track = flown.tracks.get(drone.drone_id, [])
+        if not thermal or len(track) < 2:
+            continue
+        for a, b in itertools.pairwise(track):
+            try:
+                height = a[2] - height_at(site.terrain, GeoPoint(a[0], a[1]))
+            except OutsideTerrainError:
+                continue
+            half_m = max(0.0, height) * thermal[0].width_px / (2 * thermal[0].fx_px)
+            line = LineString([frame.to_enu(GeoPoint(a[0], a[1])), frame.to_enu(GeoPoint(b[0], b[1]))])
+            if height > site.limits.min_height_above_ground_m / 2 and line.length > 0:
+                strips.append(line.buffer(half_m, cap_style="flat"))
+    return float(unary_union(strips).area) if strips else 0.0
+
+
+def _fence_area(stage: Stage) -> float:
+    frame = stage.site.frame
+    fence = stage.site.fence
+    area = sum(Polygon([frame.to_enu(p) for p in ring]).area for ring in fence.inclusion)
+    return float(area - sum(Polygon([frame.to_enu(p) for p in ring]).area for ring in fence.exclusion))
+
+
+def _honesty(stage: Stage, run: Run) -> tuple[tuple[str, str], ...]:
+    vehicles = (
+        (
+            "飞行器：真实 PX4 飞控程序，内置仿真器，没有真机。",
+            "Vehicles: the real PX4 autopilot on its built-in simulator; no aircraft.",
+        )
+        if run.px4
+        else ("飞行器：按 PX4 行为编写的仿真，没有真机。", "Vehicles: our simulation of PX4's behaviour; no aircraft.")
+    )
+    return (
+        vehicles,
+        (
+            "画面：由仿真场景渲染，并非实拍；人、火、动物、车辆都是布设的。",
+            "Pictures: rendered from a simulated scene, not taken; people, fire, animals and vehicles are placed.",
+        ),
+        (
+            "视觉只得到带噪声的遥测和画面；真值只进入本报告。",
+            "Vision got noisy telemetry and frames only; the truth reached nothing but this report.",
+        ),
+        (f"地形：{stage.site.terrain.source}。", f"Terrain: {stage.site.terrain.source}."),
+        (
+            "检测只用热像；可见光画面只作证据。",
+            "Detection used thermal pictures only; RGB pictures serve as evidence.",
+        ),
+        (
+            f"消息代理：{run.broker}；调度方由本程序扮演。",
+            f"Broker: {run.broker}; this program played the dispatch system.",
+        ),
+        (
+            f"时间：{run.started.astimezone(UTC):%Y-%m-%d %H:%M} UTC，速度为实时的 {run.speed:g} 倍；延迟按真实时钟计。",
+            f"Time ran at {run.speed:g} times real time; latencies are by the real clock.",
+        ),
+    )

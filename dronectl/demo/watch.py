@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Follows the flights of a demonstration: draws live progress, keeps the flown tracks for the report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dronectl.cli.client import ServiceClient
+from dronectl.errors import UnavailableError
+
+_POLL_S: Final = 0.5
+_PLAIN_PERIOD_S: Final = 5.0
+_ENDED: Final = ("landed", "failed")
+_ALERTS_SHOWN: Final = 8
+
+
+@dataclass(slots=True)
+class Flown:
+    """What was seen of the flights. Tracks are (latitude_deg, longitude_deg, amsl_m, height_above_home_m)."""
+
+    tracks: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
+    battery: dict[str, float] = field(default_factory=dict)
+    sorties: dict[str, dict[str, Any]] = field(default_factory=dict)  # by vehicle
+
+
+class Progress:
+    """The picture in the terminal: one row per drone, the newest alerts below."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.alerts: list[str] = []
+
+    def add_alert(self, line: str) -> None:
+        """Take a line of the dispatcher's."""
+        self.alerts.append(line)
+
+    def render(self, vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]]) -> RenderableType:
+        """Return the picture for rich."""
+        table = Table(box=None, pad_edge=False)
+        for column in ("drone", "sortie", "mode", "height", "battery", "waypoints", ""):
+            table.add_column(column)
+        for vehicle in vehicles:
+            sortie = sorties.get(vehicle["vehicle_id"])
+            height, battery = vehicle["height_above_home_m"], vehicle["battery_fraction"]
+            reached = (sortie["waypoints_reached"], sortie["waypoints_total"]) if sortie else (0, 0)
+            table.add_row(
+                vehicle["vehicle_id"],
+                sortie["state"] if sortie else "-",
+                vehicle["mode"] if vehicle["connected"] else "[red]no link[/red]",
+                "?" if height is None else f"{height:4.0f} m",
+                "?" if battery is None else f"{100 * battery:3.0f} %",
+                f"{reached[0]:2d}/{reached[1]}",
+                ProgressBar(total=max(1, reached[1]), completed=reached[0], width=24),
+            )
+        lines = [Text(line) for line in self.alerts[-_ALERTS_SHOWN:]]
+        return Group(table, Text(f"{len(self.alerts)} alert messages received by dispatch"), *lines)
+
+
+async def follow(
+    client: ServiceClient,
+    sortie_of: dict[str, str],
+    console: Console,
+    progress: Progress,
+    check: Callable[[], None],
+    timeout_s: float,
+) -> Flown:
+    """Until every sortie has ended. Raises UnavailableError at the time-out or when a child has died."""
+    flown = Flown()
+    live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
+    said_s = 0.0
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    with live or _Nothing():
+        while True:
+            check()
+            vehicles = await asyncio.to_thread(client.get, "/api/v1/vehicles")
+            sorties = await asyncio.to_thread(client.get, "/api/v1/sorties")
+            flown.sorties = {s["vehicle_id"]: s for s in sorties if s["sortie_id"] in sortie_of.values()}
+            _keep(flown, vehicles)
+            if live is not None:
+                live.update(progress.render(vehicles, flown.sorties))
+            elif loop.time() - said_s >= _PLAIN_PERIOD_S:
+                said_s = loop.time()
+                console.print(_plain(vehicles, flown.sorties, len(progress.alerts)))
+            if len(flown.sorties) == len(sortie_of) and all(s["state"] in _ENDED for s in flown.sorties.values()):
+                return flown
+            if loop.time() > deadline_s:
+                states = ", ".join(f"{k} {s['state']}" for k, s in flown.sorties.items())
+                raise UnavailableError(f"the flights did not end within {timeout_s:.0f} s ({states})")
+            await asyncio.sleep(_POLL_S)
+
+
+def _keep(flown: Flown, vehicles: Sequence[dict[str, Any]]) -> None:
+    for v in vehicles:
+        values = (v["latitude_deg"], v["longitude_deg"], v["amsl_m"], v["height_above_home_m"])
+        if v["landed"] in ("in_air", "taking_off", "landing") and None not in values:
+            track = flown.tracks.setdefault(v["vehicle_id"], [])
+            if not track or track[-1] != values:
+                track.append(values)
+        if v["battery_fraction"] is not None:
+            flown.battery[v["vehicle_id"]] = v["battery_fraction"]
+
+
+def _plain(vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]], alerts: int) -> str:
+    parts = []
+    for v in vehicles:
+        sortie = sorties.get(v["vehicle_id"])
+        if sortie:
+            parts.append(
+                f"{v['vehicle_id']} {sortie['state']} {sortie['waypoints_reached']}/{sortie['waypoints_total']}"
+            )
+    return f"  {' | '.join(parts)} | {alerts} alert messages"
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None

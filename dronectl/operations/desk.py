@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The one place where the HTTP door asks: what is known, and what is to be done.
+
+Puts fleet, alerts, store and perception together into plain views; decides nothing about flight by itself except
+that every plan flies inside the site's own fence and return layer, whatever the file says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from dronectl import __version__
+from dronectl.alerts.service import AlertService
+from dronectl.bus.messages import Alert
+from dronectl.clock import Clock
+from dronectl.errors import BadInputError
+from dronectl.fleet.commands import CommandKind
+from dronectl.fleet.fleet import Fleet, FlightRefusedError
+from dronectl.fleet.link import VehicleState
+from dronectl.fleet.preflight import Override
+from dronectl.fleet.sortie_types import Sortie
+from dronectl.operations.metrics import render_metrics
+from dronectl.site import Site
+from dronectl.store import Store
+from dronectl.store.models import MissionRow, OutboxRow
+from dronectl.streams import Subscription
+from dronectl.supervise import ChildReport, ChildState
+from missions.errors import PlanError
+from missions.fences import merged
+from missions.formats.qgc_read import PlanDefaults, read_plan
+from missions.model import Finding, FlightPlan
+from vision.pipeline_types import CameraReport
+
+
+class UnknownIdError(Exception):
+    """There is no such vehicle, sortie, alert or picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the desk looks."""
+
+    site: Site
+    store: Store
+    fleet: Fleet
+    alerts: AlertService
+    clock: Clock
+    evidence: Path
+    children: Callable[[], Sequence[ChildReport]]
+    cameras: Callable[[], Sequence[CameraReport]]
+    bus_connected: Callable[[], bool]
+
+
+class Desk:
+    """Views and orders."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._s = sources
+        self._started_s = sources.clock.monotonic_s()
+
+    # --- what is known
+
+    def health(self) -> dict[str, Any]:
+        children = list(self._s.children())
+        return {
+            "ok": all(child.state is ChildState.RUNNING for child in children),
+            "site_id": self._s.site.site_id,
+            "status": str(self._s.site.model.status),
+            "version": __version__,
+            "uptime_s": self._s.clock.monotonic_s() - self._started_s,
+            "children": [asdict(child) for child in children],
+        }
+
+    def metrics(self) -> str:
+        return render_metrics(
+            self._s.fleet.states.value,
+            self._s.fleet.sorties.value,
+            self._s.children(),
+            self._s.cameras(),
+            self._s.alerts.alerts(),
+            bus_connected=self._s.bus_connected(),
+        )
+
+    def vehicles(self) -> list[dict[str, Any]]:
+        flying = {s.vehicle_id: s for s in self._s.fleet.sorties.value.values()}
+        states = self._s.fleet.states.value
+        return [
+            self._vehicle(states.get(d.drone_id) or VehicleState(d.drone_id), flying.get(d.drone_id))
+            for d in self._s.site.drones
+        ]
+
+    def vehicle(self, vehicle_id: str) -> dict[str, Any]:
+        for view in self.vehicles():
+            if view["vehicle_id"] == vehicle_id:
+                return view
+        raise UnknownIdError(self._no_vehicle(vehicle_id))
+
+    def sorties(self) -> list[dict[str, Any]]:
+        return [self._sortie(s) for s in self._s.fleet.sorties.value.values()]
+
+    def sortie(self, sortie_id: str) -> dict[str, Any]:
+        found = self._s.fleet.sorties.value.get(sortie_id)
+        if found is None:
+            raise UnknownIdError(f"there is no sortie {sortie_id}")
+        return self._sortie(found)
+
+    async def missions(self, limit: int) -> list[dict[str, Any]]:
+        return await mission_ledger(self._s.store, limit)
+
+    async def alerts(self, limit: int) -> list[dict[str, Any]]:
+        waiting = await self._waiting()
+        return [self._alert(alert, alert.alert_id not in waiting) for alert in self._s.alerts.alerts()[:limit]]
+
+    async def alert(self, alert_id: str) -> dict[str, Any]:
+        for alert in self._s.alerts.alerts():
+            if alert.alert_id == alert_id:
+                return self._alert(alert, alert_id not in await self._waiting())
+        raise UnknownIdError(f"there is no alert {alert_id}")
+
+    def changed_alert(self, alert: Alert) -> dict[str, Any]:
+        """An alert that has just changed: nobody can have acknowledged this message yet."""
+        return self._alert(alert, acknowledged=False)
+
+    async def _waiting(self) -> set[str]:
+        """Alerts with a message that the dispatch system has not acknowledged."""
+        async with self._s.store.reader() as session:
+            query = select(OutboxRow.alert_id).where(
+                OutboxRow.site_id == self._s.store.site_id, OutboxRow.closed_at.is_(None)
+            )
+            return set((await session.scalars(query.distinct())).all())
+
+    @staticmethod
+    def _alert(alert: Alert, acknowledged: bool) -> dict[str, Any]:
+        place = alert.location
+        return {
+            "alert_id": alert.alert_id,
+            "incident_id": alert.incident_id,
+            "sequence": alert.sequence,
+            "phase": str(alert.phase),
+            "level": str(alert.level),
+            "kind": alert.kind,
+            "latitude_deg": None if place is None else place.latitude_deg,
+            "longitude_deg": None if place is None else place.longitude_deg,
+            "acknowledged": acknowledged,
+            "created_at": alert.raised_at.isoformat(),
+            "updated_at": alert.updated_at.isoformat(),
+            "document": alert.model_dump(mode="json"),
+        }
+
+    @contextmanager
+    def alert_changes(self) -> Iterator[Subscription[Alert]]:
+        with self._s.alerts.changes.subscribe() as subscription:
+            yield subscription
+
+    async def evidence(self, name: str) -> Path:
+        """The file of a piece of evidence; never one outside the evidence folder."""
+        root = self._s.evidence.resolve()
+        try:
+            path = (root / name).resolve()
+            inside = path.is_relative_to(root) and path.is_file()
+        except (OSError, ValueError):
+            inside = False
+        if not inside:
+            raise UnknownIdError("there is no such evidence")
+        return path
+
+    # --- what is to be done
+
+    async def command(
+        self, kind: str, vehicle_id: str | None, actor: str, reason: str, expires_in_s: float
+    ) -> list[dict[str, Any]]:
+        order = CommandKind(kind)
+        fleet = self._s.fleet
+        if vehicle_id is None:
+            results = await fleet.command_all(order, actor=actor, reason=reason, expires_in_s=expires_in_s)
+        else:
+            self.vehicle(vehicle_id)
+            results = [await fleet.command(order, vehicle_id, actor=actor, reason=reason, expires_in_s=expires_in_s)]
+        return [
+            {
+                "command_id": r.command_id,
+                "vehicle_id": r.vehicle_id,
+                "kind": str(r.kind),
+                "ok": r.ok,
+                "confirmed": r.confirmed,
+                "detail": r.detail,
+            }
+            for r in results
+        ]
+
+    async def preflight(self, vehicle_id: str, document: dict[str, Any]) -> list[dict[str, Any]]:
+        plan = self.read_plan(vehicle_id, document)
+        return [_finding(f) for f in await self._s.fleet.preflight(plan)]
+
+    async def fly(
+        self,
+        vehicle_id: str,
+        document: dict[str, Any],
+        actor: str,
+        reason: str,
+        override_codes: Sequence[str],
+        override_reason: str,
+    ) -> dict[str, Any]:
+        plan = self.read_plan(vehicle_id, document)
+        try:
+            override = Override(frozenset(override_codes), actor, override_reason) if override_codes else None
+            return {"sortie_id": await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)}
+        except (FlightRefusedError, ValueError) as error:
+            raise BadInputError(str(error)) from error
+
+    def read_plan(self, vehicle_id: str, document: dict[str, Any]) -> FlightPlan:
+        """The plan as this vehicle would fly it here: inside the site's fence too, in the vehicle's own return layer."""
+        site = self._s.site
+        try:
+            drone = site.drone(vehicle_id)
+        except BadInputError as error:
+            raise UnknownIdError(str(error)) from error
+        stamp = f"{self._s.clock.utc():%Y%m%d-%H%M%S}"
+        mission = site.new_mission(f"{site.site_id}-{stamp}-{vehicle_id}")
+        defaults = PlanDefaults(mission, vehicle_id, drone.return_height_m, site.fence.max_altitude)
+        try:
+            plan = read_plan(json.dumps(document), source="plan", defaults=defaults)
+        except PlanError as error:
+            raise BadInputError(str(error)) from error
+        if plan.vehicle_id != vehicle_id:
+            raise BadInputError(f"the plan is for {plan.vehicle_id}, not {vehicle_id}; plan again for {vehicle_id}")
+        return replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
+
+    # --- views
+
+    def _vehicle(self, state: VehicleState, sortie: Sortie | None) -> dict[str, Any]:
+        heard = state.heard_monotonic_s
+        view = asdict(state)
+        for key in ("heard_monotonic_s", "vehicle_time_s", "roll_deg", "pitch_deg", "battery_v", "hardware_uid"):
+            del view[key]
+        for key in ("home_latitude_deg", "home_longitude_deg", "home_amsl_m"):
+            del view[key]
+        return {
+            **view,
+            "mode": str(state.mode),
+            "landed": str(state.landed),
+            "age_s": None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard),
+            "sortie_id": None if sortie is None else sortie.sortie_id,
+            "sortie_state": None if sortie is None else str(sortie.phase),
+        }
+
+    def _sortie(self, sortie: Sortie) -> dict[str, Any]:
+        mission = self._s.fleet.mission_of(sortie.sortie_id)
+        outcome = sortie.outcome
+        return {
+            "sortie_id": sortie.sortie_id,
+            "vehicle_id": sortie.vehicle_id,
+            "mission_id": None if mission is None else mission.mission_id,
+            "purpose": None if mission is None else mission.purpose,
+            "authority": None if mission is None else f"{mission.authority.who} ({mission.authority.ground})",
+            "category": None if mission is None else str(mission.category),
+            "state": str(sortie.phase),
+            "detail": sortie.failsafe or sortie.note,
+            "waypoints_reached": sortie.waypoints_reached,
+            "waypoints_total": sortie.waypoints_total,
+            "findings": [_finding(f) for f in sortie.findings],
+            "outcome": None if outcome is None else str(outcome.kind),
+            "outcome_note": None if outcome is None else outcome.note,
+        }
+
+    def _no_vehicle(self, vehicle_id: str) -> str:
+        known = ", ".join(d.drone_id for d in self._s.site.drones)
+        return f"there is no vehicle {vehicle_id}; there are: {known}"
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "message": finding.message,
+        "item": finding.item,
+    }
+
+
+async def mission_ledger(store: Store, limit: int) -> list[dict[str, Any]]:
+    """The newest missions with their outcomes."""
+    async with store.reader() as session:
+        query = select(MissionRow).where(MissionRow.site_id == store.site_id)
+        rows = (await session.scalars(query.order_by(MissionRow.created_at.desc()).limit(limit))).all()
+        return [
+            {
+                "mission_id": row.id,
+                "purpose": row.purpose,
+                "authority_who": row.authority_who,
+                "authority_ground": row.authority_ground,
+                "category": row.category,
+                "created_at": row.created_at,
+                "ended_at": row.ended_at,
+                "outcome": row.outcome_kind,
+                "outcome_note": row.outcome_note,
+            }
+            for row in rows
+        ]

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Metrics in Prometheus text format, made anew from what stands whenever somebody asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+from dronectl.bus.messages import Alert
+from dronectl.fleet.link import VehicleState
+from dronectl.fleet.sortie_types import Sortie
+from dronectl.supervise import ChildReport, ChildState
+from vision.pipeline_types import CameraReport
+
+
+def render_metrics(
+    states: Mapping[str, VehicleState],
+    sorties: Mapping[str, Sortie],
+    children: Sequence[ChildReport],
+    cameras: Sequence[CameraReport],
+    alerts: Sequence[Alert],
+    *,
+    bus_connected: bool,
+) -> str:
+    """The metrics page."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, words: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"dronectl_{name}", words, labels, registry=registry)
+
+    connected = gauge("vehicle_connected", "1 while the vehicle is heard", ["vehicle"])
+    battery = gauge("vehicle_battery_ratio", "Battery, 0 to 1", ["vehicle"])
+    for vehicle_id, state in states.items():
+        connected.labels(vehicle_id).set(state.connected)
+        if state.battery_fraction is not None:
+            battery.labels(vehicle_id).set(state.battery_fraction)
+    flights = gauge("sorties", "Sorties by state", ["state"])
+    for phase, count in Counter(str(s.phase) for s in sorties.values()).items():
+        flights.labels(phase).set(count)
+    up = gauge("child_up", "1 while a supervised part runs", ["child"])
+    restarts = gauge("child_restarts", "Restarts since the service started", ["child"])
+    for child in children:
+        up.labels(child.name).set(child.state is ChildState.RUNNING)
+        restarts.labels(child.name).set(child.restarts)
+    frames = gauge("frames", "Frames by what became of them", ["camera", "what"])
+    latency = gauge("vision_latency_seconds", "Exposure to sighting, over the last frames", ["camera", "quantile"])
+    for camera in cameras:
+        for what in ("received", "looked_at", "dropped", "no_pose"):
+            frames.labels(camera.camera_id, what).set(getattr(camera, what))
+        for quantile, value in (("0.5", camera.latency_p50_s), ("0.95", camera.latency_p95_s)):
+            if value is not None:
+                latency.labels(camera.camera_id, quantile).set(value)
+    by_level = gauge("alerts", "Alerts held in memory", ["level", "state"])
+    for (level, state_name), count in Counter((str(a.level), str(a.state)) for a in alerts).items():
+        by_level.labels(level, state_name).set(count)
+    gauge("bus_connected", "1 while the MQTT broker has us").set(bus_connected)
+    return generate_latest(registry).decode()

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The composition root: one site's service, from its files to its doors.
+
+Starts the store, the broker (or finds it), the bus, the alerts, the fleet, the vision worker and the HTTP door, in one
+TaskGroup. Ending or killing this process commands no aircraft: they follow their verified failsafes, and the next
+service adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from zoneinfo import ZoneInfo
+
+import uvicorn
+
+from dronectl.alerts.model import AlertSite, Responder, Zone
+from dronectl.alerts.rules import DEFAULT_RULES
+from dronectl.alerts.service import AlertService
+from dronectl.api.app import create_app
+from dronectl.api.auth import read_or_make_token
+from dronectl.bus.broker import BrokerChild
+from dronectl.bus.client import Bus
+from dronectl.bus.settings import BrokerAccess, BusSettings, access_from, check_broker
+from dronectl.clock import Clock, SystemClock
+from dronectl.errors import BadInputError
+from dronectl.fleet.failsafe import FailsafePolicy
+from dronectl.fleet.fleet import Fleet
+from dronectl.fleet.link import PoseSample
+from dronectl.operations.addresses import addresses
+from dronectl.operations.bus_state import drone_state, telemetry
+from dronectl.operations.desk import Desk, Sources
+from dronectl.paths import StateDir
+from dronectl.perception.client import PerceptionClient, PerceptionSettings
+from dronectl.perception.messages import CameraFeed
+from dronectl.site import Site
+from dronectl.store import Store
+from dronectl.supervise import ChildReport, ChildState, keep_running
+from vision.sighting import Sighting
+
+log = logging.getLogger(__name__)
+
+_SIGHTINGS_DEPTH = 10_000
+_PUBLISH_PERIOD_S = 1.0
+
+
+class Service:
+    """One site's service. `run` until cancelled."""
+
+    def __init__(self, site: Site, state: StateDir, clock: Clock | None = None) -> None:
+        self._site = site
+        self._state = state
+        self._clock = clock or SystemClock()
+        self._reports: dict[str, ChildReport] = {}
+        self._sightings: asyncio.Queue[Sighting] = asyncio.Queue(_SIGHTINGS_DEPTH)
+        self._perception: PerceptionClient | None = None
+        self.sightings_lost = 0
+
+    async def run(self, on_serving: Callable[[str], None]) -> None:
+        """Serve; `on_serving(url)` is called when the HTTP door is open.
+
+        Raises BadInputError (port in use, second service, unreadable database), UnavailableError (external broker
+        away at the start), BudgetSpentError.
+        """
+        self._state.create()
+        with self._only_service(), _listening(self._site) as door:
+            token = read_or_make_token(self._state.token)
+            async with Store.open(self._state.database, self._site.site_id) as store:
+                await self._serve(store, door, token, on_serving)
+
+    async def _serve(self, store: Store, door: socket.socket, token: str, on_serving: Callable[[str], None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            access = await self._broker(group)
+            status = self._site.model.status.value
+            bus = Bus(BusSettings(self._site.site_id, status, access, session_id=str(uuid.uuid4())), self._clock)
+            alerts = AlertService(store, bus, self._alert_site(), self._clock)
+            fleet = Fleet(
+                self._site.site_id,
+                addresses(self._site.drones),
+                self._site.limits,
+                self._failsafe(),
+                self._site.terrain,
+                store,
+                self._clock,
+                on_poses=self._take_poses,
+            )
+            self._start_perception(group)
+            group.create_task(bus.run(), name="bus")
+            group.create_task(alerts.run(), name="alerts")
+            group.create_task(fleet.run(), name="fleet")
+            group.create_task(self._hand_sightings(alerts, fleet), name="sightings")
+            group.create_task(self._publish(bus, fleet), name="publish")
+            desk = Desk(
+                Sources(
+                    site=self._site,
+                    store=store,
+                    fleet=fleet,
+                    alerts=alerts,
+                    clock=self._clock,
+                    evidence=self._state.evidence,
+                    children=lambda: self._children(fleet, bus),
+                    cameras=lambda: self._perception.cameras if self._perception else (),
+                    bus_connected=lambda: bus.connected,
+                )
+            )
+            group.create_task(self._http(desk, token, door, on_serving), name="http")
+
+    # --- parts
+
+    @contextmanager
+    def _only_service(self) -> Iterator[None]:
+        """Hold the site's lock; a second service on one site would be a second commander."""
+        try:
+            file = self._state.lock.open("a+")
+        except OSError as error:
+            raise BadInputError(f"{self._state.lock}: cannot be written: {error.strerror}") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BadInputError(
+                    f"a service already runs for site {self._site.site_id} (it holds {self._state.lock}); end it first"
+                ) from None
+            yield
+
+    async def _broker(self, group: asyncio.TaskGroup) -> BrokerAccess:
+        wanted = self._site.model.broker
+        if wanted.mode == "external":
+            access = self._external(wanted.url or "", wanted.password_file)
+            await check_broker(access)
+            return access
+        child = BrokerChild(self._state.root / "broker", self._site.site_id, port=wanted.port)
+        broker = child.prepare()
+        group.create_task(keep_running("broker", child.run, on_report=self._note), name="broker")
+        return broker.service
+
+    def _external(self, url: str, password_file: object) -> BrokerAccess:
+        access = access_from(url)
+        if password_file is None:
+            return access
+        path = (self._site.file.parent / str(password_file)).resolve()
+        try:
+            password = path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise BadInputError(f"{path}: the broker's password cannot be read: {error.strerror}") from error
+        return BrokerAccess(access.host, access.port, access.username, password, access.tls, access.ca_file)
+
+    def _alert_site(self) -> AlertSite:
+        site = self._site
+        keep_out = [
+            Zone(f"keep-out-{n}", f"keep-out {n + 1}", ring, frozenset({"keep_out"}))
+            for n, ring in enumerate(site.fence.exclusion)
+        ]
+        schools = [Zone(s.line_id, s.name or s.line_id, s.path, frozenset({"school"})) for s in site.schools]
+        return AlertSite(
+            site_id=site.site_id,
+            status=site.model.status.value,
+            rules=DEFAULT_RULES,
+            zones=(*keep_out, *schools),
+            responders=tuple(
+                Responder(r.place_id, r.name or r.place_id, r.position.latitude_deg, r.position.longitude_deg)
+                for r in site.responders
+            ),
+            timezone=ZoneInfo(site.model.timezone),
+            evidence_base_url=f"http://{site.model.http.host}:{site.model.http.port}/api/v1/evidence/",
+        )
+
+    def _failsafe(self) -> FailsafePolicy:
+        f = self._site.model.failsafe
+        return FailsafePolicy(
+            link_loss_s=f.link_loss_s,
+            battery_low=f.battery_low,
+            battery_critical=f.battery_critical,
+            battery_emergency=f.battery_emergency,
+        )
+
+    def _start_perception(self, group: asyncio.TaskGroup) -> None:
+        feeds = [
+            CameraFeed(camera, drone.drone_id, host, port)
+            for drone in self._site.drones
+            for camera, host, port in drone.cameras
+        ]
+        if not feeds:
+            return
+        settings = PerceptionSettings(evidence_dir=self._state.evidence, terrain_path=self._site.terrain_path)
+        self._perception = PerceptionClient(feeds, settings, self._take_sighting)
+        group.create_task(self._perception.supervise(), name="perception")
+
+    # --- the data's way
+
+    def _take_poses(self, samples: Sequence[PoseSample]) -> None:
+        if self._perception is not None:
+            self._perception.poses(samples)
+
+    def _take_sighting(self, sighting: Sighting) -> None:
+        """Queue a sighting. A full queue means that the store has been stuck for long; the loss is counted and said."""
+        try:
+            self._sightings.put_nowait(sighting)
+        except asyncio.QueueFull:
+            self.sightings_lost += 1
+            if self.sightings_lost == 1:
+                log.error("sightings are lost: the store does not take them")  # noqa: TRY400  # the cause is not this exception
+
+    async def _hand_sightings(self, alerts: AlertService, fleet: Fleet) -> None:
+        while True:
+            sighting = await self._sightings.get()
+            await alerts.handle(sighting, mission_id=fleet.mission_id_of_vehicle(sighting.vehicle_id))
+
+    async def _publish(self, bus: Bus, fleet: Fleet) -> None:
+        docks = {d.drone_id: d.dock_id for d in self._site.drones}
+        while True:
+            await asyncio.sleep(_PUBLISH_PERIOD_S)
+            flying = {s.vehicle_id: s for s in fleet.sorties.value.values()}
+            for vehicle_id, state in fleet.states.value.items():
+                bus.publish_status(
+                    vehicle_id, online=state.connected, reason=None if state.connected else "the link is lost"
+                )
+                mission_id = fleet.mission_id_of_vehicle(vehicle_id)
+                bus.publish_state(drone_state(state, flying.get(vehicle_id), mission_id, docks[vehicle_id]))
+                if state.connected:
+                    bus.publish_telemetry(telemetry(state))
+
+    def _note(self, report: ChildReport) -> None:
+        self._reports[report.name] = report
+
+    def _children(self, fleet: Fleet, bus: Bus) -> list[ChildReport]:
+        state = bus.state.value
+        bus_state = ChildState.RUNNING if state.connected else ChildState.WAITING
+        reports = [*self._reports.values(), *fleet.children.value.values()]
+        reports.append(ChildReport("bus", bus_state, max(0, state.connections - 1), state.reason))
+        if self._perception is not None:
+            p = self._perception
+            reports.append(ChildReport("vision worker", p.state, p.restarts, p.reason))
+        return reports
+
+    # --- the door
+
+    async def _http(self, desk: Desk, token: str, door: socket.socket, on_serving: Callable[[str], None]) -> None:
+        app = create_app(desk, token)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="websockets-sansio",
+            timeout_graceful_shutdown=2,
+            h11_max_incomplete_event_size=64 * 1024,
+            limit_concurrency=200,
+            ws_max_size=64 * 1024,
+        )
+        server = _Server(config)
+        http = self._site.model.http
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        url = f"http://{host}:{http.port}"
+        async with self._announced(url):
+            task = asyncio.create_task(server.serve(sockets=[door]))
+            try:
+                while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+                on_serving(url)
+                await asyncio.shield(task)
+            finally:
+                server.should_exit = True
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    @asynccontextmanager
+    async def _announced(self, url: str) -> AsyncIterator[None]:
+        """Say in the state folder where the door is; taken back on an orderly end."""
+        temporary = self._state.service_file.with_suffix(".new")
+        temporary.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+        temporary.replace(self._state.service_file)
+        try:
+            yield
+        finally:
+            self._state.service_file.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers: the service has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _listening(site: Site) -> Iterator[socket.socket]:
+    http = site.model.http
+    host = "127.0.0.1" if http.host == "localhost" else http.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            door.bind((host, http.port))
+            door.listen(128)
+        except OSError as error:
+            raise BadInputError(
+                f"{site.file}: http.port: {host}:{http.port} cannot be used ({error.strerror}); end the other program or set another port"
+            ) from error
+        yield door
