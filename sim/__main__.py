@@ -2,7 +2,7 @@
 """`python -m sim`: simulated PX4 vehicles (and their cameras) in a process of their own.
 
 Reads a configuration document or a few options, sends MAVLink over UDP, and ends on SIGTERM, SIGINT, a `quit` line,
-or with its parent. Exit codes: 0 ended as asked, 1 a part of it failed, 2 bad input.
+or with its parent. Exit codes: 0 ended as asked, 1 a part of it failed, 2 bad input, 3 PX4 is absent or does not start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from missions.geo import GeoError, GeoPoint, destination
+from missions.terrain import Terrain, height_at
 from sim import control
 from sim.config import (
     MAX_VEHICLES,
@@ -30,9 +31,12 @@ from sim.config import (
     load,
 )
 from sim.ground import load_terrain
+from sim.px4 import Px4Error, Px4Instance, Px4Sitl, unused_numbers
+from sim.px4_truth import TruthListener
 from sim.runner import Runner
 
 _BAD_INPUT = 2
+_UNAVAILABLE = 3
 _EPILOG = """\
 While it runs, JSON lines on standard input change the world (one answer line each):
   {"cut": "d1"}  {"restore": "d1"}      lose and bring back a vehicle's link
@@ -46,20 +50,26 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     options = _parser().parse_args(argv)
     try:
-        config = load(options.config) if options.command == "run" else _vehicles_only(options)
-        return asyncio.run(serve(config, exit_with_parent=options.exit_with_parent))
+        alone = options.command == "vehicles"
+        config = _vehicles_only(options) if alone else load(options.config)
+        px4 = None if alone else options.px4
+        return asyncio.run(serve(config, exit_with_parent=options.exit_with_parent, px4_path=px4))
     except (ConfigError, GeoError) as error:
         sys.stderr.write(f"sim: {error}\n")
         return _BAD_INPUT
+    except Px4Error as error:
+        sys.stderr.write(f"sim: {error}\n")
+        return _UNAVAILABLE
 
 
-async def serve(config: SimConfig, *, exit_with_parent: bool) -> int:
-    """Run everything until asked to stop."""
+async def serve(config: SimConfig, *, exit_with_parent: bool, px4_path: Path | None = None) -> int:
+    """Run everything until asked to stop. px4_path: start PX4 for the vehicles that the document's `px4` names."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = Runner(config, load_terrain(config.terrain))
+    terrain = load_terrain(config.terrain)
+    runner = Runner(config, terrain)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(runner.close)
         await runner.open()
@@ -69,6 +79,14 @@ async def serve(config: SimConfig, *, exit_with_parent: bool) -> int:
 
             rig = await CameraRig.start(config)
             stack.push_async_callback(rig.close)
+        if rig is not None:
+            for vehicle_id, truth in (config.px4 or {}).items():
+                transport = await TruthListener.open(vehicle_id, truth.truth_port, config.speed, rig.pose)
+                stack.callback(transport.close)
+        if px4_path is not None:
+            if not config.px4:
+                raise ConfigError("--px4 needs a document whose `px4` names the vehicles that PX4 flies")
+            await stack.enter_async_context(Px4Sitl(px4_path, _px4_instances(config, terrain), speed=config.speed))
         control.listen(runner, stop.set, exit_with_parent=exit_with_parent)
         work = asyncio.create_task(runner.run(rig), name="vehicles")
         waiter = asyncio.create_task(stop.wait(), name="stop")
@@ -90,6 +108,24 @@ async def serve(config: SimConfig, *, exit_with_parent: bool) -> int:
                 task.cancel()
             await asyncio.gather(work, waiter, return_exceptions=True)
     return 0
+
+
+def _px4_instances(config: SimConfig, terrain: Terrain) -> list[Px4Instance]:
+    vehicles = [vehicle for vehicle in config.vehicles if vehicle.vehicle_id in (config.px4 or {})]
+    instances = []
+    for number, vehicle in zip(unused_numbers(len(vehicles)), vehicles, strict=True):
+        home = GeoPoint(vehicle.home.latitude_deg, vehicle.home.longitude_deg)
+        instances.append(
+            Px4Instance(
+                number=number,
+                home=home,
+                home_amsl_m=height_at(terrain, home),
+                api_port=vehicle.target_port,
+                system_id=vehicle.system_id,
+                truth_port=None if config.px4 is None else config.px4[vehicle.vehicle_id].truth_port,
+            )
+        )
+    return instances
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -154,6 +190,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="vehicles, cameras and a scene from a configuration document (JSON)")
     run.add_argument("config", type=Path, metavar="CONFIG.json", help="file names in it are relative to its folder")
+
+    run.add_argument(
+        "--px4",
+        type=Path,
+        metavar="PATH",
+        help="start real PX4 SITL (a build folder or install root) for the vehicles that the document's `px4` names; "
+        "without it somebody else has started them",
+    )
 
     alone = commands.add_parser(
         "vehicles",
