@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl plan patrol` and `dronectl check`: plans are made and judged here without any service or vehicle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
+from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.planning import (
+    SitePlan,
+    check_at_site,
+    energy_of,
+    finding_document,
+    patrol_document,
+    plan_document,
+    plan_site_patrol,
+    read_plan_file,
+)
+from dronectl.report.plan_picture import site_map_svg
+from dronectl.site import Site
+from missions.feasibility import blockers
+from missions.formats.qgc_plan import write_plan
+from missions.model import Budget, Finding, Severity
+
+plan_app = typer.Typer(help="Make flight plans.", no_args_is_help=True)
+
+_MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
+
+
+@plan_app.callback()
+def _plan() -> None:
+    """Make flight plans."""
+
+
+@plan_app.command()
+def patrol(
+    site: SiteOption = None,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
+    ] = Path("plans"),
+    drones: Annotated[
+        str | None,
+        typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
+    iterations: Annotated[int, typer.Option(help="How long to search for a better split.", min=0)] = 5000,
+    wind: Annotated[float, typer.Option(help="Wind in m/s to check the plans against.", min=0, max=60)] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Split the site's must-patrol points and lines among its drones, so that the longest flight is shortest.
+
+    Writes one .plan per drone (QGroundControl opens it), summary.json, and plan.svg, a map. Exit code 1 when a
+    plan has findings that forbid its flight.
+    """
+    opened = open_site(site)
+    chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
+    found = plan_site_patrol(opened, Budget(iterations=iterations, seed=seed), drone_ids=chosen, wind_m_s=wind)
+    written = _write(opened, found, out_dir)
+    if as_json:
+        print_json({**patrol_document(found), "files": [str(p) for p in written]})
+    else:
+        _say_patrol(opened, found, written)
+    if not found.clean:
+        raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def check(
+    plan: Annotated[Path, typer.Argument(help="A .plan file, ours or QGroundControl's.", metavar="PLAN")],
+    site: SiteOption = None,
+    vehicle: Annotated[
+        str | None,
+        typer.Option("--vehicle", help="The drone that is to fly it; needed for plans not made here.", metavar="ID"),
+    ] = None,
+    battery: Annotated[float, typer.Option(help="Battery at take-off, 0 to 1.", min=0, max=1)] = 1.0,
+    wind: Annotated[float, typer.Option(help="Wind in m/s, taken to blow against every leg.", min=0, max=60)] = 0.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a plan: every leg against fence, keep-outs and ground, heights, speeds, battery with reserve, returns.
+
+    Exit code 0: can be flown. 1: findings forbid it. 2: the file cannot be read.
+    """
+    opened = open_site(site)
+    read = read_plan_file(opened, plan, vehicle)
+    findings = check_at_site(opened, read, battery_fraction=battery, wind_m_s=wind)
+    blocked = blockers(findings)
+    datum_is_open = any(f.code == "altitude-datum" for f in findings)
+    energy = None if datum_is_open else energy_of(opened, read, battery_fraction=battery, wind_m_s=wind)
+    if as_json:
+        numbers = {} if energy is None else plan_document(read, energy, findings)
+        said = [finding_document(f) for f in findings]
+        print_json({"schema_version": 1, "plan": str(plan), "clean": not blocked, **numbers, "findings": said})
+    else:
+        if energy is not None:
+            out.print(
+                f"{plan.name} for {read.vehicle_id}: {len(read.waypoints)} waypoints, {energy.length_m / 1000:.2f} km, "
+                f"{_minutes(energy.time_s)}, lands with {max(0.0, energy.landing_fraction):.0%} of the battery",
+                markup=False,
+            )
+        _say_findings(findings, "")
+        out.print("[red]It must not be flown as it is.[/red]" if blocked else "[green]It can be flown.[/green]")
+    if blocked:
+        raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _write(site: Site, found: SitePlan, folder: Path) -> list[Path]:
+    files = {f"{plan.vehicle_id}.plan": write_plan(plan) for plan in found.plans}
+    files["summary.json"] = json.dumps(patrol_document(found), ensure_ascii=False, indent=2) + "\n"
+    files["plan.svg"] = site_map_svg(site, found.plans)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
+    return [folder / name for name in files]
+
+
+def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
+    table = Table(title=f"Patrol of {site.model.name.get('en', site.site_id)}", title_justify="left")
+    for heading, justify in (
+        ("drone", "left"),
+        ("time", "right"),
+        ("length", "right"),
+        ("battery at landing", "right"),
+    ):
+        table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
+    table.add_column("waypoints", justify="right")
+    table.add_column("patrols")
+    for plan, energy in zip(found.plans, found.energies, strict=True):
+        table.add_row(
+            plan.vehicle_id,
+            _minutes(energy.time_s),
+            f"{energy.length_m / 1000:.2f} km",
+            f"{energy.landing_fraction:.0%}",
+            str(len(plan.waypoints)),
+            ", ".join(item for w in plan.waypoints for item in w.serves),
+        )
+    out.print(table)
+    out.print(
+        f"Longest flight {_minutes(found.longest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
+        f"(ratio {found.ratio:.2f}).",
+        markup=False,
+    )
+    apart = found.separation
+    if apart is not None:
+        out.print(
+            f"Started together, {apart.first} and {apart.second} come nearest after {_minutes(apart.time_s)}: "
+            f"{apart.horizontal_m:.0f} m across, {apart.vertical_m:.0f} m in height.",
+            markup=False,
+        )
+    if found.idle:
+        out.print(f"Not needed: {', '.join(found.idle)}", markup=False)
+    for plan, findings in zip(found.plans, found.findings, strict=True):
+        _say_findings(findings, f"{plan.vehicle_id}: ")
+    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
+
+
+def _say_findings(findings: Sequence[Finding], prefix: str) -> None:
+    for finding in findings:
+        out.print(f"{_MARK[finding.severity]} ", end="")
+        out.print(f"{prefix}{finding.message} ({finding.code})", markup=False)
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min"

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From a site to checked flight plans, and from a plan file to findings at a site.
+
+Everything that decides is in `missions`; here a site's drones, fence, limits and terrain are put to it, and what it
+refuses becomes one clear line for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dronectl.errors import BadInputError
+from dronectl.site import Drone, Site
+from missions.energy import PlanEnergy, plan_energy
+from missions.errors import PlanError, PlanningError
+from missions.feasibility import blockers, check_plan
+from missions.fences import merged
+from missions.formats.qgc_plan import PlanDefaults, read_plan
+from missions.geo import distance_m
+from missions.model import Budget, Finding, FlightPlan, Severity
+from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, plan_patrol
+from missions.separation import Separation, least_separation
+
+LAYER_STEP_M = 6.0  # between cruise heights; the picture scale differs by a tenth
+MAX_LAYERS = 4
+_FAR_M = 50_000.0
+_PAD_M = 30.0
+MAX_PLAN_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """Flight plans of one patrol with their energies and findings, in the same order, and how good they are."""
+
+    site_id: str
+    plans: tuple[FlightPlan, ...]
+    energies: tuple[PlanEnergy, ...]
+    findings: tuple[tuple[Finding, ...], ...]
+    idle: tuple[str, ...]  # drones that are not needed
+    longest_s: float
+    bound_s: float
+    separation: Separation | None
+
+    @property
+    def ratio(self) -> float:
+        """Longest flight over its lower bound."""
+        return self.longest_s / self.bound_s if self.bound_s > 0 else 1.0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing forbids these flights."""
+        return not any(blockers(found) for found in self.findings)
+
+
+def plan_site_patrol(
+    site: Site,
+    budget: Budget,
+    *,
+    mission_id: str = "patrol",
+    drone_ids: Sequence[str] | None = None,
+    wind_m_s: float = 0.0,
+) -> SitePlan:
+    """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError."""
+    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
+    if not drones:
+        raise BadInputError("name at least one drone")
+    task = PatrolTask(
+        mission=site.new_mission(mission_id),
+        points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s) for p in site.points),
+        lines=tuple(PatrolLine(line.line_id, line.name, line.path) for line in site.lines),
+        height_m=site.model.patrol.height_m,
+        cruise_speed_m_s=site.limits.cruise_speed_m_s,
+    )
+    try:
+        found = plan_patrol(task, vehicles(drones), site.fence, site.limits, site.terrain, budget)
+    except PlanningError as error:
+        raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
+    flying = {plan.vehicle_id for plan in found.plans}
+    return SitePlan(
+        site_id=site.site_id,
+        plans=found.plans,
+        energies=found.energies,
+        findings=tuple(tuple(check_at_site(site, plan, wind_m_s=wind_m_s)) for plan in found.plans),
+        idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
+        longest_s=found.longest_s,
+        bound_s=found.bound_s,
+        separation=least_separation(found.plans, found.energies),
+    )
+
+
+def vehicles(drones: Sequence[Drone]) -> tuple[PatrolVehicle, ...]:
+    """Drones as the planner sees them, each in a layer of its own as far as layers go."""
+    return tuple(
+        PatrolVehicle(d.drone_id, d.pad, d.return_height_m, LAYER_STEP_M * (i % MAX_LAYERS))
+        for i, d in enumerate(drones)
+    )
+
+
+def check_at_site(
+    site: Site, plan: FlightPlan, *, battery_fraction: float = 1.0, wind_m_s: float = 0.0
+) -> list[Finding]:
+    """All findings on a plan at a site: inside the site's fence as well as its own, from the right pad.
+
+    Raises BadInputError when the plan belongs to another place or to a drone that the site does not have.
+    """
+    away = distance_m(site.frame.origin, plan.home)
+    if away > _FAR_M:
+        raise BadInputError(
+            f"the plan's home is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
+        )
+    drone = site.drone(plan.vehicle_id)
+    bounded = replace(plan, fence=merged(site.fence, plan.fence))
+    findings = check_plan(bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s)
+    from_pad = distance_m(drone.pad, plan.home)
+    if from_pad > _PAD_M:
+        message = f"home is {from_pad:.0f} m from the pad of {drone.drone_id}; start from the pad or move the home"
+        findings.append(Finding("home-off-pad", Severity.WARNING, message, None, plan.home))
+    return findings
+
+
+def read_plan_file(site: Site, file: Path, vehicle_id: str | None = None) -> FlightPlan:
+    """Read a `.plan` for a vehicle of this site. Raises BadInputError naming file, place and how to mend it.
+
+    A plan of another ground station needs vehicle_id, and gets the site's mission and the drone's return height.
+    """
+    try:
+        if file.stat().st_size > MAX_PLAN_BYTES:
+            raise BadInputError(f"{file}: is larger than {MAX_PLAN_BYTES // 1_000_000} MB; no plan is")
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    defaults = None
+    if vehicle_id is not None:
+        drone = site.drone(vehicle_id)
+        defaults = PlanDefaults(
+            site.new_mission(file.stem), drone.drone_id, drone.return_height_m, site.fence.max_altitude
+        )
+    try:
+        plan = read_plan(text, source=str(file), defaults=defaults)
+    except PlanError as error:
+        raise BadInputError(str(error)) from error
+    if vehicle_id is not None and plan.vehicle_id != vehicle_id:
+        raise BadInputError(
+            f"{file}: was made for {plan.vehicle_id}, not for {vehicle_id}; plan again for {vehicle_id}, "
+            f"or name {plan.vehicle_id}"
+        )
+    return plan
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    """A finding for machines; `waypoint` counts from 1."""
+    at = finding.position
+    return {
+        "code": finding.code,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "waypoint": None if finding.item is None else finding.item + 1,
+        "position": None if at is None else [round(at.latitude_deg, 7), round(at.longitude_deg, 7)],
+    }
+
+
+def plan_document(plan: FlightPlan, energy: PlanEnergy, findings: Sequence[Finding]) -> dict[str, Any]:
+    """One flight's numbers for machines."""
+    return {
+        "vehicle_id": plan.vehicle_id,
+        "time_s": round(energy.time_s, 1),
+        "length_m": round(energy.length_m, 1),
+        "battery_used": round(energy.battery_fraction_used, 4),
+        "battery_at_landing": round(energy.landing_fraction, 4),
+        "return_fraction_worst": round(energy.return_fraction_worst, 4),
+        "waypoints": len(plan.waypoints),
+        "return_height_m": plan.return_height_m,
+        "items": [item for w in plan.waypoints for item in w.serves],
+        "findings": [finding_document(f) for f in findings],
+    }
+
+
+def patrol_document(found: SitePlan) -> dict[str, Any]:
+    """A whole patrol's numbers for machines: summary.json."""
+    apart = found.separation
+    return {
+        "schema_version": 1,
+        "site_id": found.site_id,
+        "longest_s": round(found.longest_s, 1),
+        "bound_s": round(found.bound_s, 1),
+        "ratio": round(found.ratio, 4),
+        "clean": found.clean,
+        "idle": list(found.idle),
+        "separation": None
+        if apart is None
+        else {
+            "vehicles": [apart.first, apart.second],
+            "horizontal_m": round(apart.horizontal_m, 1),
+            "vertical_m": round(apart.vertical_m, 1),
+            "time_s": round(apart.time_s, 1),
+        },
+        "flights": [
+            plan_document(plan, energy, findings)
+            for plan, energy, findings in zip(found.plans, found.energies, found.findings, strict=True)
+        ],
+    }
+
+
+def energy_of(site: Site, plan: FlightPlan, *, battery_fraction: float = 1.0, wind_m_s: float = 0.0) -> PlanEnergy:
+    """A plan's energy with this site's limits. Raises BadInputError for altitudes that are not related to home."""
+    try:
+        return plan_energy(plan, site.limits, wind_m_s=wind_m_s, battery_fraction=battery_fraction)
+    except ValueError as error:
+        raise BadInputError(str(error)) from error

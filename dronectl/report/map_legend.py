@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The panel beside a map: whose site, which drone flies what in how long, and what the symbols mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from dronectl.report.map_style import MarkerStyle, colour_of, symbol
+from dronectl.site import Site
+from missions.energy import plan_energy
+from missions.model import FlightPlan
+
+_LINE_PX = 17.0
+_WRAP = 44
+
+
+def legend(site: Site, plans: Sequence[FlightPlan], *, x: float, height: float, tracks: bool, markers: bool) -> str:
+    """Return the panel as SVG at x, as high as the map."""
+    panel = _Panel(x)
+    panel.text(site.model.name.get("zh", site.site_id), "title", 24.0)
+    if "en" in site.model.name:
+        panel.text(site.model.name["en"], "head", 20.0)
+    panel.text(f"status: {site.model.status.value}", "soft", 17.0)
+    panel.y += 8.0
+    for plan in plans:
+        _flight(panel, site, plan, plans)
+    panel.y += 4.0
+    _symbols(panel, site, tracks=tracks, markers=markers)
+    panel.parts.append(
+        "".join(
+            f'<text class="soft" x="{x:.0f}" y="{height - 14 - 15 * i:.0f}">{escape(line)}</text>'
+            for i, line in enumerate(reversed(wrapped(f"ground: {site.terrain.source}")))
+        )
+    )
+    return "".join(panel.parts)
+
+
+class _Panel:
+    """Lines written one below the other."""
+
+    def __init__(self, x: float) -> None:
+        self.x, self.y = x, 14.0
+        self.parts: list[str] = []
+
+    def text(self, words: str, kind: str, step: float = _LINE_PX, indent: float = 0.0) -> None:
+        self.y += step
+        self.parts.append(f'<text class="{kind}" x="{self.x + indent:.0f}" y="{self.y:.0f}">{escape(words)}</text>')
+
+
+def _flight(panel: _Panel, site: Site, plan: FlightPlan, plans: Sequence[FlightPlan]) -> None:
+    energy = plan_energy(plan, site.limits)
+    panel.y += 8.0
+    colour = colour_of(plan.vehicle_id, plans)
+    panel.parts.append(f'<rect x="{panel.x:.0f}" y="{panel.y + 5:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')
+    minutes, seconds = divmod(round(energy.time_s), 60)
+    names = {d.drone_id: d.name for d in site.drones}
+    panel.text(names.get(plan.vehicle_id, plan.vehicle_id), "head", _LINE_PX, 30.0)
+    panel.text(
+        f"{minutes}:{seconds:02d} min, {energy.length_m / 1000:.2f} km, lands with {max(0.0, energy.landing_fraction):.0%}",
+        "figure",
+        indent=30.0,
+    )
+    for line in wrapped(", ".join(item for w in plan.waypoints for item in w.serves) or "serves no item", _WRAP - 4):
+        panel.text(line, "soft", 15.0, 30.0)
+
+
+def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool) -> None:
+    entries = [("dock", "dock"), ("point", "must-patrol point"), ("must-line", "must-patrol line")]
+    entries += [("fence", "geofence"), ("keepout", "keep-out")]
+    entries += [("school", "school")] if site.schools else []
+    entries += [("camera", "fixed camera")] if site.fixed_cameras else []
+    entries += [("post", "responder post")] if site.responders else []
+    entries += [("track", "flown"), ("plan-thin", "planned")] if tracks else [("plan", "planned"), ("return", "return")]
+    if markers:
+        entries += [
+            (MarkerStyle.TRUE.value, "true alert"),
+            (MarkerStyle.UNSCORED.value, "alert, unscored"),
+            (MarkerStyle.DUPLICATE.value, "duplicate alert"),
+            (MarkerStyle.FALSE.value, "false alarm"),
+            (MarkerStyle.MISSED.value, "missed"),
+        ]
+    panel.y += 10.0
+    for index, (kind, words) in enumerate(entries):
+        column = index % 2
+        if column == 0:
+            panel.y += 22.0
+        x = panel.x + 150.0 * column
+        panel.parts.append(_swatch(kind, x + 11.0, panel.y))
+        panel.parts.append(f'<text x="{x + 30:.0f}" y="{panel.y + 4:.0f}">{escape(words)}</text>')
+
+    if markers:
+        panel.y += 8.0
+        panel.text("ellipses: 95 % of a position's error", "soft")
+
+
+def _swatch(kind: str, x: float, y: float) -> str:
+    if kind in {"must-line", "plan", "return", "track", "plan-thin", "fence"}:
+        style = "" if kind in {"must-line", "fence"} else ' style="stroke:#374151"'
+        return f'<path class="{kind}"{style} d="M{x - 11:.0f},{y:.0f}h22"/>'
+    if kind in {"keepout", "school"}:
+        return f'<rect class="{kind}" x="{x - 10:.0f}" y="{y - 7:.0f}" width="20" height="14"/>'
+    return symbol(kind, x, y)
+
+
+def wrapped(words: str, width: int = _WRAP) -> list[str]:
+    """Words in lines of at most `width` characters (a longer word has a line of its own)."""
+    lines: list[str] = []
+    for word in words.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
