@@ -170,12 +170,15 @@ class SortieJournal:
     async def run(self) -> None:
         """Write what is queued, until cancelled; then write the rest."""
         failing = False
+        writing: asyncio.Future[None] | None = None
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                # Shielded: a transaction that is cancelled half-way may have been committed or not.
+                writing = asyncio.ensure_future(self._flush())
                 try:
-                    await self._flush()
+                    await asyncio.shield(writing)
                     if failing:
                         log.info("the flight journal is written again")
                     failing = False
@@ -186,13 +189,12 @@ class SortieJournal:
                     await asyncio.sleep(_RETRY_S)
                     self._wake.set()
         finally:
-            await self._flush_last()
-
-    async def _flush_last(self) -> None:
-        try:
-            await asyncio.shield(self._flush())
-        except StoreError as error:
-            log.error("the end of the flight journal is lost: %s", error)  # noqa: TRY400  # one clear line
+            try:
+                if writing is not None and not writing.done():
+                    await writing
+                await self._flush()
+            except StoreError as error:
+                log.error("the end of the flight journal is lost: %s", error)  # noqa: TRY400  # one clear line
 
     async def _flush(self) -> None:
         batch = list(self._waiting)

@@ -27,6 +27,7 @@ from missions.terrain import FlatTerrain
 GROUND_AMSL_M = 250.0
 CENTRE = GeoPoint(29.7, 107.3)
 PATIENCE_S = 100.0  # of real time; the tests wait for conditions and only give up after this
+LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process takes a few of ours
 FIRST_SYSTEM_ID = 61
 
 
@@ -60,7 +61,7 @@ class SiteFiles:
         ]
 
     def plan(self, vehicle_id: str, *, mission_id: str = "m1", reach_m: float = 60.0, laps: int = 1) -> FlightPlan:
-        """A square of `reach_m`, flown `laps` times, 45 m above home."""
+        """A square of `reach_m`, flown `laps` times, 18 m above home."""
         home = self.home(vehicle_id)
         corners = [destination(home, bearing, reach_m) for bearing in (0.0, 60.0, 120.0)] * laps
         ring = tuple(destination(CENTRE, bearing, 600.0) for bearing in (45.0, 135.0, 225.0, 315.0))
@@ -69,10 +70,10 @@ class SiteFiles:
             mission=Mission(mission_id, "a test", Authority("the test", "it has to pass"), Category.TRAINING),
             home=home,
             home_amsl_m=GROUND_AMSL_M,
-            takeoff_height_m=40.0,
-            waypoints=tuple(Waypoint(corner, Altitude(45.0, Datum.HOME)) for corner in corners),
+            takeoff_height_m=18.0,
+            waypoints=tuple(Waypoint(corner, Altitude(18.0, Datum.HOME)) for corner in corners),
             fence=Geofence((ring,), max_altitude=Altitude(100.0, Datum.HOME)),
-            return_height_m=45.0,
+            return_height_m=18.0,
             cruise_speed_m_s=10.0,
         )
 
@@ -151,14 +152,17 @@ async def simulated(
 
 
 @asynccontextmanager
-async def running_fleet(site: SiteFiles, limits: VehicleLimits | None = None) -> AsyncIterator[Fleet]:
-    """A Fleet on the site's database; leaving the block is what stopping the service is."""
+async def running_fleet(site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = 15) -> AsyncIterator[Fleet]:
+    """A Fleet on the site's database; leaving the block is what stopping the service is.
+
+    link_loss_s counts in the vehicle's seconds, which pass faster than ours.
+    """
     async with Store.open(site.folder / "site.db", "test-site") as store:
         fleet = Fleet(
             "test-site",
             site.addresses(),
-            limits or VehicleLimits(),
-            FailsafePolicy(),
+            VehicleLimits(endurance_s=endurance_s, min_height_above_ground_m=10.0),
+            FailsafePolicy(link_loss_s=link_loss_s),
             FlatTerrain(GROUND_AMSL_M),
             store,
             SystemClock(),

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 
-from fleet_site import landed, phase, running_fleet, simulated, until
+from fleet_site import LONG_LINK_LOSS_S, landed, phase, running_fleet, simulated, until
 from sqlalchemy import select
 
 from dronectl.fleet.commands import CommandKind
@@ -18,7 +18,7 @@ from missions.model import OutcomeKind
 
 
 async def test_a_worker_killed_in_flight_comes_back_and_the_sorties_go_on(tmp_path):
-    async with simulated(tmp_path, vehicles=2) as (site, _), running_fleet(site) as fleet:
+    async with simulated(tmp_path, vehicles=2) as (site, _), running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet:
         sortie_ids = [
             await fleet.fly(site.plan(name, laps=4), actor="pilot", reason="test") for name in site.vehicle_ids
         ]

@@ -56,7 +56,7 @@ async def steps(site, sortie_id: str) -> list[str]:
 
 async def test_killed_in_flight_the_next_service_adopts_and_it_lands(tmp_path):
     async with simulated(tmp_path) as (site, _):
-        async with service_killed_at(tmp_path, "flying", reached=1, laps=3) as sortie_id, running_fleet(site) as fleet:
+        async with service_killed_at(tmp_path, "flying", reached=1, laps=4) as sortie_id, running_fleet(site) as fleet:
             assert fleet.sorties.value[sortie_id].phase is Phase.LOST_LINK
             flying = await phase(fleet, sortie_id, Phase.FLYING)
             assert not flying.may_arm
@@ -66,7 +66,7 @@ async def test_killed_in_flight_the_next_service_adopts_and_it_lands(tmp_path):
             sortie = await landed(fleet, sortie_id)
             assert sortie.outcome is not None
             assert sortie.outcome.kind is OutcomeKind.COMPLETED
-            assert sortie.outcome.items_done == 9
+            assert sortie.outcome.items_done == 12
         journal = await steps(site, sortie_id)
         assert journal.count("arm") == journal.count("start") == 1
         assert journal[-1] == "ended"
@@ -77,23 +77,29 @@ async def test_killed_in_flight_the_next_service_adopts_and_it_lands(tmp_path):
 
 
 async def test_an_adopted_flight_obeys(tmp_path):
-    async with simulated(tmp_path) as (site, _):
-        async with service_killed_at(tmp_path, "flying", laps=5) as sortie_id, running_fleet(site) as fleet:
-            await phase(fleet, sortie_id, Phase.FLYING)
-            result = await fleet.command(CommandKind.RETURN, "d1", actor="pilot", reason="test", timeout_s=60.0)
-            assert result.confirmed, result
-            sortie = await landed(fleet, sortie_id)
-            assert sortie.outcome is not None
-            assert sortie.outcome.kind is not OutcomeKind.COMPLETED
+    async with (
+        simulated(tmp_path) as (site, _),
+        service_killed_at(tmp_path, "taking_off", laps=5) as sortie_id,
+        running_fleet(site) as fleet,
+    ):
+        await phase(fleet, sortie_id, Phase.TAKING_OFF, Phase.FLYING)
+        result = await fleet.command(CommandKind.RETURN, "d1", actor="pilot", reason="test", timeout_s=60.0)
+        assert result.confirmed, result
+        sortie = await landed(fleet, sortie_id)
+        assert sortie.outcome is not None
+        assert sortie.outcome.kind is not OutcomeKind.COMPLETED
 
 
 async def test_killed_before_arming_stays_on_the_ground(tmp_path):
-    async with simulated(tmp_path) as (site, _):
-        async with service_killed_at(tmp_path, "uploading") as sortie_id, running_fleet(site) as fleet:
-            sortie = fleet.sorties.value[sortie_id]
-            assert sortie.phase is Phase.FAILED
-            await until(lambda: fleet.states.value["d1"].landed is not LandedState.UNKNOWN, "the vehicle is heard")
-            await asyncio.sleep(2.0)
-            state = fleet.states.value["d1"]
-            assert state.armed is False
-            assert state.landed is LandedState.ON_GROUND
+    async with (
+        simulated(tmp_path) as (site, _),
+        service_killed_at(tmp_path, "uploading") as sortie_id,
+        running_fleet(site) as fleet,
+    ):
+        sortie = fleet.sorties.value[sortie_id]
+        assert sortie.phase is Phase.FAILED
+        await until(lambda: fleet.states.value["d1"].landed is not LandedState.UNKNOWN, "the vehicle is heard")
+        await asyncio.sleep(1.0)
+        state = fleet.states.value["d1"]
+        assert state.armed is False
+        assert state.landed is LandedState.ON_GROUND

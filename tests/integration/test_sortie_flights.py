@@ -8,7 +8,7 @@ from fleet_site import landed, phase, running_fleet, simulated, until
 from dronectl.fleet.commands import CommandKind
 from dronectl.fleet.link import FlightMode
 from dronectl.fleet.sortie_types import Phase
-from missions.model import OutcomeKind, VehicleLimits
+from missions.model import OutcomeKind
 
 
 async def test_a_flight_as_planned(tmp_path):
@@ -53,8 +53,8 @@ async def test_hold_resume_and_return(tmp_path):
 
 
 async def test_abort_during_the_upload_keeps_it_on_the_ground(tmp_path):
-    tireless = VehicleLimits(endurance_s=36_000.0)  # so that a plan with 450 waypoints passes the check of its battery
-    async with simulated(tmp_path) as (site, _), running_fleet(site, tireless) as fleet:
+    # The endurance lets a plan with 450 waypoints pass the check of its battery.
+    async with simulated(tmp_path) as (site, _), running_fleet(site, endurance_s=36_000.0) as fleet:
         sortie_id = await fleet.fly(site.plan("d1", laps=150), actor="pilot", reason="test")
         await phase(fleet, sortie_id, Phase.UPLOADING)
         result = await fleet.command(CommandKind.ABORT, "d1", actor="pilot", reason="wrong plan", timeout_s=60.0)
