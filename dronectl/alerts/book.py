@@ -24,7 +24,7 @@ class Book:
         self._incidents: dict[str, Incident] = {}
         self._alerts: dict[str, AlertRecord] = {}
         self._open_by_incident: dict[str, str] = {}
-        self._by_track: dict[str, str] = {}
+        self._by_number: dict[tuple[str | None, int], str] = {}
 
     def __len__(self) -> int:
         return len(self._incidents)
@@ -43,9 +43,9 @@ class Book:
     def alert(self, alert_id: str) -> AlertRecord | None:
         return self._alerts.get(alert_id)
 
-    def of_track(self, track_id: str) -> Incident | None:
-        """The incident that a track belongs to."""
-        return self._incidents.get(self._by_track.get(track_id, ""))
+    def of_number(self, mission_id: str | None, number: int) -> Incident | None:
+        """The incident that the mission's merger knows by a number."""
+        return self._incidents.get(self._by_number.get((mission_id, number), ""))
 
     def open_alert_of(self, incident_id: str) -> AlertRecord | None:
         """The alert of an incident that has not ended."""
@@ -58,10 +58,9 @@ class Book:
 
     def keep_incident(self, incident: Incident) -> None:
         """Add or replace; the newest is last."""
-        known = self._incidents.pop(incident.incident_id, None)
+        self._incidents.pop(incident.incident_id, None)
         self._incidents[incident.incident_id] = incident
-        for track_id in incident.track_ids[-1:] if known else incident.track_ids:
-            self._by_track[track_id] = incident.incident_id
+        self._by_number[incident.mission_id, incident.number] = incident.incident_id
         if len(self._incidents) > MAX_UNRAISED + MAX_SETTLED + len(self._open_by_incident):
             self._trim_incidents()
 
@@ -86,6 +85,6 @@ class Book:
             *unraised[: max(0, len(unraised) - MAX_UNRAISED // 2)],
             *settled[: max(0, len(settled) - MAX_SETTLED)],
         ):
-            for track_id in self._incidents.pop(incident_id).track_ids:
-                if self._by_track.get(track_id) == incident_id:
-                    del self._by_track[track_id]
+            gone = self._incidents.pop(incident_id)
+            if self._by_number.get((gone.mission_id, gone.number)) == incident_id:
+                del self._by_number[gone.mission_id, gone.number]

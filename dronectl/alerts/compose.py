@@ -77,8 +77,8 @@ def incident_message(incident: Incident, site: AlertSite) -> messages.Incident:
         updated_at=incident.updated_at,
         location=location(incident.place),
         alerts=list(incident.alert_ids),
-        tracks=len(incident.track_ids),
-        vehicles=sorted({s.vehicle_id for s in incident.sightings if s.vehicle_id is not None}),
+        tracks=incident.tracks,
+        vehicles=sorted({s.vehicle_id for s in (m.sighting for m in incident.members) if s.vehicle_id is not None}),
         responder_id=incident.responder_id,
         timeline=[messages.TimelineEntry(at=note.at, what=note.what) for note in incident.timeline],
     )

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
-from dronectl.alerts.model import SIGMAS_95, Responder, Zone
+import numpy as np
+
+from dronectl.alerts.model import Responder, Zone
 from dronectl.bus.messages import Ellipse, ResponderOffer
 from missions.geo import GeoPoint, LocalFrame, distance_m
+from vision.ellipse import CHI2_2DOF_95, covariance, ellipse95, mahalanobis2
 from vision.sighting import GroundEllipse
 
 
@@ -23,17 +25,12 @@ def frame_near(place: GroundEllipse | GeoPoint) -> LocalFrame:
 
 
 def ellipse_95(place: GroundEllipse) -> Ellipse:
-    """The 95 % ellipse of the east-north error: semi-axes by the eigenvalues of the covariance.
-
-    The azimuth is that of the major axis, clockwise from north, in [0, 180).
-    """
-    ee, en, nn = place.cov_ee_m2, place.cov_en_m2, place.cov_nn_m2
-    middle, half = (ee + nn) / 2.0, math.hypot((ee - nn) / 2.0, en)
-    azimuth = (90.0 - math.degrees(0.5 * math.atan2(2.0 * en, ee - nn))) % 180.0
+    """The 95 % ellipse of the east-north error; azimuth of the major axis, clockwise from north, in [0, 180)."""
+    e = ellipse95(place)
     return Ellipse(
-        semi_major_m=SIGMAS_95 * math.sqrt(max(0.0, middle + half)),
-        semi_minor_m=SIGMAS_95 * math.sqrt(max(0.0, middle - half)),
-        azimuth_deg=azimuth if azimuth < 180.0 else 0.0,
+        semi_major_m=e.semi_major_m,
+        semi_minor_m=e.semi_minor_m,
+        azimuth_deg=e.azimuth_deg if e.azimuth_deg < 180.0 else 0.0,  # a tiny negative angle rounds up to 180
     )
 
 
@@ -41,13 +38,10 @@ def inside_95(place: GroundEllipse, point: GeoPoint) -> bool:
     """Whether a point lies in the 95 % ellipse of a place."""
     frame = frame_near(place)
     (east_1, north_1), (east_0, north_0) = frame.to_enu(point), frame.to_enu(point_of(place))
-    east, north = east_1 - east_0, north_1 - north_0
-    ee, en, nn = place.cov_ee_m2, place.cov_en_m2, place.cov_nn_m2
-    determinant = ee * nn - en * en
-    if determinant <= 0.0:
-        return math.hypot(east, north) == 0.0
-    squared = (nn * east * east - 2.0 * en * east * north + ee * north * north) / determinant
-    return squared <= SIGMAS_95**2
+    offset, cov = np.array([east_1 - east_0, north_1 - north_0]), covariance(place)
+    if float(np.linalg.det(cov)) <= 0.0:
+        return not offset.any()
+    return mahalanobis2(offset, cov) <= CHI2_2DOF_95
 
 
 def contains(ring: Sequence[GeoPoint], point: GeoPoint) -> bool:

@@ -1,75 +1,113 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Sightings become incidents: which thing a sighting belongs to, and what is known of the thing. Pure.
+"""Sightings become incidents: which thing a sighting belongs to (vision.merge says it), and what is known of the thing.
 
-Association is geometric and within one mission; nobody is recognised.
+Merging is geometric and within one mission; nobody is recognised. No clock and no I/O: the caller gives the times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from dronectl.alerts.association import fuse, same_thing
+from dronectl.alerts.geometry import frame_near
 from dronectl.alerts.model import Facts, Incident, Note
+from missions.geo import GeoPoint
+from vision import merge
 from vision.sighting import Evidence, Sighting
 
-MAX_SIGHTINGS: Final = 16
-MAX_TRACK_IDS: Final = 256
+MAX_MEMBERS: Final = 32
 MAX_EVIDENCE: Final = 8
 MAX_NOTES: Final = 50
+MAX_MISSIONS: Final = 16
+MAX_MERGED: Final = 2000
+_ANYWHERE: Final = GeoPoint(0.0, 0.0)
 
 
-def find(sighting: Sighting, mission_id: str | None, incidents: Iterable[Incident]) -> Incident | None:
-    """The incident nearest through the gate, for a track that belongs to none yet."""
-    nearest: tuple[float, Incident] | None = None
-    for incident in incidents:
-        if incident.mission_id != mission_id:
-            continue
-        distance = same_thing(sighting, incident.sightings, incident.place)
-        if distance is not None and (nearest is None or distance < nearest[0]):
-            nearest = distance, incident
-    return None if nearest is None else nearest[1]
+class Mergers:
+    """One merger for each of the newest missions, with as many incidents as may still grow."""
+
+    def __init__(self) -> None:
+        self._mergers: dict[str | None, merge.Merger] = {}
+        self._placed: set[str | None] = set()
+
+    def add(self, sighting: Sighting, mission_id: str | None, at: datetime) -> merge.Incident:
+        """The mission's incident of a sighting, as it is now."""
+        merger = self._mergers.pop(mission_id, None)
+        if merger is None or (mission_id not in self._placed and sighting.place is not None):
+            known = () if merger is None else merger.incidents
+            merger = self._new(mission_id, known, sighting)
+        self._mergers[mission_id] = merger
+        if len(self._mergers) > MAX_MISSIONS:
+            oldest = next(iter(self._mergers))
+            del self._mergers[oldest]
+            self._placed.discard(oldest)
+        if len(merger.incidents) > MAX_MERGED:
+            newest = sorted(merger.incidents, key=lambda i: i.last_s)[-MAX_MERGED // 2 :]
+            merger.restore(newest)
+        return merger.add(sighting, at.timestamp()).incident
+
+    def restore(self, incidents: Iterable[Incident]) -> None:
+        """Take up incidents of an earlier run, oldest first."""
+        missions: dict[str | None, dict[int, merge.Incident]] = {}
+        for incident in incidents:
+            missions.setdefault(incident.mission_id, {})[incident.number] = merge.Incident(
+                number=incident.number,
+                kind=incident.kind,
+                confidence=incident.confidence,
+                place=incident.place,
+                first_s=incident.opened_at.timestamp(),
+                last_s=max(m.at_s for m in incident.members),
+                members={m.sighting.track_id: m for m in incident.members},
+            )
+        for mission_id, known in missions.items():
+            placed = [m.sighting for i in known.values() for m in i.members.values() if m.sighting.place is not None]
+            self._mergers[mission_id] = self._new(mission_id, known.values(), placed[0] if placed else None)
+
+    def _new(self, mission_id: str | None, known: Iterable[merge.Incident], sighting: Sighting | None) -> merge.Merger:
+        place = None if sighting is None else sighting.place
+        if place is not None:
+            self._placed.add(mission_id)
+        merger = merge.Merger(frame_near(place or _ANYWHERE))
+        merger.restore(known)
+        return merger
 
 
-def opened(sighting: Sighting, incident_id: str, mission_id: str | None, now: datetime, observed: datetime) -> Incident:
-    """A new incident with its first sighting."""
+def opened(
+    merged: merge.Incident, incident_id: str, mission_id: str | None, sighting: Sighting, now: datetime, seen: datetime
+) -> Incident:
+    """A new incident; `seen` is when the confirming frame was exposed."""
     return Incident(
         incident_id=incident_id,
         mission_id=mission_id,
-        kind=sighting.kind,
-        sightings=(sighting,),
-        place=fuse((sighting,)),
+        number=merged.number,
+        kind=merged.kind,
+        confidence=merged.confidence,
+        place=merged.place,
+        members=_newest(merged),
+        tracks=len(merged.members),
         opened_at=now,
         updated_at=now,
-        observed_at=observed,
-        track_ids=(sighting.track_id,),
+        observed_at=seen,
         timeline=(Note(now, f"seen by {_seer(sighting)}"),),
     )
 
 
-def extended(incident: Incident, sighting: Sighting, now: datetime) -> Incident:
-    """The incident with the newest word of a track; an older word than the one that it has changes nothing."""
-    known = {old.track_id: old for old in incident.sightings}
-    before = known.pop(sighting.track_id, None)
-    if before is not None and before.sequence >= sighting.sequence:
-        return incident
-    sightings = (*known.values(), sighting)
-    if len(sightings) > MAX_SIGHTINGS:  # the weakest goes; its track stays known
-        weakest = min(sightings[:-1], key=lambda s: (s.place is not None, s.confidence, s.looks))
-        sightings = tuple(s for s in sightings if s is not weakest)
-    track_ids, timeline = incident.track_ids, incident.timeline
-    if sighting.track_id not in track_ids:
-        track_ids = (*track_ids, sighting.track_id)[-MAX_TRACK_IDS:]
+def extended(incident: Incident, merged: merge.Incident, sighting: Sighting, now: datetime) -> Incident:
+    """The incident with what the merger now makes of it."""
+    timeline, tracks = incident.timeline, max(incident.tracks, len(merged.members))
+    if tracks > incident.tracks:
         timeline = add_note(timeline, Note(now, f"seen again by {_seer(sighting)}"))
     return replace(
         incident,
-        kind=_best(sightings).kind,
-        sightings=sightings,
-        place=fuse(sightings),
+        number=merged.number,
+        kind=merged.kind,
+        confidence=merged.confidence,
+        place=merged.place,
+        members=_newest(merged),
+        tracks=tracks,
         updated_at=now,
-        track_ids=track_ids,
         timeline=timeline,
     )
 
@@ -82,35 +120,34 @@ def add_note(timeline: tuple[Note, ...], note: Note) -> tuple[Note, ...]:
 
 def facts(incident: Incident) -> Facts:
     """What an alert tells of the incident as it stands."""
-    sightings = incident.sightings
-    best = _best(sightings)
+    sightings = [m.sighting for m in incident.members]
+    telling = [s for s in sightings if s.kind is incident.kind] or sightings
+    best = max(telling, key=lambda s: (s.confidence, s.looks))
     evidence: dict[str, Evidence] = {}
-    for sighting in sorted(sightings, key=lambda s: s.confidence, reverse=True):
+    for sighting in sorted(telling, key=lambda s: s.confidence, reverse=True):
         for item in sighting.evidence:
             evidence.setdefault(item.sha256, item)
     return Facts(
         kind=incident.kind,
         place=incident.place,
         evidence=tuple(evidence.values())[:MAX_EVIDENCE],
-        confidence=min(1.0, max(0.0, best.confidence)),
+        confidence=min(1.0, max(0.0, incident.confidence)),
         looks=sum(s.looks for s in sightings),
         chances=sum(s.chances for s in sightings),
-        tracks=len(incident.track_ids),
+        tracks=incident.tracks,
         confirmed_by=best.rule,
-        detectors=_distinct(s.detector for s in sightings),
+        detectors=_distinct(s.detector for s in telling),
         modalities=_distinct(str(s.modality) for s in sightings),
         cameras=_distinct(s.camera_id for s in sightings),
         vehicles=_distinct(s.vehicle_id for s in sightings if s.vehicle_id is not None),
-        temperature_max_c=max(
-            (s.temperature_max_c for s in sightings if s.temperature_max_c is not None), default=None
-        ),
+        temperature_max_c=max((s.temperature_max_c for s in telling if s.temperature_max_c is not None), default=None),
         size_m=best.size_m,
         speed_m_s=best.speed_m_s,
     )
 
 
-def _best(sightings: Sequence[Sighting]) -> Sighting:
-    return max(sightings, key=lambda s: (s.confidence, s.looks))
+def _newest(merged: merge.Incident) -> tuple[merge.Member, ...]:
+    return tuple(sorted(merged.members.values(), key=lambda m: m.at_s)[-MAX_MEMBERS:])
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

@@ -6,20 +6,17 @@ All immutable and free of I/O. Records are stored as JSON by msgspec and go out 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Literal
+from typing import Literal
 
 from dronectl.bus.messages import ActionKind, AlertPhase, AlertState, Level
 from missions.geo import GeoPoint
-from vision.sighting import Evidence, GroundEllipse, Kind, Sighting
+from vision.merge import Member
+from vision.sighting import Evidence, GroundEllipse, Kind
 
 SiteStatus = Literal["actual", "exercise", "test"]
-
-# sqrt of the 95 % quantile of chi-square with two degrees of freedom: -2 ln 0.05
-SIGMAS_95: Final = math.sqrt(-2.0 * math.log(0.05))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,17 +120,22 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One thing in the world: the newest word of every track that shows it, and what was done about it."""
+    """One thing in the world: the newest word of the tracks that show it, and what was done about it.
+
+    `number` is the merger's, within the mission; `tracks` counts all of them, `members` keeps the newest.
+    """
 
     incident_id: str
     mission_id: str | None
+    number: int
     kind: Kind
-    sightings: tuple[Sighting, ...]
+    confidence: float
     place: GroundEllipse | None
+    members: tuple[Member, ...]
+    tracks: int
     opened_at: datetime
     updated_at: datetime
     observed_at: datetime
-    track_ids: tuple[str, ...]
     alert_ids: tuple[str, ...] = ()
     settled_at: datetime | None = None
     settled_level: Level | None = None

@@ -85,6 +85,7 @@ class AlertService:
         self._store = store
         self._bus = bus
         self._clock = clock or SystemClock()
+        self._mergers = things.Mergers()
         self._loaded = False
         self._unsettled: set[str] = set()
         self._store_troubled = False
@@ -108,8 +109,10 @@ class AlertService:
                 found = await records.recent_incidents(session, self.site.site_id, _RECENT)
                 recent = await records.recent_alerts(session, self.site.site_id, _RECENT)
                 still_open = await records.open_alerts(session, self.site.site_id)
-            for incident in reversed(found):
+            found.sort(key=lambda incident: incident.incident_id)
+            for incident in found:
                 self.book.keep_incident(incident)
+            self._mergers.restore(found)
             for alert in (*reversed(recent), *still_open):
                 self.book.keep_alert(alert)
             for alert in still_open:
@@ -139,18 +142,14 @@ class AlertService:
         async with self.lock:
             self.counters.sightings += 1
             now = self._clock.utc()
-            incident = self.book.of_track(sighting.track_id)
-            if incident is not None and self._forgotten(incident, now):
-                incident = None
-            elif incident is None:
-                active = (i for i in self.book.incidents if not self._forgotten(i, now))
-                incident = things.find(sighting, mission_id, active)
-                self.counters.merged += incident is not None
-            if incident is None:
+            merged = self._mergers.add(sighting, mission_id, now)
+            incident = self.book.of_number(mission_id, merged.number)
+            if incident is None or self._forgotten(incident, now):
                 observed = self._observed(sighting, now)
-                incident = things.opened(sighting, uuid7(now), mission_id, now, observed)
+                incident = things.opened(merged, uuid7(now), mission_id, sighting, now, observed)
             else:
-                incident = things.extended(incident, sighting, now)
+                self.counters.merged += len(merged.members) > incident.tracks
+                incident = things.extended(incident, merged, sighting, now)
             self.book.keep_incident(incident)
             await self._settle(incident.incident_id)
 
