@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -117,7 +118,7 @@ class BrokerChild:
             await self._until_ready(process, broker, said)
             ready()
             code = await process.wait()
-            raise BrokerEndedError(f"{self._kind} ended with code {code}{_last_words(said)}")
+            raise BrokerEndedError(f"{self._kind} {_how(code)}{_last_words(said) if code > 0 else ''}")
         finally:
             self.pid = None
             with contextlib.suppress(ProcessLookupError):
@@ -134,7 +135,7 @@ class BrokerChild:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise BrokerEndedError(f"{self._kind} does not let us in{_last_words(said)}") from None
-        raise BrokerEndedError(f"{self._kind} ended with code {process.returncode}{_last_words(said)}")
+        raise BrokerEndedError(f"{self._kind} {_how(process.returncode)}{_last_words(said)}")
 
     def _write_amqtt(self, port: int, users: dict[str, User]) -> Path:
         rights = may(self._site_id)
@@ -184,6 +185,10 @@ def _open_log(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _how(code: int) -> str:
+    return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
 
 
 def _last_words(path: Path) -> str:
