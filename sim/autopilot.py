@@ -115,6 +115,7 @@ class Autopilot:
             core.set_home_here()
         self._failsafes.step()
         self._begin_modes()
+        core.taking_off = core.landing = False
         if core.mode is Mode.MISSION:
             self.mission.step()
         else:

@@ -99,13 +99,13 @@ class Commands:
     def _reposition(self, command: Command) -> Result:
         """Fly to a place in HOLD. Outside the fence PX4 says OK and holds where it is."""
         core = self._core
+        if command.frame in _FRAME_RELATIVE:
+            return Result.UNSUPPORTED_FRAME
         here = core.here()
         lat, lon = finite(command.param5, here.latitude_deg), finite(command.param6, here.longitude_deg)
         if abs(lat) > 90.0 or abs(lon) > 180.0:
             return Result.DENIED
         amsl = finite(command.param7, here.amsl_m)
-        if command.frame in _FRAME_RELATIVE and core.home is not None and math.isfinite(command.param7):
-            amsl += core.home.amsl_m
         yaw = math.radians(command.param4) if math.isfinite(command.param4) else None
         if self._mission.fence.allows(lat, lon):
             core.hold_spot = None if core.landed else Spot(lat, lon, amsl, yaw)

@@ -36,6 +36,7 @@ class Mode(IntEnum):
 
 NEEDS_STICKS = frozenset({Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.STABILIZED, Mode.OFFBOARD})
 PREVENTS_ARMING = frozenset({Mode.RETURN, Mode.LAND})
+LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for HOLD; a mission stays in its mode
 
 
 class Landed(IntEnum):
@@ -102,8 +103,6 @@ class Core:
         self.now_s = 0.0
         self.ready_s = ready_s
         self.mode = Mode.HOLD
-        self.intended = Mode.HOLD
-        self.after_disarm = Mode.HOLD
         self.mode_changes = 0  # rises with each change, also into the same mode: navigators start anew
         self.armed = False
         self.armed_at_s = 0.0
@@ -117,6 +116,8 @@ class Core:
         self.user_took_over = False  # set by a mode change of the user; the failsafes read and clear it
         self.gimbal_pitch_deg: float | None = None
         self.takeoff_amsl_m: float | None = None
+        self.taking_off = False  # set by the navigators in each step
+        self.landing = False
         self.hold_spot: Spot | None = None
         self.cruise_m_s: float | None = None
         self.last_ground_station_s = 0.0
@@ -162,9 +163,9 @@ class Core:
     def landed_state(self) -> Landed:
         if self.landed:
             return Landed.ON_GROUND
-        if self.mode is Mode.TAKEOFF:
+        if self.taking_off:
             return Landed.TAKEOFF
-        return Landed.LANDING if self.mode is Mode.LAND else Landed.IN_AIR
+        return Landed.LANDING if self.landing else Landed.IN_AIR
 
     def here(self) -> Spot:
         estimate = self.estimate
@@ -189,9 +190,6 @@ class Core:
         if self.armed and not self.can_run(mode):
             self.say(m.Severity.CRITICAL, f"Switching to {mode.name.capitalize()} is currently not available")
             return False
-        self.intended = mode
-        if mode not in PREVENTS_ARMING:
-            self.after_disarm = mode
         self.user_took_over = True
         self.enter(mode)
         return True
@@ -242,8 +240,8 @@ class Core:
             return False
         self.armed = False
         self.failsafe = False
-        self.intended = self.after_disarm
-        self.enter(self.intended)
+        if self.mode in LEFT_ON_DISARM:
+            self.enter(Mode.HOLD)
         self.say(m.Severity.INFO, f"Disarmed by {why}")
         return True
 

@@ -28,6 +28,7 @@ class MissionFlight:
         self._core = core
         self._missions = missions
         self.current = 0
+        self.reached: int | None = None
         self.finished = False
         self.fence = Fence()
         self._waiting_since_s: float | None = None
@@ -74,6 +75,7 @@ class MissionFlight:
 
     def _reset_to(self, seq: int) -> None:
         self.current = seq
+        self.reached = None
         self.finished = False
         self._waiting_since_s = None
         self._leg_start = None
@@ -96,6 +98,11 @@ class MissionFlight:
         mode = 1 if core.mode is Mode.MISSION else 2
         core.send(m.MISSION_CURRENT, self.current, total or 65535, state, mode)
 
+    def tell_reached(self) -> None:
+        """MISSION_ITEM_REACHED; PX4 repeats the last one each second."""
+        if self.reached is not None:
+            self._core.send(m.MISSION_ITEM_REACHED, self.reached)
+
     # Flight -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -104,7 +111,10 @@ class MissionFlight:
         self._leg_start = None
         self._resting = None
         self._takeoff = None
-        self._core.cruise_m_s = None
+        core = self._core
+        core.cruise_m_s = None
+        if core.armed and self.items and not self.finished:
+            core.say(m.Severity.INFO, "Executing Mission")
         # A speed or camera angle that was set before the pause holds again.
         for item in self.items[: self.current]:
             if item.command in (Cmd.DO_CHANGE_SPEED, Cmd.DO_MOUNT_CONTROL, Cmd.DO_GIMBAL_MANAGER_PITCHYAW):
@@ -129,7 +139,8 @@ class MissionFlight:
 
     def _reached(self, item: MissionItem) -> None:
         core = self._core
-        core.send(m.MISSION_ITEM_REACHED, item.seq)
+        self.reached = item.seq
+        self.tell_reached()
         self._waiting_since_s = None
         self._takeoff = None
         nearby = item.command in _FLOWN_TO
@@ -166,7 +177,6 @@ class MissionFlight:
                 return False
             return self._land_at(item) if command == Cmd.NAV_LAND else self._fly_to(item)
         if command == Cmd.NAV_RETURN_TO_LAUNCH:
-            core.intended = Mode.RETURN
             core.enter(Mode.RETURN)
             return True
         if command in (Cmd.NAV_DELAY, Cmd.CONDITION_DELAY):
@@ -190,6 +200,7 @@ class MissionFlight:
             if not core.landed:
                 amsl = max(amsl, here.amsl_m)
             self._takeoff = Spot(here.latitude_deg, here.longitude_deg, amsl)
+        core.taking_off = True
         return climb_out(core, self._takeoff)
 
     def _fly_to(self, item: MissionItem) -> bool:
@@ -279,6 +290,7 @@ class MissionFlight:
             ):
                 return False
             self._resting = Spot(spot.latitude_deg, spot.longitude_deg, core.estimate.amsl_m)
+        core.landing = True
         touch_down(core, self._resting)
         return core.landed
 

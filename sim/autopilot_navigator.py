@@ -134,6 +134,8 @@ class Navigator:
             core.takeoff_amsl_m = None
             self._spot = Spot(here.latitude_deg, here.longitude_deg, max(amsl, here.amsl_m) if core.landed else amsl)
         elif core.mode is Mode.LAND:
+            if not core.landed:
+                core.say(m.Severity.INFO, "Landing at current position")
             self._spot = stopping_spot(core)
         elif core.mode is Mode.RETURN:
             self._begin_return()
@@ -144,15 +146,14 @@ class Navigator:
         if not core.armed:
             still(core)
         elif mode is Mode.TAKEOFF:
+            core.taking_off = True
             if climb_out(core, self._spot):
-                core.intended = Mode.HOLD
-                core.after_disarm = Mode.HOLD
                 core.hold_spot = self._spot
                 core.enter(Mode.HOLD)
-                self.start()
         elif core.landed and core.vehicle.on_ground:
             still(core)
         elif mode is Mode.LAND:
+            core.landing = True
             touch_down(core, self._spot)
         elif mode is Mode.RETURN:
             self._return()
@@ -178,13 +179,14 @@ class Navigator:
         if core.armed and not core.landed:
             core.say(
                 m.Severity.INFO,
-                f"RTL: climb to {amsl:.0f} m ({amsl - goal.amsl_m:.0f} m above destination)",
+                f"RTL: start return at {amsl:.0f} m ({amsl - goal.amsl_m:.0f} m above destination)",
             )
 
     def _return(self) -> None:
         core = self._core
         params = core.params
         spot = self._spot
+        core.landing = self._phase in (_Phase.DESCEND, _Phase.WAIT, _Phase.LAND)
         if self._phase is _Phase.CLIMB:
             climb = self._climb_spot
             go_to(core, Spot(climb.latitude_deg, climb.longitude_deg, spot.amsl_m), params.real("MPC_XY_CRUISE"))
@@ -193,6 +195,7 @@ class Navigator:
         elif self._phase is _Phase.RETURN:
             if go_to(core, spot, params.real("MPC_XY_CRUISE")) < params.real("NAV_ACC_RAD"):
                 self._phase = _Phase.DESCEND
+                core.say(m.Severity.INFO, "RTL: land at destination")
         elif self._phase is _Phase.DESCEND:
             low = self._goal_amsl_m + params.real("RTL_DESCEND_ALT")
             go_to(core, Spot(spot.latitude_deg, spot.longitude_deg, min(low, spot.amsl_m)), 2.0)
@@ -230,7 +233,7 @@ def climb_out(core: Core, spot: Spot) -> bool:
         return False
     params = core.params
     left = spot.amsl_m - core.estimate.amsl_m
-    slow = params.real("MPC_TKO_SPEED") if core.height_m < 5.0 else params.real("MPC_Z_V_AUTO_UP")
+    slow = params.real("MPC_TKO_SPEED")
     north, east = offset_m(core, spot.latitude_deg, spot.longitude_deg)
     up = max(-slow, min(slow, left))
     if core.vehicle.on_ground:

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable
 
 from sim import mavlink_messages as m
-from sim.autopilot_core import Core, Mode
+from sim.autopilot_core import NEEDS_STICKS, PREVENTS_ARMING, Core
 from sim.autopilot_mission import MissionFlight
 from sim.vehicle import degree_lengths_m
 
 _TYPE_QUADROTOR, _AUTOPILOT_PX4 = 2, 12
-_ARMED, _STABILIZE, _GUIDED, _AUTO, _CUSTOM = 128, 16, 8, 4, 1
-_STANDBY, _ACTIVE, _CRITICAL = 3, 4, 5
+_ARMED, _MANUAL, _STABILIZE, _GUIDED, _AUTO, _CUSTOM = 128, 64, 16, 8, 4, 1
+_UNINIT, _STANDBY, _ACTIVE, _CRITICAL = 0, 3, 4, 5
 _GPS, _BATTERY, _PREARM = 0x20, 0x0200_0000, 0x1000_0000
 # gyro, accelerometer, magnetometer, pressure, rate and attitude control, position control, motors, AHRS
 _SENSORS = 0x1 | 0x2 | 0x4 | 0x8 | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x0020_0000
@@ -34,6 +34,7 @@ _DEFAULT_HZ: dict[int, float] = {
     m.LOCAL_POSITION_NED.message_id: 10.0,
     m.GLOBAL_POSITION_INT.message_id: 10.0,
     m.MISSION_CURRENT.message_id: 1.0,
+    m.MISSION_ITEM_REACHED.message_id: 1.0,
     m.VFR_HUD.message_id: 4.0,
     m.ALTITUDE.message_id: 4.0,
     m.BATTERY_STATUS.message_id: 0.5,
@@ -67,6 +68,7 @@ class Streams:
             m.LOCAL_POSITION_NED.message_id: self._local_position,
             m.GLOBAL_POSITION_INT.message_id: self._global_position,
             m.MISSION_CURRENT.message_id: mission.tell_current,
+            m.MISSION_ITEM_REACHED.message_id: mission.tell_reached,
             m.VFR_HUD.message_id: self._vfr_hud,
             m.ALTITUDE.message_id: self._altitude,
             m.BATTERY_STATUS.message_id: self._battery,
@@ -78,11 +80,9 @@ class Streams:
         self._said: tuple[object, ...] = ()
 
     def interval_us(self, message_id: int) -> int:
-        """As MESSAGE_INTERVAL says it: microseconds, -1 off, 0 not available."""
+        """As PX4 answers GET_MESSAGE_INTERVAL: microseconds, -1 for off and for unknown."""
         stream = self._streams.get(message_id)
-        if stream is None:
-            return 0
-        return round(stream.interval_s * 1e6) if stream.interval_s > 0.0 else -1
+        return round(stream.interval_s * 1e6) if stream is not None and stream.interval_s > 0.0 else -1
 
     def set_interval_us(self, message_id: int, interval_us: float) -> bool:
         """0 restores the default, negative switches off. False for a message that is not a stream here."""
@@ -134,12 +134,13 @@ class Streams:
 
     def heartbeat(self) -> None:
         core = self._core
-        base = _CUSTOM
-        if core.mode >= Mode.TAKEOFF and core.mode not in (Mode.OFFBOARD, Mode.STABILIZED):
-            base |= _AUTO | _STABILIZE | _GUIDED
+        sticks = core.mode in NEEDS_STICKS
+        base = _CUSTOM | _STABILIZE | (_MANUAL if sticks else _AUTO | _GUIDED)
         if core.armed:
             base |= _ARMED
-        status = _CRITICAL if core.failsafe else _ACTIVE if core.armed else _STANDBY
+            status = _CRITICAL if core.failsafe else _ACTIVE
+        else:
+            status = _STANDBY if core.can_run(core.mode) and core.mode not in PREVENTS_ARMING else _UNINIT
         core.send(m.HEARTBEAT, int(core.mode), _TYPE_QUADROTOR, _AUTOPILOT_PX4, base, status, 3)
 
     def _sys_status(self) -> None:

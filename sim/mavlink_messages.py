@@ -172,6 +172,7 @@ class Result(IntEnum):
     DENIED = 2
     UNSUPPORTED = 3
     FAILED = 4
+    UNSUPPORTED_FRAME = 9
 
 
 class MissionResult(IntEnum):

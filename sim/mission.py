@@ -252,7 +252,8 @@ class MissionServer:
     def _give(self, seq: int, mission_type: int, partner: tuple[int, int]) -> None:
         plan = self.plans.get(mission_type, ())
         if seq >= len(plan):
-            self._ack(partner, MissionResult.INVALID_SEQUENCE, mission_type)
+            self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: Req. WP was unexpected")
+            self._ack(partner, MissionResult.ERROR, mission_type)
             return
         item = plan[seq]
         frame = _FRAMES_WITH_PLACE.get(item.frame, item.frame)
