@@ -48,9 +48,10 @@ def _engine_check() -> Check:
     from dronectl.paths import config_dir
 
     model = config_dir().parent / "vision" / "models" / "thermal_person.onnx"
-    code = "from vision.engines.choose import choose_engine; print(choose_engine().name)"
+    code = "import sys, pathlib; from vision.engines.choose import load_engine; print(load_engine(pathlib.Path(sys.argv[1])).name)"
+    command = [sys.executable, "-c", code, str(model)]
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return Check(
             "inference engine", False, True, "did not answer in 60 s", f"try another with --engine; model {model}"
@@ -147,7 +148,7 @@ def doctor(
         for check in checks:
             mark = "[green]ok  [/]" if check.ok else "[red]MISS[/]" if check.needed else "[yellow]none[/]"
             out.print(f"{mark} {check.name}: {check.found}")
-            if check.mend:
+            if check.mend and not check.ok:
                 out.print(f"       {check.mend}")
     if missing:
         raise typer.Exit(EXIT_UNAVAILABLE)

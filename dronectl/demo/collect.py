@@ -17,6 +17,7 @@ from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.operations.planning import SitePlan
 from dronectl.report.data import AlertSummary, Coverage, FlightSummary, Goal, ReportData, ThingSummary
+from dronectl.report.map_style import MarkerStyle
 from dronectl.report.plan_picture import Marker, Track, site_map_svg
 from dronectl.report.score import MAX_FALSE, REQUIRED_FOUND, REQUIRED_IN_ELLIPSE, AlertRecord, Score, score
 from dronectl.report.truth import Truth, read_truth
@@ -47,6 +48,7 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
     judged = score(truth.entities, [_record(a) for a in alerts])
     site, mission = stage.site, plan.plans[0].mission
     flights = _flights(plan, flown)
+    cards = _alerts(stage, alerts, judged, run)
     all_landed = all(s["state"] == "landed" for s in flown.sorties.values())
     all_flown = all_landed and all(f.outcome == _COMPLETED for f in flights)
     goals = _goals(judged, len(alerts), all_landed=all_landed, all_flown=all_flown)
@@ -72,9 +74,9 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
         passed=not shortfalls,
         goals=goals,
         honesty=_honesty(stage, run),
-        map_svg=site_map_svg(site, plan.plans, tracks=_tracks(flown), markers=_markers(alerts, truth, judged)),
+        map_svg=site_map_svg(site, plan.plans, tracks=_tracks(flown), markers=_markers(cards, truth, judged)),
         flights=flights,
-        alerts=_alerts(stage, alerts, judged, run),
+        alerts=cards,
         things=_things(truth, judged),
         coverage=Coverage(
             items_total=len(wanted),
@@ -247,16 +249,28 @@ def _tracks(flown: Flown) -> tuple[Track, ...]:
     )
 
 
-def _markers(alerts: Sequence[dict[str, Any]], truth: Truth, judged: Score) -> tuple[Marker, ...]:
-    markers = [
-        Marker(GeoPoint(a["latitude_deg"], a["longitude_deg"]), a["level"], a["kind"])
-        for a in alerts
-        if a["latitude_deg"] is not None
-    ]
+def _markers(alerts: Sequence[AlertSummary], truth: Truth, judged: Score) -> tuple[Marker, ...]:
+    """Numbered as in the report's list of alerts; what was missed carries an exclamation mark."""
+    styles = {
+        "true": MarkerStyle.TRUE,
+        "false": MarkerStyle.FALSE,
+        "duplicate": MarkerStyle.DUPLICATE,
+        "not scored": MarkerStyle.UNSCORED,
+    }
+    markers = []
+    for number, alert in enumerate(alerts, start=1):
+        if alert.latitude_deg is None or alert.longitude_deg is None:
+            continue
+        ellipse = None
+        if alert.semi_major_m is not None and alert.semi_minor_m is not None and alert.azimuth_deg is not None:
+            ellipse = (alert.semi_major_m, alert.semi_minor_m, alert.azimuth_deg)
+        place = GeoPoint(alert.latitude_deg, alert.longitude_deg)
+        markers.append(Marker(place, str(number), styles[alert.verdict], ellipse))
     by_id = {e.entity_id: e for e in truth.entities}
     for entity_id in judged.missed:
         entity = by_id[entity_id]
-        markers.append(Marker(GeoPoint(entity.latitude_deg, entity.longitude_deg), "missed", f"missed {entity.kind}"))
+        place = GeoPoint(entity.latitude_deg, entity.longitude_deg)
+        markers.append(Marker(place, "!", MarkerStyle.MISSED))
     return tuple(markers)
 
 

@@ -61,11 +61,12 @@ class Dispatcher:
         """One line of `alerts tail --json`."""
         try:
             said = json.loads(line)
-            alert = said["alert"]
+            alert = said["data"]
             alert_id, level, kind = alert["alert_id"], alert["level"], alert["kind"]
+            received_at = datetime.fromisoformat(said["received_at"])
         except (ValueError, KeyError, TypeError):
             return
-        self.received_at.setdefault(alert_id, datetime.now(UTC))
+        self.received_at.setdefault(alert_id, received_at)
         place = alert["location"]
         where = "no place" if place is None else f"{place['latitude_deg']:.5f}, {place['longitude_deg']:.5f}"
         self.progress.add_alert(f"{level:>7} {kind:<9} {alert['phase']:<7}{where}  {alert['why']['reason']}")
@@ -90,16 +91,8 @@ async def play(stage: Stage, options: Options, console: Console) -> ReportData:
         state = StateDir(stage.state)
         await wait_for("the service", state.service_file.exists, [sim, service], _SERVICE_READY_S)
         client = ServiceClient(state)
-        tail = [
-            "dronectl",
-            "alerts",
-            "tail",
-            "--ack",
-            "--json",
-            "--broker",
-            str(stage.state / "broker" / "broker.json"),
-        ]
-        tail += ["--state", str(stage.folder / "dispatch.db")]
+        tail = ["dronectl", "alerts", "tail", "--ack", "--json", *site_options]
+        tail += ["--memory", str(stage.folder / "dispatch.jsonl")]
         dispatch = await stack.enter_async_context(
             child("dispatcher", tail, logs / "dispatch.log", on_line=dispatcher.take)
         )
