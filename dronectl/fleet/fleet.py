@@ -169,12 +169,14 @@ class Fleet:
         if self._clock.utc() >= command.expires_at:
             return result(False, False, "the command had expired before it could be sent")
         sent_s = self._clock.monotonic_s()
+        sortie = vehicle.sortie
+        flying = sortie is not None
 
         def shown(state: VehicleState) -> bool:
             newer = state.heard_monotonic_s is not None and state.heard_monotonic_s > sent_s
-            return newer and state.connected and shows(kind, state)
+            called_off = flying and vehicle.sortie is None and on_ground_disarmed(state)
+            return newer and state.connected and (called_off or shows(kind, state))
 
-        sortie = vehicle.sortie
         if sortie is not None:
             if kind is CommandKind.DISARM:
                 return result(False, False, "a sortie is under way: abort it instead")
@@ -184,7 +186,7 @@ class Fleet:
             vehicle.order(_ORDERS[kind])
             state = await vehicle.wait_state(shown, timeout_s)
             if state is not None:
-                return result(True, True, "")
+                return result(True, True, "" if shows(kind, state) else "called off before take-off")
             after = vehicle.sortie
             request = after.request if after is not None else None
             failure = request.failure if request is not None else None
@@ -251,6 +253,10 @@ class Fleet:
             raise FlightRefusedError("the fleet is not running")
         if vehicle.sortie is not None:
             raise FlightRefusedError(f"{plan.vehicle_id} already flies sortie {vehicle.sortie.sortie_id}")
+        try:
+            hashed = plan_hash(plan)
+        except ValueError as error:
+            raise FlightRefusedError(f"the plan cannot be stored: {error}") from error
         sortie = Sortie(str(uuid.uuid4()), plan.vehicle_id, (), since_s=self._clock.monotonic_s())
         command = new_command(
             CommandKind.FLY,
@@ -260,7 +266,7 @@ class Fleet:
             clock=self._clock,
             expires_in_s=EXPIRES_IN_S,
         )
-        await self._log.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": plan_hash(plan)})
+        await self._log.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": hashed})
         ok, detail = True, f"sortie {sortie.sortie_id}"
         try:
             await vehicle.begin(sortie, plan, actor=actor, reason=reason, override=override)
