@@ -46,12 +46,22 @@ class MissionFlight:
     def plan_changed(self, mission_type: int) -> None:
         """A mission or fence was stored or cleared: start at item 0, check waypoints against the fence."""
         if mission_type == TYPE_FENCE:
-            self.fence = Fence(self._missions.plans[TYPE_FENCE])
+            self._take_fence()
         if mission_type == TYPE_MISSION:
             self._reset_to(0)
             self.tell_current()
         if mission_type in (TYPE_MISSION, TYPE_FENCE):
             self._check()
+
+    def _take_fence(self) -> None:
+        """PX4 does not put a fence into force in flight that the vehicle is outside of."""
+        core = self._core
+        fence = Fence(self._missions.plans[TYPE_FENCE])
+        here = core.here()
+        if not core.landed and not fence.allows(here.latitude_deg, here.longitude_deg):
+            core.say(m.Severity.CRITICAL, "Geofence invalid, doesn't contain current vehicle position")
+            fence = Fence()
+        self.fence = fence
 
     def _check(self) -> None:
         """PX4 looks at the waypoints only, not at the legs between them."""
@@ -124,6 +134,10 @@ class MissionFlight:
         core = self._core
         if not core.armed:
             still(core)
+            return
+        if not self.items and not core.landed:
+            core.say(m.Severity.CRITICAL, "No valid mission available, loitering")
+            core.enter(Mode.HOLD)
             return
         if self.finished or not self.items:
             if core.vehicle.on_ground:
