@@ -9,20 +9,22 @@ vehicles go on and have their verified failsafes.
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from dronectl.clock import Clock
-from dronectl.fleet.commands import Command, CommandKind, CommandLog, CommandResult, new_command, shows
+from dronectl.fleet.carry_out import carry_out
+from dronectl.fleet.commands import Command, CommandKind, CommandLog, CommandResult, new_command
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.journal import SortieJournal, plan_hash
-from dronectl.fleet.link import LinkError, PoseSample, VehicleAddress, VehicleState
+from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleState
 from dronectl.fleet.pool import LinkPool
 from dronectl.fleet.preflight import Override, Preflight
 from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import Order, Sortie
-from dronectl.fleet.state import alive, on_ground_disarmed, reduce
+from dronectl.fleet.state import reduce
 from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
 from dronectl.store import Store, StoreError
 from dronectl.streams import Latest
@@ -30,20 +32,15 @@ from dronectl.supervise import ChildReport
 from missions.model import Finding, FlightPlan, Mission, Severity, VehicleLimits
 from missions.terrain import Terrain
 
+log = logging.getLogger(__name__)
+
 TICK_S: Final = 0.25
 PUBLISH_S: Final = 0.1
 CONFIRM_TIMEOUT_S: Final = 10.0
 EXPIRES_IN_S: Final = 30.0
-_DIRECT_TRIES: Final = 3
 _ENDED_KEPT: Final = 256  # ended sorties that stay in `sorties`
 
-_ORDERS: Final = {
-    CommandKind.HOLD: Order.HOLD,
-    CommandKind.RETURN: Order.RETURN,
-    CommandKind.LAND: Order.LAND,
-    CommandKind.RESUME: Order.RESUME,
-    CommandKind.ABORT: Order.ABORT,
-}
+_SAFE: Final = (CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT)
 
 
 class UnknownVehicleError(Exception):
@@ -127,7 +124,8 @@ class Fleet:
     ) -> CommandResult:
         """Order one vehicle and wait until its state shows it, at most `timeout_s`.
 
-        Raises UnknownVehicleError, StoreError (what cannot be logged is not sent), ValueError for FLY: use `fly`.
+        Raises UnknownVehicleError, ValueError for FLY (use `fly`), and StoreError for what cannot be logged: that is
+        not sent, but for hold, return, land and abort.
         """
         results = await self.command_all(
             kind, actor=actor, reason=reason, vehicle_ids=(vehicle_id,), timeout_s=timeout_s, expires_in_s=expires_in_s
@@ -152,85 +150,30 @@ class Fleet:
             new_command(kind, v.vehicle_id, actor=actor, reason=reason, clock=self._clock, expires_in_s=expires_in_s)
             for v in vehicles
         ]
-        await self._log.issue(commands)
+        logged = await self._issue(commands)
         results = await asyncio.gather(
-            *(self._carry_out(c, v, timeout_s) for c, v in zip(commands, vehicles, strict=True))
+            *(carry_out(c, v, self._clock, timeout_s) for c, v in zip(commands, vehicles, strict=True))
         )
-        await self._log.close(list(zip(commands, results, strict=True)))
+        if logged:
+            await self._close(list(zip(commands, results, strict=True)))
         return results
 
-    async def _carry_out(self, command: Command, vehicle: Vehicle, timeout_s: float) -> CommandResult:
-        kind = command.kind
+    async def _issue(self, commands: Sequence[Command]) -> bool:
+        """Log before sending. What brings a vehicle to a stop or home is sent even when the disk is full."""
+        try:
+            await self._log.issue(commands)
+        except StoreError as error:
+            if any(command.kind not in _SAFE for command in commands):
+                raise
+            log.error("a command is sent without being logged: %s", error)  # noqa: TRY400  # one clear line
+            return False
+        return True
 
-        def result(ok: bool, confirmed: bool, detail: str) -> CommandResult:
-            state = self._merged[vehicle.vehicle_id]
-            return CommandResult(command.command_id, vehicle.vehicle_id, kind, ok, confirmed, detail, state)
-
-        if self._clock.utc() >= command.expires_at:
-            return result(False, False, "the command had expired before it could be sent")
-        sent_s = self._clock.monotonic_s()
-        sortie = vehicle.sortie
-        flying = sortie is not None
-
-        def shown(state: VehicleState) -> bool:
-            newer = state.heard_monotonic_s is not None and state.heard_monotonic_s > sent_s
-            called_off = flying and vehicle.sortie is None and on_ground_disarmed(state)
-            return newer and state.connected and (called_off or shows(kind, state))
-
-        if sortie is not None:
-            if kind is CommandKind.DISARM:
-                return result(False, False, "a sortie is under way: abort it instead")
-            why_not = refusal(sortie, _ORDERS[kind])
-            if why_not is not None:
-                return result(False, False, why_not)
-            vehicle.order(_ORDERS[kind])
-            state = await vehicle.wait_state(shown, timeout_s)
-            if state is not None:
-                return result(True, True, "" if shows(kind, state) else "called off before take-off")
-            after = vehicle.sortie
-            request = after.request if after is not None else None
-            failure = request.failure if request is not None else None
-            return result(failure is None, False, failure or "not confirmed by the vehicle's state in time")
-        return await self._carry_out_directly(command, vehicle, timeout_s, shown, result)
-
-    async def _carry_out_directly(
-        self,
-        command: Command,
-        vehicle: Vehicle,
-        timeout_s: float,
-        shown: Callable[[VehicleState], bool],
-        result: Callable[[bool, bool, str], CommandResult],
-    ) -> CommandResult:
-        """Without a sortie: call the link, look at the state, and try again before giving up."""
-        kind = command.kind
-        if kind is CommandKind.RESUME:
-            return result(False, False, "there is no sortie to resume")
-        state = vehicle.link.state()
-        landed = alive(state, self._clock.monotonic_s()) and on_ground_disarmed(state)
-        if landed and kind is not CommandKind.HOLD:
-            return result(True, True, "it stands on the ground, disarmed: nothing to do")
-        calls = {
-            CommandKind.HOLD: vehicle.link.hold,
-            CommandKind.RETURN: vehicle.link.return_to_launch,
-            CommandKind.ABORT: vehicle.link.return_to_launch,
-            CommandKind.LAND: vehicle.link.land,
-            CommandKind.DISARM: vehicle.link.disarm,
-        }
-        deadline_s = self._clock.monotonic_s() + timeout_s
-        failure = ""
-        for attempt in range(1, _DIRECT_TRIES + 1):
-            try:
-                await calls[kind]()
-                failure = ""
-            except LinkError as error:
-                failure = f"{error.failure}: {error}"
-            left_s = max(0.1, deadline_s - self._clock.monotonic_s())
-            share_s = left_s if attempt == _DIRECT_TRIES else left_s / (_DIRECT_TRIES + 1 - attempt)
-            if await vehicle.wait_state(shown, share_s) is not None:
-                return result(True, True, "")
-            if self._clock.monotonic_s() >= deadline_s or self._clock.utc() >= command.expires_at:
-                break
-        return result(not failure, False, failure or "not confirmed by the vehicle's state in time")
+    async def _close(self, results: Sequence[tuple[Command, CommandResult]]) -> None:
+        try:
+            await self._log.close(results)
+        except StoreError as error:
+            log.error("what came of %d command(s) is not logged: %s", len(results), error)  # noqa: TRY400  # as above
 
     # --- flights
 
@@ -279,7 +222,7 @@ class Fleet:
         finally:
             state = self._merged[plan.vehicle_id]
             taken = CommandResult(command.command_id, plan.vehicle_id, CommandKind.FLY, ok, False, detail, state)
-            await self._log.close([(command, taken)])
+            await self._close([(command, taken)])
         return sortie.sortie_id
 
     async def wait(self, sortie_id: str) -> Sortie:

@@ -91,6 +91,11 @@ class Vehicle:
         """The sortie under way; None when there is none."""
         return self._sortie if self._sortie is not None and not self._sortie.ended else None
 
+    @property
+    def plan(self) -> FlightPlan | None:
+        """The plan of the newest sortie."""
+        return self._plan
+
     # --- what comes in
 
     def observe(self, state: VehicleState) -> None:
