@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from missions.geo import FloatArray, GeoPoint, LocalFrame
+from missions.geo import FloatArray, GeoPoint, LocalFrame, bearing_deg, distance_m
 from vision.sighting import GroundEllipse
 
 CHI2_2DOF_95: Final = 5.991464547107979  # -2 ln(0.05)
@@ -48,8 +48,10 @@ def ellipse95(place: GroundEllipse) -> Ellipse95:
 
 def inside95(place: GroundEllipse, truth: GeoPoint) -> bool:
     """Whether a true place lies inside the 95 % ellipse."""
-    east, north = LocalFrame(GeoPoint(place.latitude_deg, place.longitude_deg)).to_enu(truth)
-    return mahalanobis2(np.array([east, north]), covariance(place)) <= CHI2_2DOF_95
+    found = GeoPoint(place.latitude_deg, place.longitude_deg)
+    distance, bearing = distance_m(found, truth), math.radians(bearing_deg(found, truth))
+    offset = distance * np.array([math.sin(bearing), math.cos(bearing)])
+    return mahalanobis2(offset, covariance(place)) <= CHI2_2DOF_95
 
 
 def mahalanobis2(offset: FloatArray, cov: FloatArray) -> float:

@@ -7,6 +7,7 @@ which is counted, never a detection. People large enough in a colour picture to 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -169,6 +170,7 @@ def write_jpeg(folder: Path, name: str, role: str, picture: Picture) -> Evidence
             file.write(data)
         temporary.replace(folder / name)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise EvidenceError(f"{folder / name}: {error.strerror or error}") from error
     return Evidence(name, hashlib.sha256(data).hexdigest(), int(picture.shape[1]), int(picture.shape[0]), role)

@@ -16,7 +16,7 @@ import numpy as np
 
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Camera
-from missions.terrain import GridTerrain, OutsideTerrainError, Terrain
+from missions.terrain import FlatTerrain, GridTerrain, OutsideTerrainError, Terrain
 from vision.camera_model import camera_to_enu, project, rays
 from vision.ellipse import ground_ellipse
 from vision.frame import CameraPose
@@ -86,6 +86,8 @@ class Locator:
         """Terrain heights under (n, 2) places; raises OutsideTerrainError."""
         if isinstance(self.terrain, GridTerrain):
             return self.terrain.height_at_enu(east_north_m[:, 0], east_north_m[:, 1])
+        if isinstance(self.terrain, FlatTerrain):
+            return np.full(len(east_north_m), self.terrain.amsl_m)
         geo = self.frame.to_geo_array(east_north_m)
         return self.terrain.height_amsl_m(geo[:, 0], geo[:, 1])
 

@@ -17,7 +17,7 @@ from vision.model_card import ModelCard
 GreyPicture = NDArray[np.uint8]
 _PAD_GREY = 114  # what YOLO was trained with around its pictures
 _PERCENTILE_STEP = 4  # every fourth pixel each way: percentiles move by less than the noise, at a sixteenth of the cost
-_RAW_PER_C = 25.0  # counts per degree of uncooled cameras, roughly: only to keep noise from being blown up
+_RAW_PER_C = 40.0  # counts per degree of uncooled cameras, roughly: only to keep noise from being blown up
 
 
 @dataclass(frozen=True, slots=True)

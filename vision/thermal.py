@@ -31,6 +31,8 @@ class HotSpotSettings:
 
     sigma: float = 7.0
     min_contrast_c: float = 1.2
+    min_contrast_raw: float = 48.0  # counts: uncooled cameras give 40 and more per degree
+    min_contrast_grey: float = 10.0  # of 255, auto-gained
     min_size_m: float = 0.3
     max_size_m: float = 2.5
     min_size_px: float = 3.0  # smaller is noise or a dead pixel
@@ -91,7 +93,9 @@ class HotSpotDetector:
         smooth = cv2.blur(pixels, (3, 3))
         hat = top_hat(np.asarray(smooth, dtype=np.float32), kernel)
         median, sigma = robust_sigma(hat)
-        floor = s.min_contrast_c if frame.kind is PixelKind.CELSIUS else 1.0
+        floor = {PixelKind.CELSIUS: s.min_contrast_c, PixelKind.RAW16: s.min_contrast_raw}.get(
+            frame.kind, s.min_contrast_grey
+        )
         sigma = max(sigma, 1e-3)
         strong = median + max(s.sigma * sigma, floor)
         weak = median + max(0.5 * s.sigma * sigma, 0.5 * floor)

@@ -125,7 +125,6 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
             raise PictureError(f"{path}: this video cannot be opened; it is damaged, cut off or of an unknown codec")
         number = 0
         while True:
-            time_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
             if number % every:
                 if not capture.grab():
                     break
@@ -134,6 +133,7 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
                 if not ok:
                     break
                 pixels, kind = classify(path, np.asarray(picture))
+                time_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
                 yield Frame(path.name, None, number, time_s, pixels, kind)
             number += 1
         if number == 0:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.confirm import ConfirmSettings, judge
+from vision.geolocate import GroundFix
+from vision.sighting import Kind, Phase
+from vision.tracker import Tracker, TrackerSettings, TrackEvent
+from vision.unite import Observation
+
+PERSON = Observation(0, 0, 20, 10, learned_kind=Kind.PERSON, learned_score=0.62, hot_sigma=7.1, detectors=("m", "h"))
+WEAK = Observation(0, 0, 20, 10, learned_kind=Kind.PERSON, learned_score=0.2, detectors=("m",))
+SPOT = Observation(0, 0, 10, 10, hot_sigma=12.0, detectors=("h",))
+FIRE = Observation(0, 0, 30, 30, fire=True, temperature_max_c=400.0, area_px=50, detectors=("f",))
+
+
+def fix(east: float, north: float) -> GroundFix:
+    return GroundFix(np.array([east, north]), 250.0, np.eye(2) * 0.3, np.eye(2) * 2.0, 60.0, 0.08)
+
+
+def everywhere(_place: np.ndarray, _amsl_m: float) -> bool:
+    return True
+
+
+def test_the_rules_say_why() -> None:
+    verdict = judge([PERSON, None, PERSON, None, PERSON])
+    assert verdict is not None
+    assert verdict.kind is Kind.PERSON
+    assert verdict.rule == "person: 3 of 5 looks, learned 0.62 and hot spot 7.1 sigma"
+    assert judge([PERSON, PERSON]) is not None  # strong, and both detectors agree
+    assert judge([PERSON]) is None
+    assert judge([None, PERSON, None, PERSON]) is not None
+    assert judge([WEAK, WEAK, WEAK]) is None
+    spot = judge([SPOT, SPOT, SPOT])
+    assert spot is not None
+    assert spot.kind is Kind.HOT_SPOT
+    assert spot.confidence < 0.5
+    assert "says nothing" in spot.rule
+    assert judge([SPOT, None, None, SPOT, None]) is None
+    fire = judge([FIRE, None, FIRE])
+    assert fire is not None
+    assert fire.kind is Kind.FIRE
+    assert "400 C" in fire.rule
+    assert judge([FIRE]) is None
+    assert judge([]) is None
+    assert judge([None, None]) is None
+
+
+def test_a_spot_once_called_a_person_by_chance_stays_a_spot() -> None:
+    verdict = judge([SPOT, SPOT, PERSON, SPOT, SPOT])
+    assert verdict is not None
+    assert verdict.kind is Kind.HOT_SPOT
+
+
+def test_a_growing_fire_is_said_to_grow() -> None:
+    looks = [Observation(0, 0, 9, 9, fire=True, temperature_max_c=300.0, area_px=a) for a in (20, 40, 80)]
+    verdict = judge(looks)
+    assert verdict is not None
+    assert "growing from 20 to 80" in verdict.rule
+
+
+looks = st.lists(st.sampled_from([None, PERSON, WEAK, SPOT, FIRE]), max_size=12)
+
+
+@given(looks)
+def test_verdicts_are_in_range_and_need_evidence_of_their_kind(window: list[Observation | None]) -> None:
+    verdict = judge(window)
+    if verdict is None:
+        return
+    recent = [o for o in window[-5:] if o is not None]
+    assert 0 < verdict.confidence < 1
+    assert verdict.rule.startswith(verdict.kind.value.replace("_", " "))
+    if verdict.kind is Kind.FIRE:
+        assert sum(o.fire for o in recent) >= 2
+    if verdict.kind is Kind.PERSON:
+        assert sum(o.learned_kind is Kind.PERSON for o in recent) >= 2
+    if verdict.kind is Kind.HOT_SPOT:
+        assert sum(o.hot_sigma > 0 for o in recent) >= 3
+
+
+@given(looks)
+def test_one_more_good_look_never_takes_a_person_away(window: list[Observation | None]) -> None:
+    before = judge(window)
+    if before is not None and before.kind is Kind.PERSON:
+        after = judge([*window, PERSON])
+        assert after is not None
+        assert after.kind is Kind.PERSON
+
+
+def run(tracker: Tracker, frames: list[list[tuple[Observation, GroundFix]]]) -> list[TrackEvent]:
+    events = []
+    for k, observations in enumerate(frames):
+        events += tracker.step(float(k), observations, everywhere)
+    return events
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.floats(4.0, 12.0))
+def test_two_people_apart_are_two_tracks_however_their_boxes_are_ordered(seed: int, gap: float) -> None:
+    rng = random.Random(seed)
+    frames = []
+    for _ in range(6):
+        pair = [
+            (PERSON, fix(rng.gauss(0, 0.4), rng.gauss(0, 0.4))),
+            (PERSON, fix(gap + rng.gauss(0, 0.4), rng.gauss(0, 0.4))),
+        ]
+        rng.shuffle(pair)
+        frames.append(pair)
+    events = run(Tracker(), frames)
+    new = [e for e in events if e.phase is Phase.NEW]
+    assert len(new) == 2
+    places = sorted(float(e.track.motion.place[0]) for e in new)
+    assert places[0] == pytest.approx(0, abs=1.5)
+    assert places[1] == pytest.approx(gap, abs=1.5)
+
+
+def test_a_walker_keeps_his_track() -> None:
+    rng = random.Random(3)
+    frames = [[(PERSON, fix(1.4 * k + rng.gauss(0, 0.3), rng.gauss(0, 0.3)))] for k in range(8)]
+    events = run(Tracker(), frames)
+    assert len({e.track.number for e in events}) == 1
+    track = events[-1].track
+    assert track.looks_total == 8
+    assert track.motion.speed == pytest.approx(1.4, abs=0.4)
+
+
+def test_misses_count_as_chances_only_while_in_view() -> None:
+    tracker = Tracker()
+    tracker.step(0.0, [(PERSON, fix(0, 0))], everywhere)
+    tracker.step(1.0, [(PERSON, fix(0, 0))], everywhere)
+    tracker.step(2.0, [], everywhere)
+    tracker.step(3.0, [], lambda _p, _a: False)
+    track = tracker.tracks[0]
+    assert (track.looks_total, track.chances_total, track.misses) == (2, 3, 1)
+
+
+def test_a_track_ends_once_and_its_numbers_rise() -> None:
+    events = run(Tracker(), [[(PERSON, fix(0, 0))]] * 4 + [[]] * 12)
+    assert events[0].phase is Phase.NEW
+    assert events[-1].phase is Phase.END
+    assert sum(e.phase is Phase.END for e in events) == 1
+    assert [e.sequence for e in events] == list(range(1, len(events) + 1))
+
+
+def test_what_is_never_confirmed_is_never_told() -> None:
+    tracker = Tracker()
+    assert run(tracker, [[(SPOT, fix(0, 0))], [], [], [], [], [(SPOT, fix(0, 0))], [], [], []]) == []
+    assert tracker.finish() == []
+    assert tracker.tracks == []
+
+
+def test_a_spot_that_the_network_later_names_becomes_a_person() -> None:
+    events = run(Tracker(), [[(SPOT, fix(0, 0))]] * 3 + [[(PERSON, fix(0, 0))]] * 4)
+    kinds = [e.track.told.kind for e in events if e.track.told]
+    assert events[0].phase is Phase.NEW
+    assert kinds[-1] is Kind.PERSON
+    assert len({e.track.number for e in events}) == 1
+
+
+def test_pieces_beside_a_fire_start_no_tracks() -> None:
+    frames = [[(FIRE, fix(0, 0)), (SPOT, fix(3.0 + 0.1 * k, 0))] for k in range(5)]
+    tracker = Tracker()
+    events = run(tracker, frames)
+    assert {e.track.number for e in events} == {1}
+
+
+def test_tracks_are_bounded() -> None:
+    rng = random.Random(5)
+    tracker = Tracker(TrackerSettings(max_tracks=50))
+    for k in range(10):
+        spots = [(SPOT, fix(rng.uniform(-500, 500), rng.uniform(-500, 500))) for _ in range(60)]
+        tracker.step(float(k), spots, everywhere)
+        assert len(tracker.tracks) <= 50
+    assert tracker.dropped_tracks > 0
+
+
+def test_a_clock_that_jumps_back_starts_anew() -> None:
+    tracker = Tracker()
+    run(tracker, [[(PERSON, fix(0, 0))]] * 4)
+    events = tracker.step(-50.0, [(PERSON, fix(0, 0))], everywhere)
+    assert [e.phase for e in events] == [Phase.END]
+    assert len(tracker.tracks) == 1
+
+
+def test_settings_change_k_of_n() -> None:
+    strict = ConfirmSettings(looks=4, chances=6, strong_score=0.99)
+    assert judge([PERSON] * 3, strict) is None
+    assert judge([PERSON] * 4, strict) is not None
