@@ -36,7 +36,7 @@ class Mode(IntEnum):
 
 NEEDS_STICKS = frozenset({Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.STABILIZED, Mode.OFFBOARD})
 PREVENTS_ARMING = frozenset({Mode.RETURN, Mode.LAND})
-LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for HOLD; a mission stays in its mode
+LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for the mode that the user wanted before
 
 
 class Landed(IntEnum):
@@ -113,6 +113,7 @@ class Core:
         self.home_changed = False
         self.mission_valid = False
         self.failsafe = False
+        self.mode_after_disarm = Mode.HOLD
         self.user_took_over = False  # set by a mode change of the user; the failsafes read and clear it
         self.gimbal_pitch_deg: float | None = None
         self.takeoff_amsl_m: float | None = None
@@ -191,6 +192,8 @@ class Core:
             self.say(m.Severity.CRITICAL, f"Switching to {mode.name.capitalize()} is currently not available")
             return False
         self.user_took_over = True
+        if mode not in LEFT_ON_DISARM:
+            self.mode_after_disarm = mode
         self.enter(mode)
         return True
 
@@ -240,8 +243,8 @@ class Core:
             return False
         self.armed = False
         self.failsafe = False
-        if self.mode in LEFT_ON_DISARM:
-            self.enter(Mode.HOLD)
+        if self.mode is not self.mode_after_disarm:
+            self.enter(self.mode_after_disarm)
         self.say(m.Severity.INFO, f"Disarmed by {why}")
         return True
 

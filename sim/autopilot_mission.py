@@ -166,6 +166,7 @@ class MissionFlight:
             self.current = following
         else:
             self.finished = True
+            core.mode_after_disarm = Mode.HOLD
             self._resting = self._spot(item) if nearby else None
             core.say(m.Severity.INFO, "Mission finished, loitering")
         self.tell_current()
