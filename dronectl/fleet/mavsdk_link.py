@@ -79,6 +79,7 @@ _LANDED: Final = {
 _FAILURES: Final = {
     "TIMEOUT": LinkFailure.TIMEOUT,
     "BUSY": LinkFailure.BUSY,
+    "PROTOCOL_ERROR": LinkFailure.BUSY,  # MAV_MISSION_ERROR: PX4 is in the middle of another transfer
     "COMMAND_DENIED": LinkFailure.DENIED,
     "COMMAND_DENIED_LANDED_STATE_UNKNOWN": LinkFailure.DENIED,
     "COMMAND_DENIED_NOT_LANDED": LinkFailure.DENIED,

@@ -14,7 +14,7 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from dronectl.fleet import intervals
@@ -59,6 +59,9 @@ _UID_TRIES: Final = 10
 _UID_RETRY_S: Final = 0.1
 _CONFIRM_S: Final = 3.0
 _WAIT_STEP_S: Final = 0.05
+_TRANSFER_TRIES: Final = 3
+_CANCELLED_FOR_S: Final = 12.0
+_BUSY_RETRY_S: Final = 0.5
 _RAW_POSES_KEPT: Final = 512
 
 
@@ -122,6 +125,7 @@ class MavsdkLink:
         self._last = VehicleState(address.vehicle_id)
         self._slow: SlowValues | None = None
         self._slow_read_s = 0.0
+        self._cancelled_s = -_CANCELLED_FOR_S
 
     @property
     def vehicle_id(self) -> str:
@@ -452,7 +456,9 @@ class MavsdkLink:
         if not items:
             raise LinkError(LinkFailure.ERROR, f"{self.vehicle_id}: an empty {what} is not uploaded")
         await self._lane.ordinary(
-            lambda turn: turn.call(lambda: native.upload(items, mission_type), abort=native.cancel_upload)
+            lambda turn: self._insist(
+                lambda: turn.call(lambda: native.upload(items, mission_type), abort=native.cancel_upload)
+            )
         )
 
     async def cancel_upload(self) -> None:
@@ -468,8 +474,30 @@ class MavsdkLink:
     async def _download(self, mission_type: int) -> tuple[MissionItem, ...]:
         native = self._ready()
         return await self._lane.ordinary(
-            lambda turn: turn.call(lambda: native.download(mission_type), abort=native.cancel_download)
+            lambda turn: self._insist(
+                lambda: turn.call(lambda: native.download(mission_type), abort=native.cancel_download)
+            )
         )
+
+    async def _insist(self, transfer: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a transfer that timed out: one lost acknowledgement fails it, and done twice it is the same.
+
+        PX4 goes on asking for the items of a cancelled upload for some seconds, and refuses a new one meanwhile.
+        """
+        timeouts = 0
+        while True:
+            try:
+                return await transfer()
+            except LinkError as error:
+                if error.failure is LinkFailure.CANCELLED:
+                    self._cancelled_s = time.monotonic()
+                    raise
+                if error.failure is LinkFailure.TIMEOUT and timeouts < _TRANSFER_TRIES - 1:
+                    timeouts += 1
+                elif error.failure is LinkFailure.BUSY and time.monotonic() - self._cancelled_s < _CANCELLED_FOR_S:
+                    await asyncio.sleep(_BUSY_RETRY_S)
+                else:
+                    raise
 
     async def clear_mission(self) -> None:
         native = self._ready()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Options and checks for the whole suite: real PX4 with `--px4 PATH`, and no child process left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("dronectl")
+    group.addoption("--px4", metavar="PATH", type=Path, help="run the contract tests on PX4 SITL: a build or install")
+    group.addoption("--record", action="store_true", help="with --px4: write the state transcripts of this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record") and config.getoption("--px4") is None:
+        raise pytest.UsageError("--record needs --px4 PATH: transcripts are recorded from the real PX4")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--px4") is None:
+        skip = pytest.mark.skip(reason="needs --px4 PATH")
+        for item in items:
+            if "px4" in item.keywords:
+                item.add_marker(skip)
+
+
+def _children() -> set[str]:
+    """Command lines of this process's live children (Linux); empty elsewhere."""
+    found = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        try:
+            pids = task.read_text().split()
+        except OSError:
+            continue  # that thread ended between the two looks
+        for pid in pids:
+            try:
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue  # it ended between the two looks
+            if stat.rpartition(")")[2].split()[0] != "Z" and "resource_tracker" not in command:
+                found.add(f"{pid}: {command.strip()}")
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_behind():
+    """Whatever a test starts, it ends; looked at when everything is over."""
+    before = _children()
+    yield
+    left = _children() - before
+    assert not left, f"child processes left behind: {sorted(left)}"

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The contract of VehicleLink in flight: progress, pause, return, land, fence, lost link, loss, a killed worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from contract import plans
+from contract.conftest import Craft
+from contract.transcript import Transcript
+from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure
+from missions.geo import GeoPoint, distance_m
+from missions.mavlink_items import differences
+
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
+
+_ARM_DISARM = 400
+
+
+def _place(craft: Craft) -> GeoPoint:
+    state = craft.state
+    assert state.latitude_deg is not None
+    assert state.longitude_deg is not None
+    return GeoPoint(state.latitude_deg, state.longitude_deg)
+
+
+async def test_flies_a_mission_in_order(craft: Craft, transcript: Transcript) -> None:
+    items = plans.short(craft.home)
+    await craft.ready()
+    craft.history.clear()
+    await craft.airborne(items)
+    await craft.landed()
+    await craft.vehicle_time(3.0)
+    reached = [s.mission_reached for s in craft.history if s.mission_reached is not None]
+    assert reached == sorted(reached)
+    assert reached[-1] == len(items) - 1
+    current = [s.mission_current for s in craft.history if s.armed and s.mission_current is not None]
+    assert current == sorted(current)
+    assert distance_m(_place(craft), craft.home) < 8.0
+    transcript.check("mission", craft.history, craft.relay.version)
+
+
+async def test_pauses_and_resumes(craft: Craft, transcript: Transcript) -> None:
+    await craft.ready()
+    craft.history.clear()
+    await craft.airborne(plans.long(craft.home))
+    await craft.until("second leg", lambda s: s.mission_current == 2)
+    await craft.link.hold()
+    await craft.until("hold", lambda s: s.mode is FlightMode.HOLD)
+    await craft.vehicle_time(8.0)
+    before = _place(craft)
+    await craft.vehicle_time(5.0)
+    assert distance_m(before, _place(craft)) < 5.0
+    assert craft.state.mission_current == 2
+    await craft.link.start_mission()
+    await craft.until("mission again", lambda s: s.mode is FlightMode.MISSION)
+    await craft.vehicle_time(5.0)
+    assert craft.state.mission_current == 2
+    assert distance_m(before, _place(craft)) > 8.0
+    await craft.link.return_to_launch()
+    await craft.until("return", lambda s: s.mode is FlightMode.RETURN)
+    await craft.landed()
+    await craft.vehicle_time(3.0)
+    assert distance_m(_place(craft), craft.home) < 8.0
+    transcript.check("pause_resume_return", craft.history, craft.relay.version)
+
+
+async def test_lands_where_it_is(craft: Craft, transcript: Transcript) -> None:
+    await craft.ready()
+    craft.history.clear()
+    await craft.airborne(plans.long(craft.home))
+    await craft.until("second leg", lambda s: s.mission_current == 2)
+    await craft.link.land()
+    await craft.until("land", lambda s: s.mode is FlightMode.LAND)
+    at = _place(craft)
+    await craft.landed()
+    await craft.vehicle_time(3.0)
+    assert distance_m(at, _place(craft)) < 30.0
+    assert distance_m(_place(craft), craft.home) > 20.0
+    transcript.check("land", craft.history, craft.relay.version)
+
+
+async def test_neither_arms_nor_disarms_in_the_air(craft: Craft) -> None:
+    await craft.airborne(plans.short(craft.home))
+    tap = craft.relay.fresh_tap()
+    for request in (craft.link.arm, craft.link.disarm):
+        with pytest.raises(LinkError) as refused:
+            await request()
+        assert refused.value.failure is LinkFailure.REFUSED_UNSAFE
+    assert tap.commands == []
+    assert craft.state.armed
+
+
+async def test_a_mission_outside_the_fence_is_not_flown(craft: Craft, transcript: Transcript) -> None:
+    await craft.ready()
+    craft.history.clear()
+    await craft.link.upload_fence(plans.fence(craft.home, 150.0))
+    await craft.link.upload_mission(plans.long(craft.home))  # taken: the vehicle judges it afterwards
+    await craft.until("violation told", lambda s: "Geofence violation" in (s.last_text or ""), 20.0)
+    await craft.link.arm()
+    await craft.until("armed", lambda s: s.armed is True)
+    # 1.16 denies the mode; 1.17 says OK and stays where it is. Only the state tells.
+    try:
+        await craft.link.start_mission()
+    except LinkError as error:
+        assert error.failure is LinkFailure.DENIED  # noqa: PT017  # either way is right
+    await craft.vehicle_time(3.0)
+    assert craft.state.mode is FlightMode.HOLD
+    assert craft.state.landed is LandedState.ON_GROUND
+    await craft.landed()  # disarms itself
+    transcript.check("fence_refusal", craft.history, craft.relay.version)
+
+
+async def test_a_lost_link_shows_and_comes_back(craft: Craft) -> None:
+    await craft.ready()
+    await craft.link.set_param("NAV_DLL_ACT", 0)
+    await craft.airborne(plans.long(craft.home))
+    craft.relay.cut = True
+    await craft.until("lost", lambda s: not s.connected)
+    with pytest.raises(LinkError):
+        await craft.link.start_mission()
+    craft.relay.cut = False
+    await craft.until("back", lambda s: s.connected)
+    await craft.link.wait_connected(30.0)
+    await craft.link.return_to_launch()
+    await craft.until("return", lambda s: s.mode is FlightMode.RETURN or s.armed is False)
+
+
+async def test_works_with_5_percent_loss(craft: Craft) -> None:
+    craft.relay.drop = 0.05
+    items = plans.short(craft.home)
+    await craft.ready()
+    await craft.link.upload_mission(items)
+    assert differences(items, await craft.link.download_mission()) == []
+    await craft.link.set_param("RTL_RETURN_ALT", 20.0)
+    await craft.airborne(items)
+    await craft.link.hold()
+    await craft.until("hold", lambda s: s.mode is FlightMode.HOLD)
+    await craft.link.return_to_launch()
+    await craft.landed()
+    craft.relay.drop = 0.0
+
+
+async def test_a_killed_worker_adopts_the_flight(own_craft: Craft) -> None:
+    craft = own_craft
+    await craft.airborne(plans.long(craft.home))
+    (pid,) = craft.pool.worker_pids.values()
+    craft.relay.delay_s = 0.1
+    asking = asyncio.create_task(craft.link.download_mission())
+    await asyncio.sleep(0.15)
+    tap = craft.relay.fresh_tap()
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(LinkError) as gone:
+        await asking
+    assert gone.value.failure is LinkFailure.DISCONNECTED
+    assert not craft.state.connected
+    with pytest.raises(LinkError) as away:
+        await craft.link.hold()
+    assert away.value.failure is LinkFailure.DISCONNECTED
+    craft.relay.delay_s = 0.0
+    await craft.link.wait_connected(30.0)
+    assert list(craft.pool.worker_pids.values()) != [pid]
+    assert craft.state.armed
+    assert craft.state.mode in {FlightMode.MISSION, FlightMode.RETURN}
+    await craft.until("progress known again", lambda s: s.mission_total == 4 and s.mission_current is not None)
+    await craft.landed()
+    assert _ARM_DISARM not in {command for command, _ in tap.commands}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What a vehicle went through, without times: the sequence of each part of its state.
+
+Recorded from real PX4 runs (`--px4 PATH --record`) and committed with PX4's version; every run on the simulator is
+compared with them. The parts are kept apart, since messages of different kinds overtake each other by chance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dronectl.fleet.link import VehicleState
+
+FOLDER = Path(__file__).parent / "transcripts"
+_PARTS: dict[str, Callable[[VehicleState], object]] = {
+    "mode": lambda s: s.mode.value,
+    "armed": lambda s: s.armed,
+    "landed": lambda s: s.landed.value,
+    "mission_current": lambda s: s.mission_current,
+}
+
+
+def edges(history: Sequence[VehicleState]) -> dict[str, list[object]]:
+    """Each part's values, repetitions left out."""
+    found: dict[str, list[object]] = {part: [] for part in _PARTS}
+    for state in history:
+        if state.connected:
+            for part, value_of in _PARTS.items():
+                value = value_of(state)
+                if not found[part] or found[part][-1] != value:
+                    found[part].append(value)
+    # Items without a place are reached in the same moment as the one before: only the last is sure to be seen.
+    found["last_reached"] = [history[-1].mission_reached]
+    return found
+
+
+@dataclass
+class Transcript:
+    """Compares with what is committed, or records."""
+
+    real: bool
+    record: bool
+
+    def check(self, scenario: str, history: Sequence[VehicleState], px4_version: str | None) -> None:
+        """On the simulator: the same as every recorded PX4. On PX4: written if asked."""
+        seen = edges(history)
+        if not self.real:
+            recordings = sorted(FOLDER.glob("px4_*.json"))
+            assert recordings, f"no transcripts in {FOLDER}"
+            for path in recordings:
+                for part, recorded in json.loads(path.read_text())[scenario].items():
+                    assert seen[part] == recorded, f"{scenario}: {part} is not as in {path.name}"
+        elif self.record:
+            assert px4_version is not None
+            path = FOLDER / f"px4_{px4_version}.json"
+            document = json.loads(path.read_text()) if path.exists() else {}
+            document[scenario] = seen
+            path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
