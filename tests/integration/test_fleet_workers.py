@@ -20,7 +20,7 @@ from missions.model import OutcomeKind
 async def test_a_worker_killed_in_flight_comes_back_and_the_sorties_go_on(tmp_path):
     async with simulated(tmp_path, vehicles=2) as (site, _), running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet:
         sortie_ids = [
-            await fleet.fly(site.plan(name, laps=4), actor="pilot", reason="test") for name in site.vehicle_ids
+            await fleet.fly(site.plan(name, laps=2), actor="pilot", reason="test") for name in site.vehicle_ids
         ]
         for sortie_id in sortie_ids:
             await phase(fleet, sortie_id, Phase.FLYING)
