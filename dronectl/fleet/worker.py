@@ -19,6 +19,7 @@ import sys
 import time
 from typing import Final, NoReturn
 
+from dronectl.fleet import watchdog
 from dronectl.fleet.link import LinkError, LinkFailure, VehicleState
 from dronectl.fleet.mavsdk_link import MavsdkShard
 from dronectl.fleet.messages import (
@@ -40,7 +41,6 @@ from dronectl.ipc import Channel, ChannelClosedError, parent_channel
 log = logging.getLogger(__name__)
 
 WATCHDOG_S: Final = 8.0  # well below COM_DL_LOSS_T, well above any pause of a healthy loop
-_REARM_EVERY_S: Final = 1.0
 _MAX_UNSENT_BYTES: Final = 1024 * 1024  # telemetry waits while the service is this far behind
 
 
@@ -58,8 +58,9 @@ class Worker:
     async def run(self) -> None:
         """Until the channel closes, or something fails that a fresh process may mend."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._shard.run(lambda: self._channel.post(Ready(self._shard.version))))
-            tasks.create_task(self._report())
+            tasks.create_task(self._shard.run(self._say_ready), name="shard")
+            tasks.create_task(self._report(), name="report")
+            tasks.create_task(watchdog.watch(WATCHDOG_S), name="watchdog")
             while True:
                 match await self._channel.receive():
                     case Request() as request:
@@ -71,6 +72,9 @@ class Worker:
                             self._tasks[number].cancel()
                     case Configure():
                         raise RuntimeError("a worker is configured once")
+
+    def _say_ready(self) -> None:
+        self._channel.post(Ready(self._shard.version))
 
     # ------------------------------------------------------------------ telemetry
 
@@ -85,12 +89,8 @@ class Worker:
         # Spread over the first half second, so that docked vehicles do not all come in one tick.
         due_s = {link.vehicle_id: start_s + 0.5 * index / len(links) for index, link in enumerate(links)}
         tick_s = 1.0 / self._rates.tick_hz
-        armed_dog_s = 0.0
         while True:
             now_s = time.monotonic()
-            if now_s - armed_dog_s >= _REARM_EVERY_S:
-                armed_dog_s = now_s
-                faulthandler.dump_traceback_later(WATCHDOG_S, exit=True)
             woken, self._woken = self._woken, set()
             states: list[VehicleState] = []
             for link in links:
@@ -187,7 +187,7 @@ def main() -> NoReturn:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the library prints is no output of ours
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s link worker: %(name)s: %(message)s")
     faulthandler.enable()
-    faulthandler.dump_traceback_later(4 * WATCHDOG_S, exit=True)  # until the loop takes over
+    watchdog.arm(4 * WATCHDOG_S)  # until the loop takes over
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the channel
     code = 0
     try:

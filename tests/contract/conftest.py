@@ -16,19 +16,18 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from contract.relay import Relay
+from contract.transcript import Transcript
 from dronectl.fleet.link import FlightMode, LandedState, PoseSample, VehicleAddress, VehicleLink, VehicleState
 from dronectl.fleet.messages import Rates
 from dronectl.fleet.pool import LinkPool
 from missions.geo import GeoPoint, destination
 from missions.mavlink_items import MissionItem
 from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
-from contract.relay import Relay
-from contract.transcript import Transcript
 
 SIM_VEHICLES = 24
 OWN = 6  # of them for pools of their own
