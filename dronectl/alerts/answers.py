@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_INBOX_DEPTH: Final = 4000
 _BATCH: Final = 200
 _RETRY_S: Final = 1.0
 
@@ -47,11 +46,11 @@ class _Answer:
 class Answers:
     """The inbox of one alert service."""
 
-    def __init__(self, service: AlertService, store: Store, clock: Clock) -> None:
+    def __init__(self, service: AlertService, store: Store, clock: Clock, depth: int) -> None:
         self._service = service
         self._store = store
         self._clock = clock
-        self._inbox: asyncio.Queue[_Answer] = asyncio.Queue(_INBOX_DEPTH)
+        self._inbox: asyncio.Queue[_Answer] = asyncio.Queue(depth)
 
     def offer(self, alert_id: str, what: str, payload: bytes) -> None:
         """Take a payload from MQTT; what is not an answer to this alert is counted and dropped."""

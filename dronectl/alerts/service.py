@@ -75,6 +75,7 @@ class AlertService:
         site: AlertSite,
         clock: Clock | None = None,
         backoff: outbox.Backoff | None = None,
+        inbox_depth: int = 4000,
     ) -> None:
         self.site = site
         self.counters = AlertCounters()
@@ -89,7 +90,7 @@ class AlertService:
         self._loaded = False
         self._unsettled: set[str] = set()
         self._store_troubled = False
-        self._answers = Answers(self, store, self._clock)
+        self._answers = Answers(self, store, self._clock, inbox_depth)
         bus.listen(self._answers.offer)
 
     async def run(self) -> None:

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Broker, service and subscriber killed with SIGKILL: no alert lost, none acted on twice. The bench, small."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from dronectl.bus.broker import find_mosquitto
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
+import bench_alerts
+
+NO_MOSQUITTO = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("kind", [pytest.param("mosquitto", marks=NO_MOSQUITTO), "amqtt"])
+async def test_nothing_lost_and_nothing_done_twice(tmp_path, kind):
+    outcome = await bench_alerts.play(
+        tmp_path, 50, broker_kills=2, service_kills=1, subscriber_kills=1, kind=kind, timeout_s=300.0
+    )
+    assert outcome.kills == {"broker": 2, "service": 1, "subscriber": 1}
+    assert (outcome.alerts, outcome.lost, outcome.double, outcome.open_messages) == (50, 0, 0, 0)
+    assert outcome.lines >= 50
+
+
+async def test_the_comparison_finds_losses_and_doubles(tmp_path):
+    """The judge itself: take a line away, or say it twice, and it must say so."""
+    await bench_alerts.play(tmp_path, 3, broker_kills=0, service_kills=0, subscriber_kills=0, kind="amqtt")
+    log = tmp_path / "dispatch.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[1:]))
+    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).lost == 1
+    log.write_bytes(b"".join([*lines, lines[0]]))
+    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).double > 0
+    log.write_bytes(b"".join(lines))
+    assert (await bench_alerts.compare(tmp_path, 4, {}, 0.0)).lost == 1
+    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).good
