@@ -176,6 +176,9 @@ def test_fence_areas_against_shapely():
     for i in range(60):
         for j in range(60):
             lat, lon = 29.697 + i * 0.00025, 107.299 + j * 0.0004
+            point = Point(lat, lon)
+            if min(inside.boundary.distance(point), outside.boundary.distance(point)) < 1e-6:
+                continue  # a point on a line may fall either way
             expected = inside.contains(point) and not outside.contains(point)
             assert fence.allows(lat, lon) == expected
             counted += expected
