@@ -9,6 +9,7 @@ waits for a writer. Whatever the driver raises comes out as one `StoreError`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -155,7 +156,8 @@ async def _prepare(engine: AsyncEngine, url: URL, location: str) -> None:
                 raw = await connection.get_raw_connection()
                 # Outside any transaction, and once per file: the journal mode is kept in its header.
                 await raw.driver_connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[union-attr]
-        from dronectl.store.migrate import upgrade  # alembic is needed for this moment only
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins announce themselves on import
+        from dronectl.store.migrate import upgrade  # needed for this moment only
 
         immediate = engine.execution_options(dronectl_begin="BEGIN IMMEDIATE")
         async with immediate.begin() as connection:

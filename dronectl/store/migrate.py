@@ -6,8 +6,6 @@ Runs inside the caller's transaction: a migration that fails leaves the database
 
 from __future__ import annotations
 
-import logging
-
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -27,7 +25,6 @@ def configuration(connection: Connection | None = None) -> Config:
 
 def upgrade(connection: Connection, location: str) -> None:
     """Upgrade to the newest revision; nothing happens when it is there already. Raises StoreError for a newer one."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins announce themselves
     config = configuration(connection)
     scripts = ScriptDirectory.from_config(config)
     present = MigrationContext.configure(connection).get_current_revision()

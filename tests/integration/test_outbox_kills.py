@@ -24,17 +24,13 @@ async def test_nothing_lost_and_nothing_done_twice(tmp_path, kind):
     assert outcome.kills == {"broker": 2, "service": 1, "subscriber": 1}
     assert (outcome.alerts, outcome.lost, outcome.double, outcome.open_messages) == (50, 0, 0, 0)
     assert outcome.lines >= 50
-
-
-async def test_the_comparison_finds_losses_and_doubles(tmp_path):
-    """The judge itself: take a line away, or say it twice, and it must say so."""
-    await bench_alerts.play(tmp_path, 3, broker_kills=0, service_kills=0, subscriber_kills=0, kind="amqtt")
+    # the judge itself: a line taken away or said twice, and it says so
     log = tmp_path / "dispatch.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[1:]))
-    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).lost == 1
+    assert (await bench_alerts.compare(tmp_path, 50, {}, 0.0)).lost == 1
     log.write_bytes(b"".join([*lines, lines[0]]))
-    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).double > 0
+    assert (await bench_alerts.compare(tmp_path, 50, {}, 0.0)).double > 0
     log.write_bytes(b"".join(lines))
-    assert (await bench_alerts.compare(tmp_path, 4, {}, 0.0)).lost == 1
-    assert (await bench_alerts.compare(tmp_path, 3, {}, 0.0)).good
+    assert (await bench_alerts.compare(tmp_path, 51, {}, 0.0)).lost == 1
+    assert (await bench_alerts.compare(tmp_path, 50, {}, 0.0)).good
