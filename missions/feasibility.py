@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import shapely
-from shapely.geometry import LineString, Point
+from shapely.geometry import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.energy import DatumError, PlanEnergy, height_above_home_m, plan_energy
@@ -33,7 +33,6 @@ class _Context:
     plan: FlightPlan
     limits: VehicleLimits
     frame: LocalFrame
-    shape: FenceShape
     legs: tuple[Leg, ...]
 
 
@@ -53,7 +52,7 @@ def check_plan(
     except DatumError:
         return check_altitude_datum(plan) + check_speeds(plan, limits) + check_wind(wind_m_s, limits)
     frame = LocalFrame(plan.home)
-    context = _Context(plan, limits, frame, fence_shape(plan.fence, frame), legs)
+    context = _Context(plan, limits, frame, legs)
     energy = plan_energy(plan, limits, wind_m_s=wind_m_s, battery_fraction=battery_fraction)
     ground = check_home_height(plan, terrain)
     if not ground:
@@ -144,10 +143,14 @@ def check_spacing(plan: FlightPlan) -> list[Finding]:
 
 
 def _check_fence(context: _Context) -> list[Finding]:
-    plan, frame, shape = context.plan, context.frame, context.shape
+    plan, frame = context.plan, context.frame
     if not plan.fence.inclusion:
         message = "the plan has no geofence with an inclusion ring; draw one around its legs or give a site"
         return [Finding("no-fence", Severity.BLOCKER, message)]
+    crossed = _crossed_rings(context)
+    if crossed:
+        return crossed
+    shape = fence_shape(plan.fence, frame)
     findings = []
     home = Point(0.0, 0.0)
     if not shape.inside.covers(home) or any(k.intersects(home) for k in shape.keep_outs):
@@ -162,9 +165,20 @@ def _check_fence(context: _Context) -> list[Finding]:
     for leg in context.legs:
         # A leg to a waypoint outside is outside too; saying so again helps nobody.
         if not ({leg.item, leg.from_item} & outside):
-            findings += _leg_out(leg, context)
-        findings += _leg_in_keep_outs(leg, context, outside)
-    return findings + _returns_in_keep_outs(context)
+            findings += _leg_out(leg, context, shape)
+        findings += _leg_in_keep_outs(leg, context, shape, outside)
+    return findings + _returns_in_keep_outs(context, shape)
+
+
+def _crossed_rings(context: _Context) -> list[Finding]:
+    """Rings that cross themselves or have no area: nobody can say what is inside."""
+    findings = []
+    for kind, rings in (("inclusion", context.plan.fence.inclusion), ("keep-out", context.plan.fence.exclusion)):
+        for number, ring in enumerate(rings, 1):
+            if not Polygon([context.frame.to_enu(p) for p in ring]).is_valid:
+                message = f"{kind} ring {number} crosses itself or has no area; redraw it"
+                findings.append(Finding("fence-invalid", Severity.BLOCKER, message, None, ring[0]))
+    return findings
 
 
 def _waypoint_in_fence(index: int, at: Point, position: GeoPoint, shape: FenceShape) -> Finding | None:
@@ -185,9 +199,9 @@ def _waypoint_in_fence(index: int, at: Point, position: GeoPoint, shape: FenceSh
     return None
 
 
-def _leg_out(leg: Leg, context: _Context) -> list[Finding]:
+def _leg_out(leg: Leg, context: _Context, shape: FenceShape) -> list[Finding]:
     """One leg against the outer edge: outside, or nearer to it than position error and braking way."""
-    line, inside = leg.line(), context.shape.inside
+    line, inside = leg.line(), shape.inside
     if inside.is_empty:
         return []
     away, place = farthest_outside(line, inside)
@@ -211,11 +225,11 @@ def _leg_out(leg: Leg, context: _Context) -> list[Finding]:
     return [Finding("leg-outside-fence", Severity.BLOCKER, message, leg.item, where)]
 
 
-def _leg_in_keep_outs(leg: Leg, context: _Context, outside: set[int]) -> list[Finding]:
+def _leg_in_keep_outs(leg: Leg, context: _Context, shape: FenceShape, outside: set[int]) -> list[Finding]:
     findings = []
     line = leg.line()
     margin = fence_margin_m(leg.speed_m_s, context.limits)
-    for number, ring in enumerate(context.shape.keep_outs, 1):
+    for number, ring in enumerate(shape.keep_outs, 1):
         depth, place = deepest(line, ring)
         if depth > _TOLERANCE_M:
             where = context.frame.to_geo(place.x, place.y)
@@ -239,7 +253,7 @@ def _leg_in_keep_outs(leg: Leg, context: _Context, outside: set[int]) -> list[Fi
     return findings
 
 
-def _returns_in_keep_outs(context: _Context) -> list[Finding]:
+def _returns_in_keep_outs(context: _Context, shape: FenceShape) -> list[Finding]:
     """A failsafe flies straight home from wherever it strikes, keep-out or not: worth knowing, no reason to stay."""
     worst: tuple[float, int, int, Point] | None = None
     for leg in context.legs:
@@ -247,7 +261,7 @@ def _returns_in_keep_outs(context: _Context) -> list[Finding]:
             continue
         for place in shapely.get_parts(shapely.points(leg.samples(_RETURN_FROM_EVERY_M)[0])):
             line = LineString([place, (0.0, 0.0)])
-            for number, ring in enumerate(context.shape.keep_outs, 1):
+            for number, ring in enumerate(shape.keep_outs, 1):
                 if line.length > 0.0 and line.crosses(ring):
                     depth, deep = deepest(line, ring)
                     if worst is None or depth > worst[0]:

@@ -36,7 +36,9 @@ class FenceShape:
 def fence_shape(fence: Geofence, frame: LocalFrame) -> FenceShape:
     """Rings to polygons. A fence without inclusion rings bounds nothing: `inside` is then empty."""
     rings = [_polygon(ring, frame) for ring in fence.inclusion]
-    inside: BaseGeometry = shapely.intersection_all(rings) if rings else Polygon()
+    common = shapely.get_parts(shapely.intersection_all(rings)) if rings else []
+    # Rings that only touch have a point or a line in common; nobody flies there.
+    inside: BaseGeometry = shapely.union_all([part for part in common if isinstance(part, Polygon)])
     return FenceShape(frame, inside, tuple(_polygon(ring, frame) for ring in fence.exclusion))
 
 
