@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Camera
@@ -101,9 +103,7 @@ class Locator:
 
     def gsd_m(self, camera: Camera, pose: CameraPose) -> float | None:
         """Metres per pixel across the line of sight at the picture's centre; None where no ground is seen."""
-        hit = self._first_hit(
-            self.camera_place(pose), self._directions(camera, pose, camera.cx_px, camera.cy_px, [(0.0, 0.0, 0.0)])[0]
-        )
+        hit = self._first_hit(self.camera_place(pose), self._directions(camera, pose, camera.cx_px, camera.cy_px)[0])
         if hit is None:
             return None
         return hit / math.sqrt(camera.fx_px * camera.fy_px)
@@ -112,24 +112,15 @@ class Locator:
         self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, pixel_sigma: float = 1.0
     ) -> GroundFix | None:
         """Where the ray through a pixel meets the ground; None where it meets none within range or terrain."""
-        turns = [(0.0, 0.0, 0.0)]
-        for axis in range(3):
-            for sign in (-1.0, 1.0):
-                turn = [0.0, 0.0, 0.0]
-                turn[axis] = sign * _ANGLE_STEP_DEG
-                turns.append((turn[0], turn[1], turn[2]))
-        turned = self._directions(camera, pose, u_px, v_px, turns)
-        level = (0.0, 0.0, 0.0)
-        shifted = [
-            self._directions(camera, pose, u_px + du, v_px + dv, [level])[0]
-            for du, dv in ((-_PIXEL_STEP, 0.0), (_PIXEL_STEP, 0.0), (0.0, -_PIXEL_STEP), (0.0, _PIXEL_STEP))
-        ]
+        turned = _unit(_turned_cameras(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) @ rays(camera, u_px, v_px)[0])
+        shifts = np.array([[-_PIXEL_STEP, 0.0], [_PIXEL_STEP, 0.0], [0.0, -_PIXEL_STEP], [0.0, _PIXEL_STEP]])
+        shifted = self._directions(camera, pose, u_px + shifts[:, 0], v_px + shifts[:, 1])
         start = self.camera_place(pose)
         reach = self._first_hit(start, turned[0])
         if reach is None:
             return None
         # rows: nominal, +-yaw, +-pitch, +-roll, +-u, +-v, then the camera moved down and up
-        directions = np.concatenate([turned, np.array(shifted), turned[:1], turned[:1]])
+        directions = np.concatenate([turned, shifted, turned[:1], turned[:1]])
         origins = np.repeat(start[None], len(directions), axis=0)
         origins[-2, 2] -= _LENGTH_STEP_M
         origins[-1, 2] += _LENGTH_STEP_M
@@ -178,28 +169,10 @@ class Locator:
         offset = np.array([east_north_m[0], east_north_m[1], amsl_m]) - self.camera_place(pose)
         return project(camera, camera_to_enu(pose.yaw_deg, pose.pitch_deg, pose.roll_deg), offset)
 
-    def _directions(
-        self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, turns: list[tuple[float, float, float]]
-    ) -> FloatArray:
-        """(n, 3) unit rays in east-north-up through one pixel, for attitudes turned by (yaw, pitch, roll) degrees.
-
-        Turns of pitch and roll are made about the camera's own right and forward-in-the-horizontal axes, because
-        straight down roll about the optical axis would be the same as yaw and one direction of tilt would be lost.
-        """
-        ray = rays(camera, u_px, v_px)[0]
-        nominal = camera_to_enu(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) @ ray
-        heading = math.radians(pose.yaw_deg)
-        ahead = np.array([math.sin(heading), math.cos(heading), 0.0])
-        right = np.array([math.cos(heading), -math.sin(heading), 0.0])
-        up = np.array([0.0, 0.0, 1.0])
-        result = []
-        for yaw, pitch, roll in turns:
-            direction = nominal
-            for axis, angle in ((up, -yaw), (right, pitch), (ahead, roll)):
-                if angle:
-                    direction = _turn(direction, axis, math.radians(angle))
-            result.append(direction / np.linalg.norm(direction))
-        return np.array(result)
+    @staticmethod
+    def _directions(camera: Camera, pose: CameraPose, u_px: ArrayLike, v_px: ArrayLike) -> FloatArray:
+        """(n, 3) unit rays in east-north-up through n pixels."""
+        return _unit(rays(camera, u_px, v_px) @ camera_to_enu(pose.yaw_deg, pose.pitch_deg, pose.roll_deg).T)
 
     def _first_hit(self, start: FloatArray, direction: FloatArray) -> float | None:
         """Slant range at which a ray first goes under the ground; None if it does not within MAX_RANGE_M."""
@@ -271,8 +244,27 @@ def _outer(slope: FloatArray, sigma: float) -> FloatArray:
     return np.outer(scaled, scaled)
 
 
-def _turn(vector: FloatArray, axis: FloatArray, angle: float) -> FloatArray:
-    """Rodrigues' rotation of a vector about a unit axis."""
-    c, s = math.cos(angle), math.sin(angle)
-    turned = vector * c + np.cross(axis, vector) * s + axis * float(axis @ vector) * (1 - c)
-    return np.asarray(turned, dtype=np.float64)
+def _unit(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+
+
+@lru_cache(maxsize=16)
+def _turned_cameras(yaw_deg: float, pitch_deg: float, roll_deg: float) -> FloatArray:
+    """(7, 3, 3) from camera axes to east-north-up: as it is, then turned by +-_ANGLE_STEP_DEG about three axes.
+
+    Heading turns about the vertical; pitch and roll about the right and forward axes in the horizontal, because
+    straight down a roll about the optical axis would be the same as a turn, and one direction of tilt would be lost.
+    """
+    camera = camera_to_enu(yaw_deg, pitch_deg, roll_deg)
+    heading = math.radians(yaw_deg)
+    sin, cos = math.sin(heading), math.cos(heading)
+    step = math.radians(_ANGLE_STEP_DEG)
+    axes = [np.array(axis) for axis in ((0.0, 0.0, -1.0), (cos, -sin, 0.0), (sin, cos, 0.0))]
+    return np.array([camera, *(_rotation(axis, sign * step) @ camera for axis in axes for sign in (-1.0, 1.0))])
+
+
+def _rotation(axis: FloatArray, angle: float) -> FloatArray:
+    """Rodrigues' rotation matrix about a unit axis."""
+    x, y, z = axis
+    skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    return np.asarray(np.eye(3) + math.sin(angle) * skew + (1.0 - math.cos(angle)) * (skew @ skew))

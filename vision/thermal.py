@@ -21,7 +21,7 @@ from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
 
 _MAD_TO_SIGMA: Final = 1.4826
-_SAMPLE_STEP: Final = 2
+_SAMPLE_STEP: Final = 4
 FloatPicture = NDArray[np.float32]
 
 
@@ -50,7 +50,7 @@ def top_hat(pixels: FloatPicture, kernel_px: int) -> FloatPicture:
 
 
 def robust_sigma(values: FloatPicture) -> tuple[float, float]:
-    """(median, sigma) by the median absolute deviation, from every second pixel."""
+    """(median, sigma) by the median absolute deviation, from every fourth pixel each way."""
     sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP].ravel()
     median = float(np.median(sample))
     return median, _MAD_TO_SIGMA * float(np.median(np.abs(sample - median)))
@@ -99,10 +99,13 @@ class HotSpotDetector:
         sigma = max(sigma, 1e-3)
         strong = median + max(s.sigma * sigma, floor)
         weak = median + max(0.5 * s.sigma * sigma, 0.5 * floor)
-        count, labels, boxes, _ = cv2.connectedComponentsWithStats((hat >= weak).astype(np.uint8), connectivity=8)
-        if count <= 1:
+        if float(hat.max()) < strong:
             return []
-        ys, xs = np.nonzero(labels)
+        mask = hat >= weak
+        count, labels, boxes, _ = cv2.connectedComponentsWithStats(
+            mask.view(np.uint8), connectivity=8, ltype=cv2.CV_16U
+        )
+        ys, xs = np.divmod(np.flatnonzero(mask), mask.shape[1])
         peak = np.zeros(count, np.float32)
         owner = labels[ys, xs].astype(np.int64)
         np.maximum.at(peak, owner, hat[ys, xs])
@@ -160,9 +163,9 @@ class HotSpotDetector:
 
     def _fires(self, pixels: FloatPicture, gsd_m: float | None) -> list[Detection]:
         s = self._settings
-        hot = pixels >= s.fire_c
-        if int(hot.sum()) < s.fire_min_px:
+        if float(pixels.max()) < s.fire_c:
             return []
+        hot = pixels >= s.fire_c
         # flames are ragged: what lies within about a metre is one fire
         reach = 5 if gsd_m is None else int(np.clip(1.0 / gsd_m, 3, 31)) | 1
         joined = cv2.dilate(hot.astype(np.uint8), np.ones((reach, reach), np.uint8))
