@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`python -m sim` as others use it: over UDP with pymavlink and with MAVSDK, its ready file, its control lines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pymavlink.dialects.v20 import common as mavlink
+
+PATIENCE_S = 90.0
+LAT, LON = 29.7, 107.3
+NAN = float("nan")
+
+
+class Sim:
+    """A simulator process with its control pipe."""
+
+    def __init__(self, arguments: list[str], cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sim", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+        )
+
+    def answer(self) -> dict:
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def order(self, **order: object) -> dict:
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+
+@contextlib.contextmanager
+def running(arguments: list[str], cwd: Path) -> Iterator[Sim]:
+    sim = Sim(arguments, cwd)
+    try:
+        yield sim
+    finally:
+        sim.process.stdin.close()
+        try:
+            sim.process.wait(15)
+        except subprocess.TimeoutExpired:
+            sim.process.kill()
+            sim.process.wait()
+        sim.process.stdout.close()
+        sim.process.stderr.close()
+
+
+class Station:
+    """A pymavlink ground station on one free port."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.settimeout(0.05)
+        self.port = self.socket.getsockname()[1]
+        self.peer: tuple[str, int] | None = None
+        self.last: dict[str, mavlink.MAVLink_message] = {}
+        self.count = 0
+        self._in = mavlink.MAVLink(None)
+        self._in.robust_parsing = True
+        self._out = mavlink.MAVLink(None, srcSystem=255, srcComponent=190)
+        self._beat = 0.0
+        self.items: list[mavlink.MAVLink_message] = []
+
+    def pump(self) -> None:
+        if time.monotonic() >= self._beat and self.peer:
+            self._beat = time.monotonic() + 0.25
+            self.say(mavlink.MAVLink_heartbeat_message(6, 8, 0, 0, 4, 3))
+        with contextlib.suppress(TimeoutError):
+            data, self.peer = self.socket.recvfrom(4096)
+            for message in self._in.parse_buffer(data) or []:
+                self.count += 1
+                self.last[message.get_type()] = message
+                if message.get_type() == "MISSION_REQUEST_INT":
+                    self.say(self.items[message.seq])
+
+    def say(self, message: mavlink.MAVLink_message) -> None:
+        self.socket.sendto(bytes(message.pack(self._out)), self.peer)
+        self._out.seq = (self._out.seq + 1) % 256
+
+    def until(self, what: str, condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < end, f"{what} did not come; {sorted(self.last)}"
+            self.pump()
+
+    def command(self, number: int, *params: float) -> int:
+        """With retries, as clients do on a link that loses packets."""
+        self.last.pop("COMMAND_ACK", None)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.say(mavlink.MAVLink_command_long_message(0, 1, number, 0, *[*params, *[NAN] * (7 - len(params))]))
+            retry = time.monotonic() + 0.7
+            while time.monotonic() < retry:
+                self.pump()
+                ack = self.last.get("COMMAND_ACK")
+                if ack is not None and ack.command == number:
+                    return ack.result
+        raise AssertionError(f"command {number}: no acknowledgement")
+
+    @property
+    def armed(self) -> bool:
+        return bool(self.last["HEARTBEAT"].base_mode & 128)
+
+    @property
+    def sub_mode(self) -> int:
+        return self.last["HEARTBEAT"].custom_mode >> 24
+
+    def upload(self, items: list[tuple[int, int, float, float, float]]) -> None:
+        """(command, frame, north, east, height) each; the first of 178 gives the speed."""
+        self.items = [
+            mavlink.MAVLink_mission_item_int_message(
+                0,
+                1,
+                seq,
+                frame,
+                command,
+                int(seq == 0),
+                1,
+                1.0 if command == 178 else 0.0,
+                8.0 if command == 178 else 3.0,
+                0.0,
+                NAN,
+                round((LAT + north / 110_848) * 1e7) if frame != 2 else 0,
+                round((LON + east / 96_788) * 1e7) if frame != 2 else 0,
+                height,
+                0,
+            )
+            for seq, (command, frame, north, east, height) in enumerate(items)
+        ]
+        self.last.pop("MISSION_ACK", None)
+        self.say(mavlink.MAVLink_mission_count_message(0, 1, len(items), 0))
+        end = time.monotonic() + PATIENCE_S
+        retry = time.monotonic() + 1.5
+        while "MISSION_ACK" not in self.last and time.monotonic() < end:
+            self.pump()
+            if time.monotonic() > retry:  # the count, or the last acknowledgement, was lost
+                retry = time.monotonic() + 1.5
+                asked = self.last.get("MISSION_REQUEST_INT")
+                self.say(self.items[asked.seq] if asked else mavlink.MAVLink_mission_count_message(0, 1, len(items), 0))
+        assert self.last["MISSION_ACK"].type == 0
+
+
+@pytest.fixture
+def station() -> Iterator[Station]:
+    station = Station()
+    yield station
+    station.socket.close()
+
+
+@pytest.fixture
+def document(station: Station, tmp_path: Path) -> dict:
+    return {
+        "schema_version": 1,
+        "seed": 2,
+        "speed": 12.0,
+        "night": False,
+        "origin": {"latitude_deg": LAT, "longitude_deg": LON},
+        "terrain": {"flat_amsl_m": 250.0},
+        "wind": {"speed_m_s": 2.0, "from_deg": 200.0, "gust_m_s": 0.5},
+        "vehicles": [
+            {
+                "vehicle_id": "d1",
+                "system_id": 31,
+                "home": {"latitude_deg": LAT, "longitude_deg": LON},
+                "target_host": "127.0.0.1",
+                "target_port": station.port,
+            }
+        ],
+        "ready_file": "ready.json",
+    }
+
+
+def write(document: dict, folder: Path) -> str:
+    path = folder / "sim.json"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+MISSION = [(22, 3, 0, 0, 12.0), (178, 2, 0, 0, 0.0), (16, 3, 50, 0, 20.0), (16, 3, 50, 50, 20.0), (20, 2, 0, 0, 0.0)]
+
+
+def test_flies_a_mission_over_a_bad_link(station: Station, document: dict, tmp_path: Path):
+    document["faults"] = {"drop": 0.08, "duplicate": 0.05, "delay_s": 0.005, "seed": 4}
+    with running(["run", write(document, tmp_path), "--exit-with-parent"], tmp_path) as sim:
+        ready = sim.answer()["ready"]
+        assert json.loads((tmp_path / "ready.json").read_text()) == ready
+        assert ready["pid"] == sim.process.pid
+        station.until(
+            "a vehicle that is ready", lambda: getattr(station.last.get("HEARTBEAT"), "system_status", 0) == 3
+        )
+        station.upload(MISSION)
+        assert station.command(400, 1.0) == 0
+        station.until("armed", lambda: station.armed)
+        assert station.command(176, 1.0, 4.0, 4.0) == 0
+        station.until("return", lambda: station.sub_mode == 5)
+        assert station.last["MISSION_ITEM_REACHED"].seq >= 3
+        station.until("landed and disarmed", lambda: not station.armed)
+        status = sim.order(status=True)["status"]["vehicles"]["d1"]
+        assert status["dropped"] > 10
+        assert not status["crashed"]
+        assert station.peer == ("127.0.0.1", ready["vehicle_ports"]["d1"])
+    assert sim.process.returncode == 0
+
+
+def test_control_lines(station: Station, document: dict, tmp_path: Path):
+    with running(["run", write(document, tmp_path)], tmp_path) as sim:
+        sim.answer()
+        station.until("heartbeat", lambda: "HEARTBEAT" in station.last)
+        assert sim.order(cut="d1") == {"ok": True, "cut": "d1"}
+        end = time.monotonic() + 1.0  # what was under way arrives
+        while time.monotonic() < end:
+            station.pump()
+        before = station.count
+        for _ in range(20):
+            station.pump()
+        assert station.count == before
+        assert sim.order(restore="d1")["ok"]
+        station.until("messages again", lambda: station.count > before + 5)
+        assert sim.order(battery={"d1": 0.1})["ok"]
+        station.until("a low battery", lambda: station.last["SYS_STATUS"].battery_remaining == 10)
+        assert sim.order(faults={"drop": 0.5, "seed": 1})["ok"]
+        assert sim.order(faults=None)["ok"]
+        assert not sim.order(cut="nobody")["ok"]
+        assert not sim.order(faults={"drop": 7})["ok"]
+        assert not sim.order(dance=1)["ok"]
+        sim.process.stdin.write("no json\n")
+        sim.process.stdin.flush()
+        assert not sim.answer()["ok"]
+        assert sim.order(quit=True)["ok"]
+        assert sim.process.wait(15) == 0
+
+
+def test_garbage_at_the_door_is_counted(station: Station, document: dict, tmp_path: Path):
+    import random
+
+    rng = random.Random(6)
+    with running(["run", write(document, tmp_path)], tmp_path) as sim:
+        ready = sim.answer()["ready"]
+        door = ("127.0.0.1", ready["vehicle_ports"]["d1"])
+        station.until("heartbeat", lambda: "HEARTBEAT" in station.last)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for _ in range(300):
+                stranger.sendto(rng.randbytes(rng.randrange(1, 400)), door)
+                head = bytes([0xFD, rng.randrange(256), 0, 0, 1, 2, 3]) + struct.pack("<I", rng.randrange(300))[:3]
+                stranger.sendto(head + rng.randbytes(rng.randrange(40)), door)
+        before = station.count
+        station.until("messages go on, to us", lambda: station.count > before + 20)
+        status = sim.order(status=True)["status"]
+        assert status["garbage"] > 200
+
+
+def test_ends_with_its_parent_and_on_signals(document: dict, tmp_path: Path):
+    path = write(document, tmp_path)
+    with running(["run", path, "--exit-with-parent"], tmp_path) as sim:
+        sim.answer()
+        sim.process.stdin.close()
+        assert sim.process.wait(15) == 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with running(["run", path], tmp_path) as sim:
+            sim.answer()
+            os.kill(sim.process.pid, number)
+            assert sim.process.wait(15) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"colour": "red"}, "unknown field `colour`"),
+        ({"origin": {"latitude_deg": 107.3, "longitude_deg": 29.7}}, "look swapped"),
+        ({"terrain": {"npz": "nothing.npz"}}, "no such terrain file"),
+        ({"terrain": {}}, "either npz or flat_amsl_m"),
+        ({"speed": 0}, "speed"),
+        ({"vehicles": []}, "vehicles"),
+    ],
+)
+def test_a_bad_document_is_one_clear_line(change: dict, words: str, document: dict, tmp_path: Path):
+    path = write({**document, **change}, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "sim", "run", path],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_the_same_system_id_twice(document: dict, tmp_path: Path):
+    document["vehicles"].append({**document["vehicles"][0], "vehicle_id": "d2"})
+    done = subprocess.run(
+        [sys.executable, "-m", "sim", "run", write(document, tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "system_id 31 is given twice" in done.stderr
+
+
+def test_vehicles_alone_each_on_its_own_port(tmp_path: Path):
+    stations = [Station() for _ in range(2)]
+    try:
+        first, second = sorted(stations, key=lambda s: s.port)
+        step = second.port - first.port
+        arguments = ["vehicles", "--vehicles", "2", "--target", f"127.0.0.1:{first.port}", "--port-step", str(step)]
+        with running([*arguments, "--first-system-id", "40"], tmp_path) as sim:
+            sim.answer()
+            for station, system_id in ((first, 40), (second, 41)):
+                station.until("heartbeat", lambda s=station: "HEARTBEAT" in s.last)
+                assert station.last["HEARTBEAT"].get_srcSystem() == system_id
+    finally:
+        for station in stations:
+            station.socket.close()
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.1:0", ":5", "host:port"])
+def test_a_bad_target(target: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "sim", "vehicles", "--target", target],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "HOST:PORT" in done.stderr
+
+
+def test_mavsdk_flies_one(station: Station, document: dict, tmp_path: Path):
+    """MAVSDK itself discovers, arms, uploads, flies and lands it; in a process of its own, which ends by os._exit."""
+    port = station.port
+    station.socket.close()
+    document["speed"] = 6.0
+    with running(["run", write(document, tmp_path), "--exit-with-parent"], tmp_path) as sim:
+        sim.answer()
+        pilot = Path(__file__).with_name("sim_mavsdk_pilot.py")
+        done = subprocess.run(
+            [sys.executable, str(pilot), str(port)], check=False, capture_output=True, text=True, timeout=110
+        )
+    facts = json.loads(done.stdout.strip().splitlines()[-1])
+    assert "error" not in facts, facts
+    assert facts["system_id"] == 31
+    assert facts["same"]
+    assert facts["rtl_return_alt"] == 25.0
+    assert facts["progress"] == sorted(facts["progress"])
+    assert 18.0 < facts["highest_m"] < 24.0
+    assert facts["landed"]
