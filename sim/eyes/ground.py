@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Picture = NDArray[np.float32]
+
 AMBIENT_NIGHT_C = 14.0
 AMBIENT_DAY_C = 27.0
 _FINE_PX = 512
@@ -29,22 +31,31 @@ class GroundLook:
     colour: NDArray[np.uint8]
     fine: NDArray[np.float32]
 
-    def sample(
-        self, east_m: NDArray[np.float32], north_m: NDArray[np.float32], *, rgb: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
-        """Temperature (and colour) at each place; arrays of the picture's shape."""
-        x = ((east_m + self.half_m) / self.cell_m).astype(np.float32)
-        y = ((north_m + self.half_m) / self.cell_m).astype(np.float32)
-        fx = np.mod(east_m / _FINE_M, _FINE_PX).astype(np.float32)
-        fy = np.mod(north_m / _FINE_M, _FINE_PX).astype(np.float32)
-        fine = cv2.remap(self.fine, fx, fy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    def temperature(self, east_m: Picture, north_m: Picture) -> Picture:
+        """Degrees Celsius at each place; arrays of the picture's shape."""
+        x, y = self._cells(east_m, north_m)
         base = cv2.remap(self.coarse_c, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        temperature = np.asarray(base + fine, dtype=np.float32)
-        if not rgb:
-            return temperature, None
-        colour = cv2.remap(self.colour, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-        colour *= 1.0 + 0.35 * fine[..., None]
-        return temperature, np.clip(colour, 0, 255).astype(np.uint8)
+        return np.asarray(cv2.add(base, self._grain(east_m, north_m)), dtype=np.float32)
+
+    def light(self, east_m: Picture, north_m: Picture) -> Picture:
+        """BGR by day as float32, with the grain of the soil."""
+        x, y = self._cells(east_m, north_m)
+        colour = cv2.remap(self.colour, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        grain = 1.0 + 0.35 * self._grain(east_m, north_m)
+        return np.asarray(cv2.multiply(colour, cv2.merge([grain, grain, grain]), dtype=cv2.CV_32F), dtype=np.float32)
+
+    def _cells(self, east_m: Picture, north_m: Picture) -> tuple[Picture, Picture]:
+        scale = np.float32(1.0 / self.cell_m)
+        half = np.float32(self.half_m / self.cell_m)
+        return east_m * scale + half, north_m * scale + half
+
+    def _grain(self, east_m: Picture, north_m: Picture) -> Picture:
+        """The fine tile under each place. It is held 3 x 3, so that an ordinary picture needs no wrapping."""
+        scale = np.float32(1.0 / _FINE_M)
+        x, y = east_m * scale, north_m * scale
+        x -= np.float32(_FINE_PX * np.floor(float(x.min()) / _FINE_PX))
+        y -= np.float32(_FINE_PX * np.floor(float(y.min()) / _FINE_PX))
+        return np.asarray(cv2.remap(self.fine, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), dtype=np.float32)
 
 
 def make_ground(half_m: float, seed: int, *, night: bool) -> GroundLook:
@@ -65,7 +76,7 @@ def make_ground(half_m: float, seed: int, *, night: bool) -> GroundLook:
     temperature = np.asarray(cv2.GaussianBlur(temperature, (0, 0), 0.8), dtype=np.float32)
     fine = rng.standard_normal((_FINE_PX, _FINE_PX)).astype(np.float32)
     fine = 0.30 * _wrapped_blur(fine, 1.2) + 0.30 * _wrapped_blur(fine[::-1], 4.0)
-    return GroundLook(half_m, 1.0, temperature, colour, np.ascontiguousarray(fine, dtype=np.float32))
+    return GroundLook(half_m, 1.0, temperature, colour, np.tile(fine, (3, 3)).astype(np.float32))
 
 
 def _wrapped_blur(tile: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:

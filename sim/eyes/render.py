@@ -27,6 +27,7 @@ _OPTICS_SIGMA_PX: Final = 0.65
 _NETD_C: Final = 0.06
 _FIXED_PATTERN_C: Final = 0.05
 _MARGIN_PX: Final = 6
+_NOISE_ROOM_PX: Final = 256
 _NIGHT_LIGHT: Final = 0.30
 
 
@@ -64,25 +65,26 @@ class Renderer:
         self._look = look
         self._rng = np.random.default_rng([world.seed, 13, camera_seed])
         self._pattern: NDArray[np.float32] | None = None
+        self._noise_field: NDArray[np.float32] | None = None
 
     def thermal(self, view: View, time_s: float) -> tuple[NDArray[np.float32], list[Seen]]:
         """Degrees Celsius, float32 (h, w)."""
         east, north = self._ground(view)
-        picture, _ = self._look.sample(east, north, rgb=False)
+        picture = self._look.temperature(east, north)
         seen = []
         for entity, sprite in self._sprites(view, time_s):
             hidden = self._draw_thermal(picture, entity, sprite)
             seen.append(self._truth(entity, sprite, hidden, time_s, picture))
         self._canopy(view, picture, None)
         picture = _blurred(picture)
-        noise = self._rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(_NETD_C)
-        return np.asarray(picture + noise + self._fixed_pattern(picture.shape), dtype=np.float32), seen
+        picture += self._fixed_pattern(picture.shape)
+        picture += self._noise(picture.shape, _NETD_C)
+        return picture, seen
 
     def rgb(self, view: View, time_s: float) -> tuple[NDArray[np.uint8], list[Seen]]:
         """BGR, uint8 (h, w, 3); dim and noisy by night."""
         east, north = self._ground(view)
-        _, sampled = self._look.sample(east, north, rgb=True)
-        picture = np.asarray(sampled, dtype=np.float32)
+        picture = self._look.light(east, north)
         light = _NIGHT_LIGHT if self._world.night else 1.0
         seen = []
         flames: list[_Sprite] = []
@@ -101,8 +103,9 @@ class Renderer:
             _window(picture, sprite)[...] += sprite.alpha[..., None] * np.array([60, 150, 255], dtype=np.float32)
         picture = _blurred(picture)
         sigma = 7.0 if self._world.night else 2.5
-        picture += self._rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(sigma)
-        return np.clip(picture, 0, 255).astype(np.uint8), seen
+        picture += self._noise(picture.shape[:2], sigma)[..., None]
+        np.clip(picture, 0.0, 255.0, out=picture)
+        return picture.astype(np.uint8), seen
 
     # --- ground
 
@@ -214,6 +217,15 @@ class Renderer:
                 cv2.circle(thermal, at, size, float(self._look.coarse_c.mean()) + 0.2 + 0.6 * shift, -1, cv2.LINE_AA)
             if rgb is not None:
                 cv2.circle(rgb, at, size, (30 + 20 * shift, 60 + 36 * shift, 38 + 20 * shift), -1, cv2.LINE_AA)
+
+    def _noise(self, shape: tuple[int, ...], sigma: float) -> NDArray[np.float32]:
+        """Fresh white noise to the eye: a random window, mirrored or not, of a field drawn once."""
+        wanted = (shape[0] + _NOISE_ROOM_PX, shape[1] + _NOISE_ROOM_PX)
+        if self._noise_field is None or self._noise_field.shape != wanted:
+            self._noise_field = self._rng.standard_normal(wanted, dtype=np.float32) * np.float32(sigma)
+        top, left = (int(n) for n in self._rng.integers(0, _NOISE_ROOM_PX, 2))
+        window = self._noise_field[top : top + shape[0], left : left + shape[1]]
+        return window[:: self._rng.choice([-1, 1]), :: self._rng.choice([-1, 1])]
 
     def _fixed_pattern(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         if self._pattern is None or self._pattern.shape != shape:
