@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Real PX4 SITL through `sim.px4` (with --px4 PATH): starts on our ports, flies, tells its ground truth, ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from missions.geo import GeoPoint, distance_m
+from sim.pose import TruePose
+from sim.px4 import Px4Error, Px4Install, Px4Instance, Px4Sitl, unused_numbers
+from sim.px4_truth import TruthListener
+
+HOME = GeoPoint(29.7, 107.3)
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.px4
+async def test_px4_flies_on_our_ports_and_tells_its_truth(request: pytest.FixtureRequest, tmp_path: Path):
+    path = request.config.getoption("--px4")
+    api, truth = free_udp_port(), free_udp_port()
+    poses: list[TruePose] = []
+    listener = await TruthListener.open("d1", truth, 4.0, poses.append)
+    (number,) = unused_numbers(1)
+    instance = Px4Instance(number, HOME, 250.0, api, system_id=44, truth_port=truth, params={"RTL_RETURN_ALT": 40.0})
+    try:
+        async with Px4Sitl(path, [instance], speed=4.0, folder=tmp_path / "px4") as fleet:
+            assert number not in unused_numbers(5)
+            pid = fleet.pids[number]
+            pilot = Path(__file__).with_name("sim_mavsdk_pilot.py")
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, str(pilot), str(api), stdout=asyncio.subprocess.PIPE
+            )
+            output, _ = await process.communicate()
+            assert fleet.running()
+        facts = json.loads(output)
+        assert facts.get("landed"), facts
+        assert facts["system_id"] == 44
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    finally:
+        listener.close()
+    assert max(pose.height_above_home_m for pose in poses) == pytest.approx(20.0, abs=4.0)
+    assert distance_m(HOME, GeoPoint(poses[0].latitude_deg, poses[0].longitude_deg)) < 3.0
+    times = [pose.time_s for pose in poses]
+    assert times[-1] - times[0] > 20.0
+
+
+def test_no_px4_where_there_is_none(tmp_path: Path):
+    with pytest.raises(Px4Error, match="no px4 program"):
+        Px4Install.find(tmp_path)
+
+
+async def test_a_program_that_ends_at_once_is_named_with_its_words(tmp_path: Path):
+    """A stand-in for a broken build: found, started, ends; the error carries its last words."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "etc" / "init.d-posix").mkdir(parents=True)
+    for name in ("rcS", "px4-rc.mavlink"):
+        (tmp_path / "etc" / "init.d-posix" / name).write_text("#!/bin/sh\n")
+    program = tmp_path / "bin" / "px4"
+    program.write_text("#!/bin/sh\necho the build is broken\nexit 7\n")
+    program.chmod(0o755)
+    with pytest.raises(Px4Error, match=r"code 7.*the build is broken"):
+        async with Px4Sitl(tmp_path, [Px4Instance(0, HOME, 250.0, free_udp_port())], timeout_s=30.0):
+            pass
