@@ -18,7 +18,7 @@ from .evaluate import evaluate
 from .predict import OnnxModel, run_pictures
 from .trainer import TrainConfig, fine_tune, require_ultralytics, ultralytics_figures
 
-STEPS = ("prepare", "train", "ship")
+STEPS = ("prepare", "train", "compare", "ship")
 
 HITUAV_LIMITS = (
     (
@@ -82,7 +82,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--card", type=Path, required=True, help="the model card (Markdown) to write")
     command.add_argument("--version", default="0.1.0")
     command.add_argument("--extra-test", type=Path, help="folder with images/ and labels/ for a further evaluation")
-    command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,ship")
+    command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,compare,ship")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int)
     length.add_argument("--minutes", type=float, help="let the schedule end after this wall time")
@@ -140,11 +140,13 @@ def _train(args: argparse.Namespace) -> int:
         _say("prepared: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     description = read_description(root)
     names = [str(name) for name in description["names"]]  # type: ignore[attr-defined]
-    if "train" in steps or "ship" in steps:
+    if steps != ["prepare"]:
         require_ultralytics()
     run = args.work / "train"
     if "train" in steps:
         fine_tune(root, names, args.weights, run, config)
+    if "compare" in steps:
+        _compare(args, root, run, names, description)
     if "ship" in steps:
         _ship(args, root, run, names, description)
     return 0
@@ -159,11 +161,32 @@ def _by_height(samples: list[Sample]) -> list[Sample]:
     return sorted(samples, key=lambda sample: (len(_height(sample)), _height(sample), sample.stem))
 
 
-def _ship(args: argparse.Namespace, root: Path, run: Path, names: list[str], description: dict[str, Any]) -> None:
+def _finished(run: Path) -> tuple[Path, dict[str, Any]]:
+    """The final checkpoint of a run and the record of its training."""
     checkpoint = run / "run" / "weights" / "last.pt"
-    trained = json.loads((run / "train.json").read_text(encoding="utf-8")) if (run / "train.json").is_file() else None
-    if trained is None or not checkpoint.is_file():
+    if not (run / "train.json").is_file() or not checkpoint.is_file():
         raise UserError(f"{run}: no finished training in it")
+    trained: dict[str, Any] = json.loads((run / "train.json").read_text(encoding="utf-8"))
+    return checkpoint, trained
+
+
+def _compare(args: argparse.Namespace, root: Path, run: Path, names: list[str], description: dict[str, Any]) -> None:
+    """Figures beside the main ones: by ultralytics, and (thermal) with a contrast stretch; into compare.json."""
+    checkpoint, trained = _finished(run)
+    width, height = int(trained["config"]["width"]), int(trained["config"]["height"])
+    split = "test" if description["images"].get("test") else "val"
+    found: dict[str, Any] = {
+        f"ultralytics_{split}_ap50": ultralytics_figures(checkpoint, root, split, max(width, height), args.threads)
+    }
+    if getattr(args, "modality", "thermal") == "thermal":
+        model = OnnxModel.load(export.export_onnx(checkpoint, run / "compare.onnx", width, height), args.threads)
+        stretched = evaluate(run_pictures(model, list_samples(root, split), len(names), stretch=True), names)
+        found[f"stretched_{split}_ap50"] = {name: round(r.ap, 4) for name, r in stretched.items() if r.ap is not None}
+    (run / "compare.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _ship(args: argparse.Namespace, root: Path, run: Path, names: list[str], description: dict[str, Any]) -> None:
+    checkpoint, trained = _finished(run)
     config = trained["config"]
     width, height = int(config["width"]), int(config["height"])
     colour = bool(config.get("colour", False))
@@ -181,10 +204,8 @@ def _ship(args: argparse.Namespace, root: Path, run: Path, names: list[str], des
     if args.extra_test is not None:
         extra = run_pictures(model, list(iter_flat(args.extra_test)), classes, colour=colour)
         found["extra"] = card.figures(extra, names, confidence["recommended"])
-    if hit:
-        stretched = evaluate(run_pictures(model, samples, classes, stretch=True), names)
-        found["stretched_test_ap50"] = {name: round(r.ap, 4) for name, r in stretched.items() if r.ap is not None}
-    found[f"ultralytics_{main_split}_ap50"] = ultralytics_figures(checkpoint, root, main_split, max(width, height))
+    if (run / "compare.json").is_file():
+        found.update(json.loads((run / "compare.json").read_text(encoding="utf-8")))
     differences = export.engine_differences(args.model, read_image(samples[0].image, colour=colour))
     found["engine_difference"] = {name: v if v == v else None for name, v in differences.items()}  # noqa: PLR0124
     source = description["source"]
