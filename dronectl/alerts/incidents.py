@@ -6,14 +6,16 @@ Merging is geometric and within one mission; nobody is recognised. No clock and 
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Final
 
 from dronectl.alerts.geometry import frame_near
 from dronectl.alerts.model import Facts, Incident, Note
-from missions.geo import GeoPoint
+from missions.geo import MAX_ABS_LATITUDE_DEG, GeoPoint
 from vision import merge
 from vision.sighting import Evidence, Sighting
 
@@ -22,6 +24,7 @@ MAX_EVIDENCE: Final = 8
 MAX_NOTES: Final = 50
 MAX_MISSIONS: Final = 16
 MAX_MERGED: Final = 2000
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _ANYWHERE: Final = GeoPoint(0.0, 0.0)
 
 
@@ -72,6 +75,28 @@ class Mergers:
         merger = merge.Merger(frame_near(place or _ANYWHERE))
         merger.restore(known)
         return merger
+
+
+def sound(sighting: Sighting) -> Sighting:
+    """The sighting without what cannot be said: a place or figure that is no number, evidence without a true hash.
+
+    Vision does not send such things; but an alert must not be lost because one of its figures is spoilt.
+    """
+    place = sighting.place
+    if place is not None:
+        figures = [getattr(place, field.name) for field in fields(place)]
+        usable = all(map(math.isfinite, figures)) and place.cov_ee_m2 >= 0.0 <= place.cov_nn_m2
+        if not usable or abs(place.latitude_deg) > MAX_ABS_LATITUDE_DEG or abs(place.longitude_deg) > 180.0:
+            place = None
+    return replace(
+        sighting,
+        place=place,
+        confidence=sighting.confidence if math.isfinite(sighting.confidence) else 0.0,
+        temperature_max_c=_finite(sighting.temperature_max_c),
+        size_m=_finite(sighting.size_m),
+        speed_m_s=_finite(sighting.speed_m_s),
+        evidence=tuple(item for item in sighting.evidence if _SHA256.fullmatch(item.sha256)),
+    )
 
 
 def opened(
@@ -144,6 +169,10 @@ def facts(incident: Incident) -> Facts:
         size_m=best.size_m,
         speed_m_s=best.speed_m_s,
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _newest(merged: merge.Incident) -> tuple[merge.Member, ...]:

@@ -87,6 +87,7 @@ class AlertService:
         self._bus = bus
         self._clock = clock or SystemClock()
         self._mergers = things.Mergers()
+        self._composed: dict[str, tuple[AlertRecord, messages.Alert]] = {}
         self._loaded = False
         self._unsettled: set[str] = set()
         self._store_troubled = False
@@ -125,7 +126,12 @@ class AlertService:
     def alerts(self) -> list[messages.Alert]:
         """Open alerts and the newest ended ones, newest first."""
         known = sorted(self.book.alerts, key=lambda alert: alert.alert_id, reverse=True)
-        return [alert_message(alert, self.site) for alert in known]
+        before, self._composed = self._composed, {}
+        for alert in known:
+            kept = before.get(alert.alert_id)
+            message = kept[1] if kept and kept[0] is alert else alert_message(alert, self.site)
+            self._composed[alert.alert_id] = (alert, message)
+        return [message for _, message in self._composed.values()]
 
     def incidents(self) -> list[messages.Incident]:
         """Open incidents and the newest settled ones, newest first."""
@@ -140,6 +146,7 @@ class AlertService:
     async def handle(self, sighting: Sighting, mission_id: str | None = None) -> None:
         """Take one sighting. Returns when what follows from it is committed; a failing store is retried later."""
         await self.load()
+        sighting = things.sound(sighting)
         async with self.lock:
             self.counters.sightings += 1
             now = self._clock.utc()
@@ -319,6 +326,8 @@ class AlertService:
             for incident_id in tuple(self._unsettled):
                 async with self.lock:
                     await self._settle(incident_id)
+                if self._store_troubled:
+                    break  # each try may wait for a lock
             now = self._clock.utc()
             late = [a.alert_id for a in self.book.open_alerts() if a.expires_at is not None and a.expires_at <= now]
             for alert_id in late:

@@ -134,7 +134,9 @@ def _without_password(text: str) -> str:
 def explain(access: BrokerAccess, error: BaseException) -> str:
     """One line: which broker, and why not."""
     words = re.sub(r"^\[(Errno -?\d+|code:\d+)\]\s*", "", str(error).strip()) or type(error).__name__
-    if "timed out" in words.lower():
+    if words.startswith("Disconnected during"):
+        words = "the connection was lost"
+    elif "timed out" in words.lower():
         words = "it does not answer"
     elif "not authorized" in words.lower() or "bad user name" in words.lower():
         words = f"it refuses user {access.username or '(none)'} ({words})"

@@ -158,6 +158,25 @@ async def test_a_sighting_without_a_place_is_an_alert_that_says_so(tmp_path):
         assert service.alerts()[0].location_missing is None
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"place": GroundEllipse(float("nan"), 107.27, 250.0, 4.0, 1.0, 4.0, 1.0, 0.0, 1.0)},
+        {"place": GroundEllipse(29.7, 107.27, 250.0, float("inf"), 1.0, 4.0, 1.0, 0.0, 1.0)},
+        {"place": GroundEllipse(29.7, 107.27, 250.0, -4.0, 1.0, 4.0, 1.0, 0.0, 1.0)},
+        {"place": GroundEllipse(89.9, 107.27, 250.0, 4.0, 1.0, 4.0, 1.0, 0.0, 1.0)},
+        {"confidence": float("nan"), "temperature_max_c": float("inf")},
+        {"evidence": (Evidence("x.png", "no hash", 64, 64, "crop"),)},
+    ],
+)
+async def test_a_spoilt_figure_costs_no_alert(tmp_path, spoilt):
+    async with alert_service(tmp_path / "a.db") as (service, store, _clock):
+        await service.handle(replace(sighting(), **spoilt))
+        (alert,) = service.alerts()
+        assert (alert.location is None) == ("place" in spoilt)
+        assert len(await outbox(store)) == 1
+
+
 async def test_an_alert_and_its_message_stand_or_fall_together(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, store, _clock):
         async with store.session() as session:  # the last step of the transaction fails, as with a full disk

@@ -2,6 +2,7 @@
 """The store: what it keeps, and how it says that it cannot."""
 
 import asyncio
+import random
 import sqlite3
 import stat
 from datetime import UTC, datetime, timedelta, timezone
@@ -116,6 +117,28 @@ async def test_writers_take_turns_and_readers_do_not_wait(tmp_path):
             writing.add(command(99))
             await writing.flush()
             assert (await reading.execute(select(func.count()).select_from(CommandRow))).scalar_one() == 20
+
+
+async def test_cancelled_transactions_leave_nothing_half_done(tmp_path):
+    rng = random.Random(7)
+    async with Store.open(tmp_path / "a.db", "s") as store:
+
+        async def write(number):
+            async with store.session() as session:
+                session.add(command(number))
+                await session.flush()
+                session.add(CommandEventRow(site_id="s", command_id=f"c{number}", at=NOW, event="sent"))
+
+        for number in range(40):
+            task = asyncio.ensure_future(write(number))
+            await asyncio.sleep(rng.uniform(0.0, 0.01))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await write(1000)
+        async with store.reader() as session:
+            commands = (await session.execute(select(func.count()).select_from(CommandRow))).scalar_one()
+            events = (await session.execute(select(func.count()).select_from(CommandEventRow))).scalar_one()
+    assert commands == events >= 1
 
 
 async def test_append_only(tmp_path):
