@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from dronectl.clock import SystemClock
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.fleet import Fleet
@@ -23,12 +25,15 @@ from dronectl.store import Store
 from missions.geo import Altitude, Datum, GeoPoint, destination
 from missions.model import Authority, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.terrain import FlatTerrain
+from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
 
 GROUND_AMSL_M = 250.0
 CENTRE = GeoPoint(29.7, 107.3)
 PATIENCE_S = 100.0  # of real time; the tests wait for conditions and only give up after this
 LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process takes a few of ours
 FIRST_SYSTEM_ID = 61
+WORLDS = ["sim", pytest.param("px4", marks=[pytest.mark.px4, pytest.mark.timeout(400)])]
+PX4_SPEED = 5.0
 
 
 def free_udp_ports(count: int) -> list[int]:
@@ -149,6 +154,25 @@ async def simulated(
         if process.returncode is None:
             process.terminate()
         await process.wait()
+
+
+@asynccontextmanager
+async def world(kind: str, config: pytest.Config, folder: Path, *, vehicles: int = 1) -> AsyncIterator[SiteFiles]:
+    """Simulated vehicles, or with "px4" as many real PX4s (`--px4 PATH`); one of WORLDS."""
+    if kind == "sim":
+        async with simulated(folder, vehicles=vehicles) as (site, _):
+            yield site
+        return
+    site = SiteFiles(folder, tuple(free_udp_ports(vehicles)))
+    site.save()
+    instances = [
+        Px4Instance(number, site.home(name), GROUND_AMSL_M, port, system_id=FIRST_SYSTEM_ID + i)
+        for i, (number, name, port) in enumerate(
+            zip(unused_numbers(vehicles), site.vehicle_ids, site.ports, strict=True)
+        )
+    ]
+    async with Px4Sitl(config.getoption("--px4"), instances, speed=PX4_SPEED):
+        yield site
 
 
 @asynccontextmanager

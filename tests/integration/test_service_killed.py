@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fleet_site import PATIENCE_S, landed, phase, running_fleet, simulated, until
+from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, until, world
 from sqlalchemy import select
 
 from dronectl.fleet.commands import CommandKind
@@ -54,8 +54,9 @@ async def steps(site, sortie_id: str) -> list[str]:
         return [row.step for row in rows]
 
 
-async def test_killed_in_flight_the_next_service_adopts_and_it_lands(tmp_path):
-    async with simulated(tmp_path) as (site, _):
+@pytest.mark.parametrize("kind", WORLDS)
+async def test_killed_in_flight_the_next_service_adopts_and_it_lands(kind, tmp_path, pytestconfig):
+    async with world(kind, pytestconfig, tmp_path) as site:
         async with service_killed_at(tmp_path, "flying", reached=1, laps=8) as sortie_id, running_fleet(site) as fleet:
             assert fleet.sorties.value[sortie_id].phase is Phase.LOST_LINK
             flying = await phase(fleet, sortie_id, Phase.FLYING)
@@ -78,9 +79,10 @@ async def test_killed_in_flight_the_next_service_adopts_and_it_lands(tmp_path):
             assert (mission.outcome_kind, mission.items_done) == ("partial", sortie.outcome.items_done)
 
 
-async def test_killed_before_arming_stays_on_the_ground(tmp_path):
+@pytest.mark.parametrize("kind", WORLDS)
+async def test_killed_before_arming_stays_on_the_ground(kind, tmp_path, pytestconfig):
     async with (
-        simulated(tmp_path) as (site, _),
+        world(kind, pytestconfig, tmp_path) as site,
         service_killed_at(tmp_path, "uploading") as sortie_id,
         running_fleet(site) as fleet,
     ):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Whole flights on the simulator: as planned, held and resumed, aborted, and with the link lost."""
+"""Whole flights, on the simulator and (`--px4 PATH`) on real PX4: as planned, held, aborted, with the link lost."""
 
 from __future__ import annotations
 
-from fleet_site import landed, phase, running_fleet, simulated, until
+import pytest
+from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, simulated, until, world
 
 from dronectl.fleet.commands import CommandKind
 from dronectl.fleet.link import FlightMode
@@ -11,50 +12,54 @@ from dronectl.fleet.sortie_types import Phase
 from missions.model import OutcomeKind
 
 
-async def test_a_flight_as_planned(tmp_path):
-    async with simulated(tmp_path) as (site, _), running_fleet(site) as fleet:
-        sortie_id = await fleet.fly(site.plan("d1"), actor="pilot", reason="test")
-        seen = []
-        async for sorties in fleet.sorties.changes():
-            sortie = sorties[sortie_id]
-            if not seen or seen[-1] is not sortie.phase:
-                seen.append(sortie.phase)
-            if sortie.ended:
-                break
-        assert sortie.outcome is not None
-        assert sortie.outcome.kind is OutcomeKind.COMPLETED, (sortie.note, sortie.findings, seen)
-        assert (sortie.outcome.items_done, sortie.outcome.items_total) == (3, 3)
-        assert sortie.failsafe is None
-        order = [Phase.PREFLIGHT, Phase.UPLOADING, Phase.READY, Phase.ARMING, Phase.TAKING_OFF, Phase.FLYING]
-        assert [p for p in seen if p in order] == order
-        assert seen[-1] is Phase.LANDED
-        assert Phase.RETURNING in seen
+@pytest.mark.parametrize("kind", WORLDS)
+async def test_flights_as_planned(kind, tmp_path, pytestconfig):
+    order = [Phase.PREFLIGHT, Phase.UPLOADING, Phase.READY, Phase.ARMING, Phase.TAKING_OFF, Phase.FLYING]
+    async with world(kind, pytestconfig, tmp_path) as site, running_fleet(site) as fleet:
+        for _ in range(2):  # the second time with the progress and the mode of the first still about
+            sortie_id = await fleet.fly(site.plan("d1"), actor="pilot", reason="test")
+            seen = []
+            async for sorties in fleet.sorties.changes():
+                sortie = sorties[sortie_id]
+                if not seen or seen[-1] is not sortie.phase:
+                    seen.append(sortie.phase)
+                if sortie.ended:
+                    break
+            assert sortie.outcome is not None
+            assert sortie.outcome.kind is OutcomeKind.COMPLETED, (sortie.note, sortie.findings, seen)
+            assert (sortie.outcome.items_done, sortie.outcome.items_total) == (3, 3)
+            assert sortie.failsafe is None
+            assert [p for p in seen if p in order] == order
+            assert seen[-1] is Phase.LANDED
+            assert Phase.RETURNING in seen
 
 
-async def test_hold_resume_and_return(tmp_path):
-    async with simulated(tmp_path) as (site, _), running_fleet(site) as fleet:
+@pytest.mark.parametrize("kind", WORLDS)
+async def test_hold_resume_return(kind, tmp_path, pytestconfig):
+    async with world(kind, pytestconfig, tmp_path) as site, running_fleet(site) as fleet:
         sortie_id = await fleet.fly(site.plan("d1", reach_m=150.0, laps=4), actor="pilot", reason="test")
         await phase(fleet, sortie_id, Phase.FLYING)
-        held = await fleet.command(CommandKind.HOLD, "d1", actor="pilot", reason="look", timeout_s=60.0)
-        assert held.ok and held.confirmed, held  # noqa: PT018  # one result
-        assert held.state is not None
-        assert held.state.mode is FlightMode.HOLD
-        await phase(fleet, sortie_id, Phase.PAUSED)
-        resumed = await fleet.command(CommandKind.RESUME, "d1", actor="pilot", reason="go on", timeout_s=60.0)
-        assert resumed.confirmed, resumed
-        await phase(fleet, sortie_id, Phase.FLYING)
-        back = await fleet.command(CommandKind.RETURN, "d1", actor="pilot", reason="enough", timeout_s=60.0)
-        assert back.confirmed, back
-        await phase(fleet, sortie_id, Phase.RETURNING, Phase.LANDING, Phase.LANDED)
+        for order, mode, then in (
+            (CommandKind.HOLD, FlightMode.HOLD, (Phase.PAUSED,)),
+            (CommandKind.RESUME, FlightMode.MISSION, (Phase.FLYING,)),
+            (CommandKind.RETURN, FlightMode.RETURN, (Phase.RETURNING, Phase.LANDING, Phase.LANDED)),
+        ):
+            result = await fleet.command(order, "d1", actor="pilot", reason="test", timeout_s=PATIENCE_S)
+            assert result.ok, result
+            assert result.confirmed, result
+            assert result.state is not None
+            assert result.state.mode is mode
+            await phase(fleet, sortie_id, *then)
         sortie = await landed(fleet, sortie_id)
         assert sortie.outcome is not None
         assert sortie.outcome.kind is not OutcomeKind.COMPLETED
         assert sortie.failsafe is None
 
 
-async def test_abort_during_the_upload_keeps_it_on_the_ground(tmp_path):
+@pytest.mark.parametrize("kind", WORLDS)
+async def test_abort_during_the_upload_keeps_it_on_the_ground(kind, tmp_path, pytestconfig):
     # The endurance lets a plan with 450 waypoints pass the check of its battery.
-    async with simulated(tmp_path) as (site, _), running_fleet(site, endurance_s=36_000.0) as fleet:
+    async with world(kind, pytestconfig, tmp_path) as site, running_fleet(site, endurance_s=36_000.0) as fleet:
         sortie_id = await fleet.fly(site.plan("d1", laps=150), actor="pilot", reason="test")
         await phase(fleet, sortie_id, Phase.UPLOADING)
         result = await fleet.command(CommandKind.ABORT, "d1", actor="pilot", reason="wrong plan", timeout_s=60.0)
@@ -67,9 +72,14 @@ async def test_abort_during_the_upload_keeps_it_on_the_ground(tmp_path):
         assert state.armed is False
         # The vehicle is free again and flies the next plan.
         again = await fleet.fly(site.plan("d1"), actor="pilot", reason="the right plan")
-        await phase(fleet, again, Phase.TAKING_OFF, Phase.FLYING)
-        await fleet.command(CommandKind.LAND, "d1", actor="pilot", reason="test", timeout_s=60.0)
-        await landed(fleet, again)
+        await phase(fleet, again, Phase.ARMING)
+        # Armed or about to be: calling it off now either keeps it down or brings it back.
+        off = await fleet.command(CommandKind.ABORT, "d1", actor="pilot", reason="no", timeout_s=PATIENCE_S)
+        assert off.ok, off
+        sortie = await fleet.wait(again)
+        assert sortie.outcome is not None
+        assert sortie.outcome.kind is OutcomeKind.ABORTED
+        assert fleet.states.value["d1"].armed is False
 
 
 async def test_lost_link_returns_by_failsafe_and_nothing_resumes(tmp_path):
