@@ -37,6 +37,7 @@ class TruthListener(asyncio.DatagramProtocol):
         self._on_pose = on_pose
         self._home_amsl_m: float | None = None
         self._dated: tuple[float, float] | None = None  # vehicle time and when it came
+        self._last_s = -1.0
         self.counts = DecodeCounts()
 
     @classmethod
@@ -61,6 +62,10 @@ class TruthListener(asyncio.DatagramProtocol):
                 self._pose(values, self._dated)
 
     def _pose(self, values: tuple[float, ...], dated: tuple[float, float]) -> None:
+        time_s = dated[0] + (time.monotonic() - dated[1]) * self._speed
+        if time_s <= self._last_s:
+            return  # cameras need time that goes forward; a late packet is not worth a jump back
+        self._last_s = time_s
         _, w, x, y, z, _, _, _, lat, lon, alt_mm, vx, vy, vz = values[:14]
         roll, pitch, yaw = euler_rad(w, x, y, z)
         amsl = alt_mm / 1000.0
@@ -69,7 +74,7 @@ class TruthListener(asyncio.DatagramProtocol):
         self._on_pose(
             TruePose(
                 vehicle_id=self._vehicle_id,
-                time_s=dated[0] + (time.monotonic() - dated[1]) * self._speed,
+                time_s=time_s,
                 latitude_deg=lat / 1e7,
                 longitude_deg=lon / 1e7,
                 amsl_m=amsl,
