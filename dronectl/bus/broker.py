@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ AMQTT_WARNING: Final = (
     "Install mosquitto to be rid of this."
 )
 _START_TIMEOUT_S: Final = 30.0
+_GRACE_S: Final = 5.0
 _LOG_LIMIT_BYTES: Final = 1024 * 1024
 Kind = Literal["mosquitto", "amqtt"]
 
@@ -69,7 +71,10 @@ class BrokerChild:
         self.pid: int | None = None
 
     def prepare(self) -> Broker:
-        """Choose the port and write the files; blocks for milliseconds. Raises BadInputError for a port in use."""
+        """Choose the port and write the files. Raises BadInputError for a port in use.
+
+        Blocks for milliseconds; for up to some seconds when the broker of an earlier run is just ending.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
@@ -77,7 +82,8 @@ class BrokerChild:
         access_file = self._folder / ACCESS_FILE
         users, earlier_port = read_or_make_users(access_file)
         port = self._port or _free_port(earlier_port)
-        if not _is_free(port):
+        grace_s = _GRACE_S if port == earlier_port else 0.0  # the broker of a service that was killed is just ending
+        if not _becomes_free(port, grace_s):
             raise BadInputError(
                 f"port {port} on {HOST} is in use (another broker?): stop that program or set another broker.port"
             )
@@ -167,8 +173,17 @@ def _is_free(port: int) -> bool:
         return True
 
 
+def _becomes_free(port: int, grace_s: float) -> bool:
+    deadline = time.monotonic() + grace_s
+    while not _is_free(port):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def _free_port(wanted: int | None) -> int:
-    if wanted is not None and _is_free(wanted):
+    if wanted is not None and _becomes_free(wanted, _GRACE_S):
         return wanted
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))

@@ -271,6 +271,10 @@ async def test_a_broker_ends_with_its_parent(tmp_path, kind):
         parent.wait()
         parent.stdout.close()
 
+    port = access_from_file(tmp_path / "broker.json", "service").port
+    again = BrokerChild(tmp_path, "s", port=port, kind=kind).prepare()  # at once: it waits for the old one to end
+    assert again.service.port == port
+
     def gone():
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
