@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy import insert
 
 from dronectl.clock import Clock
 from dronectl.fleet.link import FlightMode, VehicleState
@@ -24,6 +25,8 @@ from dronectl.store.audit import record as record_audit
 from dronectl.store.models import CommandEventRow, CommandRow
 
 SCHEMA_VERSION: Final = 1
+# With its NULLs written out, rows with and without a state go in one statement instead of one each.
+_INSERT_EVENTS: Final = insert(CommandEventRow).execution_options(render_nulls=True)
 
 
 class CommandKind(StrEnum):
@@ -106,22 +109,25 @@ class CommandLog:
         first = commands[0]
         async with self._store.session() as session:
             site_id = self._store.site_id
-            for command in commands:
-                session.add(
-                    CommandRow(
-                        site_id=site_id,
-                        id=command.command_id,
-                        actor=command.actor,
-                        reason=command.reason,
-                        vehicle_id=command.vehicle_id,
-                        kind=str(command.kind),
-                        issued_at=command.issued_at,
-                        expires_at=command.expires_at,
-                        payload={"schema_version": SCHEMA_VERSION, **(payload or {})},
-                    )
-                )
-            await session.flush()
-            session.add_all([self._event(c, "sent" if c.expires_at > now else "expired", None, None) for c in commands])
+            await session.execute(
+                insert(CommandRow),
+                [
+                    {
+                        "site_id": site_id,
+                        "id": command.command_id,
+                        "actor": command.actor,
+                        "reason": command.reason,
+                        "vehicle_id": command.vehicle_id,
+                        "kind": str(command.kind),
+                        "issued_at": command.issued_at,
+                        "expires_at": command.expires_at,
+                        "payload": {"schema_version": SCHEMA_VERSION, **(payload or {})},
+                    }
+                    for command in commands
+                ],
+            )
+            events = [self._event(c, "sent" if c.expires_at > now else "expired", None, None) for c in commands]
+            await session.execute(_INSERT_EVENTS, events)
             vehicles = [c.vehicle_id for c in commands]
             await record_audit(
                 session,
@@ -138,21 +144,23 @@ class CommandLog:
         """Append what came of the commands. Raises StoreError."""
         if not results:
             return
+        events = []
+        for command, result in results:
+            events.append(self._event(command, "result" if result.ok else "failed", result.detail, None))
+            if result.confirmed:
+                events.append(self._event(command, "confirmed", None, result.state))
         async with self._store.session() as session:
-            for command, result in results:
-                session.add(self._event(command, "result" if result.ok else "failed", result.detail, None))
-                if result.confirmed:
-                    session.add(self._event(command, "confirmed", None, result.state))
+            await session.execute(_INSERT_EVENTS, events)
 
-    def _event(self, command: Command, event: str, detail: str | None, state: VehicleState | None) -> CommandEventRow:
+    def _event(self, command: Command, event: str, detail: str | None, state: VehicleState | None) -> dict[str, Any]:
         document = None
         if state is not None:
             document = {"schema_version": SCHEMA_VERSION, "state": msgspec.to_builtins(state)}
-        return CommandEventRow(
-            site_id=self._store.site_id,
-            command_id=command.command_id,
-            at=self._clock.utc(),
-            event=event,
-            detail=detail or None,
-            state=document,
-        )
+        return {
+            "site_id": self._store.site_id,
+            "command_id": command.command_id,
+            "at": self._clock.utc(),
+            "event": event,
+            "detail": detail or None,
+            "state": document,
+        }

@@ -30,12 +30,13 @@ from dronectl.fleet.sortie_types import (
     Observed,
     Order,
     Ordered,
+    Phase,
     PreflightEnded,
     Recognised,
     Sortie,
     Tick,
 )
-from dronectl.fleet.state import FlightKey, flight_key
+from dronectl.fleet.state import FlightKey, alive, flight_key
 from dronectl.store import StoreError
 from missions.mavlink_items import CompiledPlan, compile_plan, differences
 from missions.model import FlightPlan
@@ -44,6 +45,8 @@ _QUIET_S: Final = 1.0  # how often a state that says nothing new is fed all the 
 _ADOPT_CONNECT_S: Final = 60.0
 _ADOPT_RETRY_S: Final = 3.0
 _ADOPT_TRIES: Final = 20
+
+_STEADY: Final = frozenset({Phase.FLYING, Phase.PAUSED, Phase.RETURNING, Phase.LANDING})
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -112,9 +115,15 @@ class Vehicle:
         self._feed(Observed(state, now_s))
 
     def tick(self) -> None:
-        """Time passed."""
-        if self._sortie is not None and not self._sortie.ended:
-            self._feed(Tick(self._clock.monotonic_s()))
+        """Time passed. In steady flight with a live link no timer runs, and the machine need not be asked."""
+        sortie = self._sortie
+        if sortie is None or sortie.ended:
+            return
+        now_s = self._clock.monotonic_s()
+        steady = sortie.phase in _STEADY and sortie.request is None and sortie.disarmed_s is None
+        if steady and sortie.state is not None and alive(sortie.state, now_s):
+            return
+        self._feed(Tick(now_s))
 
     def order(self, order: Order) -> None:
         """A person ordered something of the sortie under way; check `refusal` first."""
