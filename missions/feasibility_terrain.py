@@ -126,9 +126,10 @@ def check_return_height(
     above_m, leg, place = worst
     where = frame.to_geo(*place)
     number = 0 if leg.item is None else leg.item + 1
+    how = f"comes within {above_m:.0f} m of" if above_m > 0.0 else f"runs {said(-above_m)} below"
     message = (
-        f"a return from near waypoint {number} at {plan.return_height_m:.0f} m above home comes within {above_m:.0f} m "
-        f"of the ground near {_place(where)} and needs {needed:.0f} m: raise the return height by {_up(needed - above_m)} m"
+        f"a return from near waypoint {number} at {plan.return_height_m:.0f} m above home {how} "
+        f"the ground near {_place(where)} and needs {needed:.0f} m: raise the return height by {_up(needed - above_m)} m"
     )
     return [Finding("return-altitude-terrain", Severity.BLOCKER, message, leg.item, where)]
 

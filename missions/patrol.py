@@ -24,6 +24,7 @@ from missions.geo import Altitude, Datum, FloatArray, GeoPoint, LocalFrame
 from missions.model import Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.plan_legs import said
 from missions.routing.minmax import Item, Route, Task, split
+from missions.routing.polish import polish
 from missions.routing.visibility import ShortestPaths, shortest_paths
 from missions.terrain import OutsideTerrainError, Terrain, height_at
 from missions.terrain_follow import Corner, HeightBand, follow, height_band
@@ -104,8 +105,7 @@ def plan_patrol(
         raise PlanningError("there is nothing to patrol: name at least one point or line")
     planner = _Planner(task, vehicles, fence, limits, terrain)
     routes = split(planner.task, budget)
-    flown = [(v, r) for v, r in zip(range(len(vehicles)), routes.routes, strict=True) if r]
-    plans = tuple(planner.flight_plan(vehicle, route) for vehicle, route in flown)
+    plans = tuple(planner.best_plan(vehicle, route) for vehicle, route in enumerate(routes.routes) if route)
     energies = tuple(plan_energy(plan, limits) for plan in plans)
     return PatrolPlan(plans, energies, max(e.time_s for e in energies), longest_flight_bound_s(planner.task))
 
@@ -245,6 +245,14 @@ class _Planner:
             self.patrol.cruise_speed_m_s,
         )
         return plan_energy(empty, self.limits).time_s
+
+    def best_plan(self, vehicle: int, route: Route) -> FlightPlan:
+        """The plan of a route, improved under the energy model: turns and climbs count there."""
+
+        def cost(other: Route) -> float:
+            return plan_energy(self.flight_plan(vehicle, other), self.limits).time_s
+
+        return self.flight_plan(vehicle, polish(route, self.task.items, cost))
 
     def flight_plan(self, vehicle: int, route: Route) -> FlightPlan:
         """Waypoints of a route: moves with their detours, dwells, lines, and heights that follow the ground."""

@@ -57,7 +57,7 @@ waypoints = st.builds(
     gimbal_pitch_deg=st.none() | st.sampled_from([-90.0, -45.5, 0.0]),
     serves=st.sampled_from([(), ("market",), ("a", "b")]),
 )
-rings = st.tuples(near_points, near_points, near_points) | st.tuples(near_points, near_points, near_points, near_points)
+rings = st.lists(near_points, min_size=3, max_size=4, unique=True).map(tuple)
 fences = st.builds(
     Geofence,
     st.lists(rings, max_size=2).map(tuple),

@@ -125,12 +125,12 @@ def test_a_waypoint_fifty_kilometres_off():
 def test_below_the_ground_and_too_near_it():
     plan = make_plan([(0, 500), (-300, 500)])
     under = only(plan, "below-terrain", hill(-160, 500, 90, sigma=30))
-    assert "30 m below the ground" in under.message
+    assert "26 m below the ground" in under.message
     assert under.item == 1
     assert distance_m(under.position, FRAME.to_geo(-160, 500)) < 12.0
     near = only(plan, "clearance-low", hill(-160, 500, 45, sigma=30))
     assert near.item == 1
-    assert "raise it by 15 m" in near.message
+    assert "raise it by 13 m" in near.message
 
 
 def test_a_hill_between_waypoints_is_seen():
@@ -229,7 +229,7 @@ def test_a_failsafe_return_across_a_keep_out_is_a_warning():
 
 
 @given(plans, st.floats(0.0, 1.0), st.floats(0.0, 20.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_any_plan_gets_findings_and_never_an_exception(plan, battery, wind):
     for finding in check_plan(plan, LIMITS, GROUND, battery_fraction=battery, wind_m_s=wind):
         assert finding.code
