@@ -15,6 +15,7 @@ from typing import Final
 
 from dronectl.alerts.geometry import frame_near
 from dronectl.alerts.model import Facts, Incident, Note
+from dronectl.alerts.pace import Pace
 from missions.geo import MAX_ABS_LATITUDE_DEG, GeoPoint
 from vision import merge
 from vision.sighting import Evidence, Sighting
@@ -33,6 +34,7 @@ class Mergers:
 
     def __init__(self) -> None:
         self._mergers: dict[str | None, merge.Merger] = {}
+        self._pace: Pace | None = None
         self._placed: set[str | None] = set()
 
     def add(self, sighting: Sighting, mission_id: str | None, at: datetime) -> merge.Incident:
@@ -49,10 +51,14 @@ class Mergers:
         if len(merger.incidents) > MAX_MERGED:
             newest = sorted(merger.incidents, key=lambda i: i.last_s)[-MAX_MERGED // 2 :]
             merger.restore(newest)
-        return merger.add(sighting, at.timestamp()).incident
+        if self._pace is None:
+            self._pace = Pace(at.timestamp())
+        clock = sighting.vehicle_id or sighting.camera_id
+        return merger.add(sighting, self._pace.at(clock, sighting.last_exposure_s, at.timestamp())).incident
 
-    def restore(self, incidents: Iterable[Incident]) -> None:
+    def restore(self, incidents: Iterable[Incident], now: datetime) -> None:
         """Take up incidents of an earlier run, oldest first."""
+        self._pace = Pace(now.timestamp())
         missions: dict[str | None, dict[int, merge.Incident]] = {}
         for incident in incidents:
             missions.setdefault(incident.mission_id, {})[incident.number] = merge.Incident(
@@ -64,6 +70,7 @@ class Mergers:
                 last_s=max(m.at_s for m in incident.members),
                 members={m.sighting.track_id: m for m in incident.members},
             )
+            self._pace.at_least(max(m.at_s for m in incident.members))
         for mission_id, known in missions.items():
             placed = [m.sighting for i in known.values() for m in i.members.values() if m.sighting.place is not None]
             self._mergers[mission_id] = self._new(mission_id, known.values(), placed[0] if placed else None)

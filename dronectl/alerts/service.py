@@ -114,7 +114,7 @@ class AlertService:
             found.sort(key=lambda incident: incident.incident_id)
             for incident in found:
                 self.book.keep_incident(incident)
-            self._mergers.restore(found)
+            self._mergers.restore(found, self._clock.utc())
             for alert in (*reversed(recent), *still_open):
                 self.book.keep_alert(alert)
             for alert in still_open:
