@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from sim import mavlink_messages as m
-from sim.autopilot_core import NEEDS_STICKS, PREVENTS_ARMING, Core
+from sim.autopilot_core import NEEDS_STICKS, PREVENTS_ARMING, Core, Landed
 from sim.autopilot_mission import MissionFlight
 from sim.vehicle import degree_lengths_m
 
@@ -78,6 +78,7 @@ class Streams:
         self._streams = {number: _Stream(fill, 1.0 / _DEFAULT_HZ[number]) for number, fill in fills.items()}
         self._running = list(self._streams.values())
         self._said: tuple[object, ...] = ()
+        self._landed_said: Landed | None = None
 
     def interval_us(self, message_id: int) -> int:
         """As PX4 answers GET_MESSAGE_INTERVAL: microseconds, -1 for off and for unknown."""
@@ -114,8 +115,8 @@ class Streams:
             self._said = state
             self.heartbeat()
         landed = core.landed_state
-        if landed is not self._last_landed:
-            self._last_landed = landed
+        if landed is not self._landed_said:
+            self._landed_said = landed
             self._extended_sys_state()
         if core.home_changed:
             core.home_changed = False
@@ -126,8 +127,6 @@ class Streams:
                 stream.fill()
                 stream.due_s += stream.interval_s
                 stream.due_s = max(stream.due_s, now)
-
-    _last_landed: object = None
 
     def _boot_ms(self) -> int:
         return int(self._core.now_s * 1000.0 + 0.5) & 0xFFFFFFFF

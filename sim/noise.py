@@ -49,6 +49,8 @@ class OrnsteinUhlenbeck:
 
     def step(self, dt_s: float) -> float:
         """Advance by dt_s; returns the new value."""
+        if self.sigma == 0.0:
+            return 0.0
         if dt_s != self._dt:
             self._dt = dt_s
             self._decay = math.exp(-dt_s / self.tau_s)

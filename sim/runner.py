@@ -28,6 +28,7 @@ _MOST_STEPS_AT_ONCE = 10
 _FORGIVEN_S = 0.5  # real seconds of a stall that are caught up; the rest is lost, so that time never spirals
 _MOST_DATAGRAM_BYTES = 1300
 _LAGGING_FRAMES = 2
+_FORGET_PEER_S = 5.0
 _CRAWL_S = 0.5  # real seconds per step while cameras lag: time crawls rather than stands, so that links stay alive
 
 
@@ -57,7 +58,9 @@ class HostedVehicle(asyncio.DatagramProtocol):
         self.radio = radio
         self._counts = counts
         self._transport: asyncio.DatagramTransport | None = None
-        self._peer: tuple[str, int] = (config.target_host, config.target_port)
+        self._target: tuple[str, int] = (config.target_host, config.target_port)
+        self._peer = self._target
+        self._heard_s = 0.0
 
     @property
     def port(self) -> int:
@@ -85,13 +88,14 @@ class HostedVehicle(asyncio.DatagramProtocol):
         """Nobody listens at the target (yet): a radio does not mind."""
 
     def _hear(self, data: bytes, addr: tuple[str, int]) -> None:
-        heard = self.autopilot.counts.messages + self.autopilot.counts.ignored
-        self.autopilot.receive(data)
-        if self.autopilot.counts.messages + self.autopilot.counts.ignored == heard:
+        counts = self.autopilot.counts
+        ignored = counts.ignored
+        if self.autopilot.receive(data):
+            self._peer = (addr[0], addr[1])
+            self._heard_s = time.monotonic()
+            self.flush()
+        elif counts.ignored == ignored:
             self._counts.garbage += 1
-            return
-        self._peer = (addr[0], addr[1])
-        self.flush()
 
     def flush(self) -> None:
         """Send what the autopilot has to say."""
@@ -99,6 +103,8 @@ class HostedVehicle(asyncio.DatagramProtocol):
         if not packets or self._transport is None:
             return
         self._counts.packets_out += len(packets)
+        if self._peer != self._target and time.monotonic() - self._heard_s > _FORGET_PEER_S:
+            self._peer = self._target  # whoever spoke last is gone: be found where the site looks
         if self.radio.clear:
             for datagram in bundle(packets):
                 self._transport.sendto(datagram, self._peer)

@@ -21,6 +21,7 @@ GRAVITY_M_S2 = 9.80665
 _DRAG_1_S = 0.2  # tilt per airspeed: 10 m/s needs about 11 degrees
 _VELOCITY_TAU_S = 0.35
 _TILT_TAU_S = 0.15
+_MOST_TILT_RAD = 0.78
 _TERMINAL_FALL_M_S = 25.0
 _CRASH_M_S = 3.0
 _GUST_TAU_S = 4.0
@@ -184,9 +185,9 @@ class Vehicle:
         cos_yaw, sin_yaw = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         pitch = -math.atan2(push_north * cos_yaw + push_east * sin_yaw, GRAVITY_M_S2 - ad)
         roll = math.atan2(push_east * cos_yaw - push_north * sin_yaw, GRAVITY_M_S2 - ad)
-        blend = 1.0 - math.exp(-dt_s / _TILT_TAU_S)
-        self.pitch_rad += blend * (max(-0.78, min(0.78, pitch)) - self.pitch_rad)
-        self.roll_rad += blend * (max(-0.78, min(0.78, roll)) - self.roll_rad)
+        blend = dt_s / (dt_s + _TILT_TAU_S)
+        self.pitch_rad += blend * (max(-_MOST_TILT_RAD, min(_MOST_TILT_RAD, pitch)) - self.pitch_rad)
+        self.roll_rad += blend * (max(-_MOST_TILT_RAD, min(_MOST_TILT_RAD, roll)) - self.roll_rad)
 
         # Hover 1; climbing lifts the weight, sinking saves a little; drag grows with the cube of the airspeed.
         climb = -self.velocity_down_m_s
