@@ -6,7 +6,10 @@ The rules, in order; a chance is a frame in which the thing should have been in 
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees.
-3. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
+3. warm body: 3 of the last 5 chances seen by the hot-spot detector, in degrees: as much warmer than the ground, as
+   large and as long for its width as a person who stands, sits, curls up or lies. Networks trained on people who stand
+   miss those who lie. Called a person of little confidence, because a large dog or a warm machine can pass for one.
+4. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
    nothing says more: rocks and animals look like this too, and so do people whom the network misses.
 
 Confidence is what the looks support, not their product: looks at one thing from nearly one place are far from
@@ -15,14 +18,32 @@ independent, so that any number of them counts as two independent ones at most.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
 from vision.sighting import Kind
 from vision.unite import Observation
 
 LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
+
+
+@dataclass(frozen=True, slots=True)
+class WarmBody:
+    """What passes for a person by heat and shape alone, by medians over the looks. Axes as in spot_axes_m."""
+
+    min_contrast_c: float = 5.2  # sun-heated stones keep 1 to 5 degrees into the night, clothed people show 5 to 10
+    max_temperature_c: float = 42.0  # more is a machine
+    min_area_m2: float = 0.09
+    max_area_m2: float = 1.0
+    max_width_m: float = 0.62
+    tall_m: float = 1.3  # longer: somebody stretched out, who is at least so slender
+    tall_elongation: float = 2.5
+    short_m: float = 1.0  # shorter and yet more slender than this: four legs and a back
+    short_elongation: float = 2.2
+    vehicle_score: float = 0.15  # a bonnet: the learned detector says so at least once
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,7 @@ class ConfirmSettings:
     strong_sigma: float = 7.0
     fire_looks: int = 2
     fire_chances: int = 3
+    warm_body: WarmBody = field(default_factory=WarmBody)
     heat_bonus: float = 0.3  # share of the remaining doubt that an agreeing hot spot takes away
 
 
@@ -67,7 +89,7 @@ def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None
         verdict = _learned(kind, recent, seen, s)
         if verdict is not None and (best is None or verdict.confidence > best.confidence):
             best = verdict
-    return best or _hot_spot(recent, seen, s)
+    return best or _warm_body(recent, seen, s) or _hot_spot(recent, seen, s)
 
 
 def _fire(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
@@ -104,6 +126,36 @@ def _learned(
     if sigmas:
         text += f" and hot spot {sum(sigmas) / len(sigmas):.1f} sigma"
     return Verdict(kind, min(confidence, 0.98), text)
+
+
+def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings) -> Verdict | None:
+    body = s.warm_body
+    looks = [(o, o.spot_axes_m, o.contrast_c) for o in seen if o.hot_sigma >= s.strong_sigma and not o.fire]
+    shaped = [(o, axes, contrast) for o, axes, contrast in looks if axes is not None and contrast is not None]
+    if len(shaped) < s.looks or max(o.score(Kind.VEHICLE) for o in seen) >= body.vehicle_score:
+        return None
+    contrast = median(c for _, _, c in shaped)
+    long = median(axes[0] for _, axes, _ in shaped)
+    slender = median(axes[0] / axes[1] for _, axes, _ in shaped)
+    area = median(math.pi / 4.0 * axes[0] * axes[1] for _, axes, _ in shaped)
+    hottest = median(o.temperature_max_c if o.temperature_max_c is not None else math.inf for o, _, _ in shaped)
+    if contrast < body.min_contrast_c or hottest > body.max_temperature_c or long / slender > body.max_width_m:
+        return None
+    if not body.min_area_m2 <= area <= body.max_area_m2:
+        return None
+    if long > body.tall_m and slender < body.tall_elongation:
+        return None
+    if long < body.short_m and slender >= body.short_elongation:
+        return None
+    learned = sum(o.score(Kind.PERSON) for o in seen) / len(seen)
+    said = f"learned {learned:.2f}" if learned else "the learned detector says nothing"
+    warmth = min(1.0, (contrast - body.min_contrast_c) / 4.0)
+    return Verdict(
+        Kind.PERSON,
+        min(0.6, len(shaped) / len(recent) * (0.42 + 0.08 * warmth) + 0.3 * learned),
+        f"person by warmth and shape alone: {len(shaped)} of {len(recent)} looks, {contrast:.1f} C above the ground, "
+        f"{long:.1f} m long, {said}; it may be an animal",
+    )
 
 
 def _hot_spot(recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings) -> Verdict | None:

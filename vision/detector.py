@@ -25,6 +25,7 @@ class Detection:
     contrast_sigma: float | None = None  # classical detectors: height above the surroundings in noise sigmas
     contrast_c: float | None = None  # the same in degrees, radiometric frames only
     area_px: int | None = None  # pixels of the spot itself
+    elongation: float | None = None  # of the spot: its long axis over its short one, by second moments
 
     @property
     def centre_px(self) -> tuple[float, float]:

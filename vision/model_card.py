@@ -40,7 +40,7 @@ class ModelCard:
 
     `low_percentile` and `high_percentile` of a thermal frame become black and white; a frame whose percentiles are
     closer than `min_span_c` is stretched as if they were that far apart, so that noise is not blown up.
-    gsd_*: metres per pixel on the ground within which the figures of the card hold; None where nothing is known.
+    gsd_*_m: metres per pixel on the ground within which the figures of the card hold; None where nothing is known.
     """
 
     name: str
@@ -51,6 +51,7 @@ class ModelCard:
     high_percentile: float = 99.0
     min_span_c: float = 2.0
     confidence: float = 0.25
+    search_confidence: float = 0.1  # for use under a tracker: more finds, and the k-of-n rule to judge them
     gsd_min_m: float | None = None
     gsd_max_m: float | None = None
 
@@ -112,7 +113,8 @@ def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
             low_percentile=float(prepare.get("low_percentile", 1.0)),
             high_percentile=float(prepare.get("high_percentile", 99.0)),
             min_span_c=float(prepare.get("min_span_c", 2.0)),
-            confidence=float(raw.get("confidence", 0.25)),
+            confidence=float(raw.get("confidence") or 0.25),
+            search_confidence=float(raw.get("confidence_search") or 0.1),
             gsd_min_m=None if gsd.get("min") is None else float(gsd["min"]),
             gsd_max_m=None if gsd.get("max") is None else float(gsd["max"]),
         )

@@ -9,6 +9,7 @@ alone is a "hot spot", and the tracker decides what becomes of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ from vision.sighting import Kind
 _MAD_TO_SIGMA: Final = 1.4826
 _SAMPLE_STEP: Final = 4
 FloatPicture = NDArray[np.float32]
+IntVector = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ def robust_sigma(values: FloatPicture) -> tuple[float, float]:
     sample = values[::_SAMPLE_STEP, ::_SAMPLE_STEP].ravel()
     median = float(np.median(sample))
     return median, _MAD_TO_SIGMA * float(np.median(np.abs(sample - median)))
+
+
+def elongation(x: IntVector, y: IntVector) -> float:
+    """Long axis over short axis of the ellipse with the same second moments as a set of pixels."""
+    pixel = 1.0 / 12.0  # a pixel has a width of its own
+    xx, yy = float(np.var(x)) + pixel, float(np.var(y)) + pixel
+    xy = float(np.mean((x - x.mean()) * (y - y.mean())))
+    spread = math.hypot((xx - yy) / 2, xy)
+    return math.sqrt(((xx + yy) / 2 + spread) / max((xx + yy) / 2 - spread, 1e-6))
 
 
 class HotSpotDetector:
@@ -130,7 +141,7 @@ class HotSpotDetector:
                 self.spots_left_off += 1
                 continue
             spots.append(
-                self._spot(frame, pixels, (left, top, right, bottom), float(peak[label]) - median, sigma, len(x))
+                self._spot(frame, pixels, (left, top, right, bottom), float(peak[label]) - median, sigma, x, y)
             )
         return spots
 
@@ -141,7 +152,8 @@ class HotSpotDetector:
         box: tuple[int, int, int, int],
         contrast: float,
         sigma: float,
-        area: int,
+        x: IntVector,
+        y: IntVector,
     ) -> Detection:
         left, top, right, bottom = box
         celsius = frame.kind is PixelKind.CELSIUS
@@ -158,7 +170,8 @@ class HotSpotDetector:
             temperature_max_c=float(pixels[top:bottom, left:right].max()) if celsius else None,
             contrast_sigma=snr,
             contrast_c=contrast if celsius else None,
-            area_px=area,
+            area_px=len(x),
+            elongation=elongation(x, y),
         )
 
     def _fires(self, pixels: FloatPicture, gsd_m: float | None) -> list[Detection]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -33,6 +34,7 @@ class Observation:
     contrast_c: float | None = None
     fire: bool = False
     area_px: int | None = None
+    elongation: float | None = None
     temperature_max_c: float | None = None
     detectors: tuple[str, ...] = ()
     size_m: float | None = None
@@ -44,6 +46,15 @@ class Observation:
     @property
     def longest_px(self) -> float:
         return max(self.right_px - self.left_px, self.bottom_px - self.top_px)
+
+    @property
+    def spot_axes_m(self) -> tuple[float, float] | None:
+        """(long, short) axis in metres of the ellipse with the spot's area and elongation; None without a scale."""
+        if self.size_m is None or self.area_px is None or self.elongation is None:
+            return None
+        area_m2 = self.area_px * (self.size_m / self.longest_px) ** 2
+        short = math.sqrt(4.0 * area_m2 / (math.pi * self.elongation))
+        return short * self.elongation, short
 
     def score(self, kind: Kind) -> float:
         """The learned detector's score for one kind."""
@@ -97,6 +108,7 @@ def unite(detections: Sequence[Detection]) -> list[Observation]:
                 hot_sigma=d.contrast_sigma or 0.0,
                 contrast_c=d.contrast_c,
                 area_px=d.area_px,
+                elongation=d.elongation,
                 temperature_max_c=d.temperature_max_c,
                 detectors=(learned[owner].detectors[0], d.detector),
             )
@@ -137,6 +149,7 @@ def _spot(d: Detection) -> Observation:
         hot_sigma=d.contrast_sigma or 0.0,
         contrast_c=d.contrast_c,
         area_px=d.area_px,
+        elongation=d.elongation,
         temperature_max_c=d.temperature_max_c,
         detectors=(d.detector,),
     )

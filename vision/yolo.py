@@ -121,9 +121,17 @@ class YoloDetector:
 
 
 def load_yolo(
-    model: Path, engine: str | None = None, confidence: float | None = None, threads: int = 2
+    model: Path,
+    engine: str | None = None,
+    confidence: float | None = None,
+    threads: int = 2,
+    *,
+    for_tracking: bool = False,
 ) -> YoloDetector:
-    """A ready detector, warmed up by one empty picture. ModelError or EngineMissingError, one line each."""
+    """A ready detector, warmed up by one empty picture. ModelError or EngineMissingError, one line each.
+
+    Without a confidence the card's holds: the one for tracking where a tracker judges what comes out.
+    """
     loaded = load_engine(model, engine, threads)
     height, width = loaded.input_size
     shape = loaded.run(np.zeros((1, 3, height, width), dtype=np.float32)).shape
@@ -131,4 +139,7 @@ def load_yolo(
         classes = class_count(shape)
     except ValueError as error:
         raise ModelError(f"model {model}: {error}") from error
-    return YoloDetector(loaded, read_card(model, classes), confidence)
+    card = read_card(model, classes)
+    if confidence is None:
+        confidence = card.search_confidence if for_tracking else card.confidence
+    return YoloDetector(loaded, card, confidence)

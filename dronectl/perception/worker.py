@@ -96,7 +96,7 @@ async def serve(channel: Channel[ToWorker]) -> None:
 
 def _detector(order: Configure) -> YoloDetector:
     model = Path(order.model_path) if order.model_path is not None else DEFAULT_MODEL
-    return load_yolo(model, order.engine, order.confidence, order.threads)
+    return load_yolo(model, order.engine, order.confidence, order.threads, for_tracking=True)
 
 
 async def _listen(channel: Channel[ToWorker], pipeline: VisionPipeline) -> None:

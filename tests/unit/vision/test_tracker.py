@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,3 +193,58 @@ def test_settings_change_k_of_n() -> None:
     strict = ConfirmSettings(looks=4, chances=6, strong_score=0.99)
     assert judge([PERSON] * 3, strict) is None
     assert judge([PERSON] * 4, strict) is not None
+
+
+def body(contrast: float, long_m: float, wide_m: float, hottest: float = 24.0, **more: object) -> Observation:
+    """A spot with the ellipse's axes given, at 8 cm per pixel."""
+    pixels = round(np.pi / 4 * long_m * wide_m / 0.08**2)
+    return Observation(
+        0, 0, long_m / 0.08, wide_m / 0.08, hot_sigma=20.0, contrast_c=contrast, area_px=pixels,
+        elongation=long_m / wide_m, temperature_max_c=hottest, size_m=long_m, detectors=("h",), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+PEOPLE = {
+    "lying": body(7.5, 1.7, 0.5),
+    "half covered": body(6.5, 0.9, 0.45),
+    "standing, from above": body(8.0, 0.55, 0.42),
+    "curled up": body(6.6, 0.95, 0.5),
+}
+OTHERS = {
+    "stone": body(3.8, 1.0, 0.8),
+    "boulder": body(6.0, 2.0, 1.6),
+    "goat": body(5.6, 0.85, 0.32),
+    "bonnet": body(9.0, 1.5, 0.66),
+    "machine": body(9.0, 0.6, 0.45, hottest=70.0),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PEOPLE))
+def test_a_warm_body_is_called_a_person_of_little_confidence(name: str) -> None:
+    verdict = judge([PEOPLE[name]] * 3)
+    assert verdict is not None
+    assert verdict.kind is Kind.PERSON
+    assert verdict.confidence <= 0.6
+    assert "may be an animal" in verdict.rule
+    assert judge([PEOPLE[name]] * 2) is None
+    learned = judge([PERSON] * 3)
+    assert learned is not None
+    assert learned.confidence > verdict.confidence
+
+
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_other_warm_things_stay_hot_spots(name: str) -> None:
+    verdict = judge([OTHERS[name]] * 5)
+    assert verdict is not None
+    assert verdict.kind is Kind.HOT_SPOT
+
+
+def test_a_warm_body_on_a_vehicle_or_without_degrees_is_no_person() -> None:
+    car = Observation(0, 0, 60, 25, learned_kind=Kind.VEHICLE, learned_score=0.3, detectors=("m",))
+    lying = PEOPLE["lying"]
+    verdict = judge([car, lying, lying, lying])
+    assert verdict is not None
+    assert verdict.kind is Kind.HOT_SPOT
+    grey = judge([replace(lying, contrast_c=None, temperature_max_c=None)] * 3)
+    assert grey is not None
+    assert grey.kind is Kind.HOT_SPOT
