@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The service as its users meet it: over HTTP, WebSocket and the command line, also when it dies in flight."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from site_service import busy_port, plan_document, running_site, until
+from websockets.asyncio.client import connect
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running_site(tmp_path_factory.mktemp("site")) as running:
+        done = running.cli("plan", "patrol", "--site", str(running.stage.site.file), "--out", str(running.stage.plans))
+        assert done.returncode in (0, 1), done.stderr
+        yield running
+
+
+def test_health_and_metrics(site):
+    health = site.get("/health")
+    assert health["site_id"] == "lidu"
+    until("every part runs", lambda: site.get("/health")["ok"])
+    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=10, trust_env=False).text
+    assert 'dronectl_vehicle_connected{vehicle="d1"} 1.0' in page
+    assert "dronectl_bus_connected 1.0" in page
+
+
+def test_nothing_but_health_without_the_token(site):
+    document = httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=10, trust_env=False).json()
+    for path, operations in document["paths"].items():
+        for method in operations:
+            answer = httpx.request(
+                method, site.url + path.replace("{", "x").replace("}", ""), timeout=10, trust_env=False
+            )
+            assert answer.status_code == (200 if path == "/health" else 401), path
+
+
+def test_openapi_document_holds_under_fire(site, tmp_path):
+    """Schemathesis finds no 5xx in what the document promises."""
+    document = tmp_path / "openapi.json"
+    document.write_text(httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=10, trust_env=False).text)
+    done = subprocess.run(
+        [
+            Path(sys.executable).parent / "schemathesis", "run", str(document), "--url", site.url,
+            "--header", f"Authorization:{site.headers['Authorization']}", "--checks", "not_a_server_error",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "7", "--no-shrink", "--warnings", "off",
+            "--exclude-path", "/api/v1/commands", "--request-timeout", "30", "--suppress-health-check", "all",
+        ],
+        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+async def test_live_socket_tells_state_and_refuses_strangers(site):
+    address = site.url.replace("http", "ws") + "/api/v1/live"
+    async with asyncio.timeout(60), connect(address, additional_headers=site.headers, proxy=None) as live:
+        first = json.loads(await live.recv())
+        assert first["type"] == "snapshot"
+        assert [v["vehicle_id"] for v in first["vehicles"]] == ["d1", "d2"]
+        await live.send("garbage")
+        assert json.loads(await live.recv())["type"] == "state"
+    with pytest.raises(Exception, match=r"403|401|rejected"):
+        async with connect(address, proxy=None):
+            pass
+
+
+def test_garbage_on_the_http_door(site):
+    for junk in (
+        b"\x00" * 4096,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /api/v1/commands HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", site.stage.site.model.http.port), timeout=10) as door:
+            door.sendall(junk)
+            door.shutdown(socket.SHUT_WR)
+            door.recv(4096)
+    big = httpx.post(
+        f"{site.url}/api/v1/commands", headers=site.headers, content=b"x" * 5_000_000, timeout=20, trust_env=False
+    )
+    assert big.status_code == 413
+    assert site.get("/health")["site_id"] == "lidu"
+
+
+def test_the_command_line_lists_and_refuses(site):
+    listed = site.cli("vehicles", *site.options, "--json")
+    assert listed.returncode == 0
+    assert [v["vehicle_id"] for v in json.loads(listed.stdout)] == ["d1", "d2"]
+    for arguments, words in (
+        (["hold"], "say which vehicle"),
+        (["hold", "d9"], "no drone 'd9'"),
+        (["hold", "d1", "--direct"], "the service is running"),
+        (["fly", str(site.stage.plans / "none.plan"), "--vehicle", "d1"], "cannot be read"),
+        (["fly", str(site.stage.plans / "d1.plan"), "--vehicle", "d2"], "the plan is for d1"),
+        (["up"], "a service already runs"),
+    ):
+        refused = site.cli(*arguments, *site.options)
+        assert refused.returncode == 2, arguments
+        assert words in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("broken", ["keep-out", "far", "ground"])
+def test_a_plan_that_must_not_be_flown_is_refused_before_arming(site, tmp_path, broken):
+    plan = plan_document(site.stage.plans, "d1")
+    items = plan["mission"]["items"]
+    waypoint = next(i for i, item in enumerate(items) if item["command"] == 16)
+    params, ours = items[waypoint]["params"], plan["dronectl"]
+    del ours
+    if broken == "keep-out":
+        ring = site.stage.site.fence.exclusion[0]
+        params[4] = sum(p.latitude_deg for p in ring) / len(ring)
+        params[5] = sum(p.longitude_deg for p in ring) / len(ring)
+    elif broken == "far":
+        params[4] += 0.45
+    else:
+        params[6] = -60.0
+    file = tmp_path / "bad.plan"
+    file.write_text(json.dumps(plan))
+    refused = site.cli("fly", str(file), "--vehicle", "d1", *site.options)
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert site.get("/api/v1/vehicles/d1")["armed"] is False
+
+
+def test_a_flight_survives_the_service_and_a_second_ground_station_can_end_it(site):
+    body = {"vehicle_id": "d1", "plan": plan_document(site.stage.plans, "d1"), "reason": "test"}
+    accepted = httpx.post(f"{site.url}/api/v1/sorties", headers=site.headers, json=body, timeout=30, trust_env=False)
+    assert accepted.status_code == 202, accepted.text
+    sortie_id = accepted.json()["sortie_id"]
+    until("flying", lambda: site.get(f"/api/v1/sorties/{sortie_id}")["state"] == "flying")
+    held = site.cli("hold", "d1", *site.options)
+    assert held.returncode == 0, held.stderr
+    resumed = httpx.post(
+        f"{site.url}/api/v1/vehicles/d1/commands",
+        headers=site.headers,
+        json={"kind": "resume"},
+        timeout=60,
+        trust_env=False,
+    )
+    assert resumed.json()["confirmed"], resumed.text
+
+    site.stop_service(kill=True)
+    down = site.cli("hold", "d1", *site.options)
+    assert down.returncode == 3
+    direct = site.cli("return", "d1", "--direct", *site.options)
+    assert direct.returncode == 0, direct.stdout + direct.stderr
+    assert "second ground station" in direct.stderr
+
+    site.start_service()
+    ended = until(
+        "landed", lambda: (s := site.get(f"/api/v1/sorties/{sortie_id}"))["state"] in ("landed", "failed") and s, 200
+    )
+    assert ended["state"] == "landed"
+    assert ended["outcome"] in ("partial", "aborted", "completed")
+    missions = site.get("/api/v1/missions")
+    assert missions[0]["purpose"]
+    assert missions[0]["outcome"]
+
+
+def test_a_taken_port_is_one_line(site, tmp_path):
+    holder, port = busy_port()
+    with holder:
+        document = yaml.safe_load(site.stage.site.file.read_text(encoding="utf-8"))
+        document["http"]["port"] = port
+        other = site.stage.folder / "taken.yaml"
+        other.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+        refused = site.cli("up", "--site", str(other), "--state", str(tmp_path / "state"))
+    assert refused.returncode == 2
+    assert f"127.0.0.1:{port}" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_external_broker_that_is_away_is_named(site, tmp_path):
+    document = yaml.safe_load(site.stage.site.file.read_text(encoding="utf-8"))
+    holder, port = busy_port()
+    holder.close()
+    document["broker"] = {"mode": "external", "url": f"mqtt://127.0.0.1:{port}"}
+    holder, http = busy_port()
+    holder.close()
+    document["http"]["port"] = http
+    other = site.stage.folder / "away.yaml"
+    other.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+    refused = site.cli("up", "--site", str(other), "--state", str(tmp_path / "state"))
+    assert refused.returncode == 3
+    assert f"127.0.0.1:{port}" in refused.stderr
+    assert "Traceback" not in refused.stderr
