@@ -17,6 +17,7 @@ from shapely.geometry import LineString, Polygon, box
 from missions.bounds import longest_flight_bound_s, moves_bound_s
 from missions.model import Budget
 from missions.routing.minmax import Item, Stop, Task, route_time_s, split
+from missions.routing.polish import polish
 from missions.routing.visibility import shortest_paths
 
 
@@ -152,3 +153,21 @@ def test_paths_stay_inside_and_are_no_longer_than_a_fine_grid_finds(seed, count)
             legs = [LineString([places[a], via]), LineString([via, places[b]])]
             if all(area.covers(leg) for leg in legs):
                 assert lengths[a, b] <= sum(leg.length for leg in legs) + 1e-6
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_polishing_keeps_the_items_and_never_worsens(seed):
+    task = _random_task(seed, points=3, lines=2, vehicles=1)
+    rng = random.Random(seed)
+    order = rng.sample(range(5), 5)
+    route = tuple(Stop(i, task.items[i].reversible and rng.random() < 0.5) for i in order)
+
+    def cost(other):
+        return route_time_s(task, 0, other)
+
+    better = polish(route, task.items, cost)
+    assert sorted(s.item for s in better) == list(range(5))
+    assert not any(s.flip and not task.items[s.item].reversible for s in better)
+    assert cost(better) <= cost(route)
+    assert polish(route, task.items, cost, trials=1) == route
