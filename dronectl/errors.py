@@ -17,3 +17,7 @@ class BadInputError(Exception):
 
 class UnavailableError(Exception):
     """A needed outside service (broker, vehicle, running service) is not there. One line. Exit code 3."""
+
+
+class StoreError(Exception):
+    """The database cannot be used; nothing of the transaction was kept. One line. Exit code 2."""

@@ -11,8 +11,7 @@ import typer
 from dronectl import __version__
 from dronectl.cli import alerts, demo, detect, doctor, plan, sim, up, vehicles
 from dronectl.cli.common import err
-from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, UnavailableError
-from dronectl.store.errors import StoreError
+from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
 
 _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert over MQTT.
 
@@ -62,15 +61,12 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
-    except BadInputError as error:
+    except (BadInputError, StoreError) as error:
         err.print(f"error: {error}", markup=False)
         sys.exit(EXIT_BAD_INPUT)
     except UnavailableError as error:
         err.print(f"unavailable: {error}", markup=False)
         sys.exit(EXIT_UNAVAILABLE)
-    except StoreError as error:
-        err.print(f"error: {error}", markup=False)
-        sys.exit(EXIT_BAD_INPUT)
     except BrokenPipeError:
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)

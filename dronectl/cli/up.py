@@ -7,15 +7,16 @@ import asyncio
 import logging
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dronectl.cli.common import SiteOption, StateOption, err, open_site, site_state
-from dronectl.errors import BadInputError, UnavailableError
-from dronectl.service import Service
-from dronectl.store import StoreError
+from dronectl.errors import BadInputError, StoreError, UnavailableError
 from dronectl.supervise import BudgetSpentError
+
+if TYPE_CHECKING:
+    from dronectl.service import Service
 
 
 def up(
@@ -28,6 +29,8 @@ def up(
     ] = False,
 ) -> None:
     """Run the service of a site until Ctrl-C. Ending it commands no aircraft; the next start adopts those in flight."""
+    from dronectl.service import Service  # the other commands must not wait for all of it
+
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The one error that the store raises towards its callers, made from whatever the database driver said.
+"""Makes the one error that the store raises towards its callers from whatever the database driver said.
 
 A caller that sees `StoreError` knows that nothing of its transaction was kept. The message is one line that names
 the file and how to mend it; the command line prints it and ends with code 2.
@@ -8,6 +8,8 @@ the file and how to mend it; the command line prints it and ends with code 2.
 from __future__ import annotations
 
 from typing import Final
+
+from dronectl.errors import StoreError
 
 _ADVICE: Final = (
     ("database or disk is full", "the disk is full: free some space"),
@@ -22,10 +24,6 @@ _ADVICE: Final = (
 )
 
 
-class StoreError(Exception):
-    """The database cannot be used; nothing of the transaction was kept. The message is one clear line."""
-
-
 def explain(location: str, error: BaseException) -> StoreError:
     """The StoreError for a driver's error, with the advice that belongs to it."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
@@ -34,3 +32,6 @@ def explain(location: str, error: BaseException) -> StoreError:
         if sign in words.lower():
             return StoreError(f"{location}: {advice} ({words})")
     return StoreError(f"{location}: the database refused ({words})")
+
+
+__all__ = ["StoreError", "explain"]
