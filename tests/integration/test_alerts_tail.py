@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl alerts tail` against a running site: prints once, acknowledges when told to, remembers."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+
+from dronectl.bus.broker import BrokerChild
+from dronectl.supervise import keep_running
+
+FEEDER = Path(__file__).parents[2] / "bench" / "alert_feeder.py"
+MAIN = "from dronectl.cli.main import main; main()"
+PATIENCE_S = 90.0
+
+
+async def tail(broker, memory, *more):
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", MAIN, "alerts", "tail", "--broker", str(broker.access_file), "--memory", str(memory), *more,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def site(folder, alerts):
+    child = BrokerChild(folder / "broker", "lidu")
+    broker = child.prepare()
+    supervised = asyncio.ensure_future(keep_running("broker", child.run))
+    feeder = await asyncio.create_subprocess_exec(
+        sys.executable, str(FEEDER), str(folder / "site.db"), str(broker.access_file), str(alerts),
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield broker, feeder
+    finally:
+        if feeder.returncode is None:
+            feeder.kill()
+            await feeder.wait()
+        supervised.cancel()
+        await asyncio.gather(supervised, return_exceptions=True)
+
+
+async def test_tail_prints_once_acknowledges_and_remembers(tmp_path):
+    memory = tmp_path / "dispatch.jsonl"
+    async with asyncio.timeout(PATIENCE_S), site(tmp_path, 3) as (broker, feeder):
+        looking = await tail(broker, memory, "--json", "--count", "3")
+        printed, said = await looking.communicate()
+        assert looking.returncode == 0, said.decode()
+        events = [json.loads(line) for line in printed.splitlines()]
+        assert len({e["id"] for e in events}) == len(events) == 3
+        assert all(e["specversion"] == "1.0" and e["data"]["phase"] == "new" for e in events)
+        assert feeder.returncode is None, "without --ack nothing is acknowledged, so the site goes on sending"
+        acted = memory.read_bytes()
+        assert len(acted.splitlines()) == 3
+
+        acknowledging = await tail(broker, memory, "--ack")
+        assert await feeder.wait() == 0, "the repetitions were acknowledged, so the outbox is empty"
+        acknowledging.send_signal(signal.SIGTERM)
+        printed, said = await acknowledging.communicate()
+        assert acknowledging.returncode == 0
+        assert printed == b"", "what was printed and acted on once is not again"
+        assert b"3 alerts (3 messages) are known" in said
+        assert memory.read_bytes() == acted
+
+
+async def test_tail_shows_a_card_and_waits_for_a_broker(tmp_path):
+    async with asyncio.timeout(PATIENCE_S):
+        folder = tmp_path / "broker"
+        child = BrokerChild(folder, "lidu")
+        broker = child.prepare()
+        waiting = await tail(broker, tmp_path / "m.jsonl", "--ack", "--count", "1")
+        assert b"waiting: broker 127.0.0.1:" in await waiting.stderr.readline()
+        async with site(tmp_path, 1) as (_broker, feeder):
+            printed, _ = await waiting.communicate()
+            assert await feeder.wait() == 0
+        text = printed.decode()
+        for word in ("person", "29.700000, 107.300000", "95 % within", "rule person-", "crops/0.png", "nearest Post"):
+            assert word in text
+
+
+async def test_two_tails_on_one_memory_are_refused(tmp_path):
+    broker = BrokerChild(tmp_path / "broker", "lidu").prepare()
+    async with asyncio.timeout(PATIENCE_S):
+        first = await tail(broker, tmp_path / "m.jsonl")
+        await first.stderr.readline()
+        second = await tail(broker, tmp_path / "m.jsonl")
+        _, said = await second.communicate()
+        assert second.returncode == 2
+        assert b"another `alerts tail`" in said
+        assert b"Traceback" not in said
+        first.send_signal(signal.SIGINT)
+        await first.communicate()
+        assert first.returncode == 0
