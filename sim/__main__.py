@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -68,6 +69,8 @@ async def serve(config: SimConfig, *, exit_with_parent: bool, px4_path: Path | N
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if config.ready_file is not None:
+        Path(config.ready_file).unlink(missing_ok=True)  # noqa: ASYNC240  (nothing runs yet)
     terrain = load_terrain(config.terrain)
     runner = Runner(config, terrain)
     async with contextlib.AsyncExitStack() as stack:
@@ -87,6 +90,7 @@ async def serve(config: SimConfig, *, exit_with_parent: bool, px4_path: Path | N
             if not config.px4:
                 raise ConfigError("--px4 needs a document whose `px4` names the vehicles that PX4 flies")
             await stack.enter_async_context(Px4Sitl(px4_path, _px4_instances(config, terrain), speed=config.speed))
+        gc.freeze()  # what is here stays: the collector need not look at it again and again
         control.listen(runner, stop.set, exit_with_parent=exit_with_parent)
         work = asyncio.create_task(runner.run(rig), name="vehicles")
         waiter = asyncio.create_task(stop.wait(), name="stop")

@@ -36,6 +36,7 @@ class Mode(IntEnum):
 
 NEEDS_STICKS = frozenset({Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.STABILIZED, Mode.OFFBOARD})
 PREVENTS_ARMING = frozenset({Mode.RETURN, Mode.LAND})
+_COASTING_S = 4.0  # how long the estimate stays good without satellites
 LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for the mode that the user wanted before
 
 
@@ -114,6 +115,7 @@ class Core:
         self.mission_valid = False
         self.failsafe = False
         self.mode_after_disarm = Mode.HOLD
+        self.gps_lost_s: float | None = None  # since when there are too few satellites
         self.user_took_over = False  # set by a mode change of the user; the failsafes read and clear it
         self.gimbal_pitch_deg: float | None = None
         self.takeoff_amsl_m: float | None = None
@@ -152,7 +154,9 @@ class Core:
 
     @property
     def ready(self) -> bool:
-        """Position and home are there, a few seconds after boot."""
+        """Position and home are there: a few seconds after boot, and until some seconds after satellites are lost."""
+        if self.gps_lost_s is not None and self.now_s - self.gps_lost_s > _COASTING_S:
+            return False
         return self.now_s >= self.ready_s
 
     @property
@@ -184,7 +188,7 @@ class Core:
             return False
         if mode is Mode.MISSION:
             return self.ready and self.mission_valid
-        return self.ready
+        return self.ready or mode is Mode.LAND
 
     def request_mode(self, mode: Mode) -> bool:
         """A mode change by the user. Disarmed, PX4 takes any; armed, only one that can run."""
@@ -258,6 +262,10 @@ class Core:
     def watch_ground(self) -> None:
         """Land detection and the two automatic disarms."""
         vehicle = self.vehicle
+        if vehicle.crashed and vehicle.on_ground and self.armed:
+            self.landed = True
+            self.say(m.Severity.EMERGENCY, "Crash detected")
+            self.disarm(forced=True, why="failure detector")
         if vehicle.on_ground:
             if not self.landed and self.now_s - self.landed_at_s >= 1.0:
                 self.landed = True

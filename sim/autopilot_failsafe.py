@@ -62,6 +62,7 @@ class Failsafes:
         if core.now_s < self._next_s and not core.user_took_over:
             return
         self._next_s = core.now_s + _EVERY_S - 1e-6
+        self._satellites()
         self._battery_warning()
         if core.user_took_over:
             core.user_took_over = False
@@ -76,7 +77,12 @@ class Failsafes:
             return
         if core.landed:
             return
-        causes = {"link": self._link(), "battery": self._battery(), "fence": self._fence()}
+        causes = {
+            "position": Action.NONE if core.ready else Action.LAND,
+            "link": self._link(),
+            "battery": self._battery(),
+            "fence": self._fence(),
+        }
         for cause, action in causes.items():
             before = self._acted.get(cause, Action.NONE)
             if action is Action.NONE:
@@ -104,7 +110,7 @@ class Failsafes:
             return
         core.say(m.Severity.CRITICAL, f"Failsafe activated: {_MODES[action].name.capitalize()} ({cause})")
         delay_s = core.params.real("COM_FAIL_ACT_T")
-        if action is Action.HOLD or escalation or delay_s <= 0.0:
+        if action is Action.HOLD or escalation or delay_s <= 0.0 or not core.ready:
             self._pending = None
             core.enter(_MODES[action])
             return
@@ -113,6 +119,14 @@ class Failsafes:
             return
         self._pending = (action, core.now_s + delay_s)
         core.enter(Mode.HOLD)
+
+    def _satellites(self) -> None:
+        """SIM_GPS_USED, as in PX4's own simulation: fewer than 4 satellites give no position."""
+        core = self._core
+        if core.params.integer("SIM_GPS_USED") >= 4:
+            core.gps_lost_s = None
+        elif core.gps_lost_s is None:
+            core.gps_lost_s = core.now_s
 
     def _link(self) -> Action:
         core = self._core

@@ -177,7 +177,7 @@ class Streams:
     def _gps_raw(self) -> None:
         core = self._core
         e = core.estimate
-        fix, satellites = (3, 14) if core.now_s > 2.0 else (0, 0)
+        fix, satellites = (3, 14) if core.now_s > 2.0 and core.gps_lost_s is None else (0, 0)
         speed = math.hypot(e.velocity_north_m_s, e.velocity_east_m_s)
         course = math.degrees(math.atan2(e.velocity_east_m_s, e.velocity_north_m_s)) % 360.0
         core.send(

@@ -88,6 +88,7 @@ _DEFAULTS: dict[str, int | float] = {
     "RTL_RETURN_ALT": 30.0,
     "RTL_TYPE": 0,
     "SDLOG_MODE": 0,
+    "SIM_GPS_USED": 10,
     "SYS_AUTOSTART": 10040,
     "SYS_HITL": 0,
 }

@@ -2,7 +2,7 @@
 """Many simulated vehicles in one process: sockets and pace around the autopilots.
 
 Each vehicle has a UDP socket of its own; it sends to its target and answers whoever it last heard there. All step
-together in simulated time, which runs at `speed` times real time and stands still while a camera reader lags.
+together in simulated time, which runs at `speed` times real time and crawls while a camera reader lags.
 """
 
 from __future__ import annotations

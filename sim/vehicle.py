@@ -144,7 +144,7 @@ class Vehicle:
     def step(self, dt_s: float, demand: Demand) -> None:
         """Advance by dt_s seconds (0.02 to 0.2)."""
         self.time_s += dt_s
-        if self.on_ground and not (demand.thrust and demand.velocity_down_m_s < 0.0):
+        if self.on_ground and (self.crashed or not (demand.thrust and demand.velocity_down_m_s < 0.0)):
             self.velocity_north_m_s = self.velocity_east_m_s = self.velocity_down_m_s = 0.0
             self.roll_rad = self.pitch_rad = 0.0
             self.battery.step(dt_s, 0.15 if demand.spinning else 0.005)
@@ -214,7 +214,8 @@ class Vehicle:
         self.amsl_m -= self.velocity_down_m_s * dt_s
         self._look_at_ground(per_lat, per_lon)
         if self.amsl_m <= self.ground_amsl_m:
-            self.crashed = self.crashed or self.velocity_down_m_s > _CRASH_M_S
+            skid = math.hypot(self.velocity_north_m_s, self.velocity_east_m_s)
+            self.crashed = self.crashed or self.velocity_down_m_s > _CRASH_M_S or skid > _CRASH_M_S
             self.amsl_m = self.ground_amsl_m
             self.velocity_north_m_s = self.velocity_east_m_s = self.velocity_down_m_s = 0.0
             self.on_ground = True

@@ -357,6 +357,42 @@ def test_lands_on_ground_that_is_higher_than_home():
     assert not pilot.vehicle.crashed
 
 
+def test_lost_satellites_land_it():
+    pilot = fly_up(Pilot())
+    pilot.set_param("SIM_GPS_USED", 0)
+    lost = pilot.core.now_s
+    pilot.until(lambda: pilot.core.mode is Mode.LAND, 20.0)
+    assert pilot.core.now_s - lost == pytest.approx(4.5, abs=1.0)
+    pilot.until(lambda: not pilot.core.armed, 60.0)
+    assert pilot.arm() == REJECTED
+    pilot.run(1.5)
+    assert not pilot.last("SYS_STATUS").onboard_control_sensors_health & 0x20
+    pilot.set_param("SIM_GPS_USED", 10)
+    pilot.run(1.0)
+    assert pilot.arm() == ACCEPTED
+
+
+def test_flies_into_a_hill_that_nobody_told_it_of():
+    class Hill:
+        source, resolution_m, vertical_error_m = "a wall of 60 m", 1.0, 0.0
+
+        def height_amsl_m(self, latitude_deg, longitude_deg):
+            return FlatTerrain(310.0 if float(latitude_deg) > HOME.latitude_deg + 4e-4 else 250.0).height_amsl_m(
+                latitude_deg, longitude_deg
+            )
+
+    pilot = Pilot(terrain=Hill()).ready()
+    pilot.upload(patrol())
+    pilot.arm()
+    pilot.mode("mission")
+    pilot.until(lambda: not pilot.core.armed, 60.0)
+    assert pilot.vehicle.crashed
+    assert "Crash detected" in pilot.texts
+    pilot.run(5.0)
+    assert pilot.arm() == REJECTED
+    assert pilot.vehicle.on_ground
+
+
 def test_default_streams_and_set_message_interval():
     pilot = Pilot().ready()
     pilot.messages.clear()
