@@ -112,7 +112,8 @@ def check_at_site(
             f"the plan's home is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
         )
     drone = site.drone(plan.vehicle_id)
-    bounded = replace(plan, fence=merged(site.fence, plan.fence))
+    # As it will be flown here: inside both fences, coming home in the drone's own layer.
+    bounded = replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
     findings = check_plan(bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s)
     from_pad = distance_m(drone.pad, plan.home)
     if from_pad > _PAD_M:
