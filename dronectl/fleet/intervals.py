@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Which MAVLink messages a vehicle shall send, and how often: at most 60 a second, of about 400 that PX4 sends unasked.
 
-The link sets the wanted ones, listens, and switches off what else it hears, until the sum fits. Rates count in the
+The link first sends what quiets the loudest, without waiting: a fleet that all talks at once would drown the answers.
+Then it sets the wanted ones, listens, and switches off what else it hears, until the sum fits. Rates count in the
 vehicle's own time. Numbers and names: MAVLink common.xml.
 """
 
@@ -12,8 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_MESSAGES_PER_S: Final = 60.0
-LISTEN_S: Final = 1.2  # long enough to hear what comes once a second
+LISTEN_S: Final = 0.7  # what comes less often than this may stay: the loud ones are what counts
 SWITCH_OFF: Final = -1.0
+
+
+def interval_us(rate_hz: float) -> float:
+    """The parameter of MAV_CMD_SET_MESSAGE_INTERVAL."""
+    return -1.0 if rate_hz == SWITCH_OFF else 1e6 / rate_hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +31,20 @@ class Wanted:
     rate_hz: float
 
 
-def wanted(pose_stream: bool) -> tuple[Wanted, ...]:
-    """The rates of a vehicle; position and attitude at 10 Hz only where a camera needs poses."""
-    rate_hz = 10.0 if pose_stream else 4.0
+def wanted(position_hz: float) -> tuple[Wanted, ...]:
+    """The messages of a vehicle; position and attitude at the given rate."""
     return (
-        Wanted("GLOBAL_POSITION_INT", 33, rate_hz),
-        Wanted("ATTITUDE", 30, rate_hz),
+        Wanted("GLOBAL_POSITION_INT", 33, position_hz),
+        Wanted("ATTITUDE", 30, position_hz),
         Wanted("EXTENDED_SYS_STATE", 245, 2.0),
         Wanted("SYS_STATUS", 1, 1.0),
         Wanted("BATTERY_STATUS", 147, 1.0),
         Wanted("HOME_POSITION", 242, 0.5),
     )
 
+
+# PX4 sends these at 10 to 100 Hz on an onboard link: switched off unheard, before anything else.
+LOUDEST: Final = ("ATTITUDE_QUATERNION", "HIGHRES_IMU", "LOCAL_POSITION_NED", "ODOMETRY", "VFR_HUD", "ALTITUDE")
 
 # Answers, or once in a while, or without an interval of their own: never switched off.
 _LEAVE: Final = frozenset({
@@ -67,6 +75,12 @@ _IDS: Final[Mapping[str, int]] = {
 }  # fmt: skip
 
 
+def first_aid(position_hz: float) -> tuple[tuple[int, float], ...]:
+    """(message id, rate in Hz or SWITCH_OFF) that take away most of the flood; sent without waiting for answers."""
+    loudest = tuple((_IDS[name], SWITCH_OFF) for name in LOUDEST)
+    return loudest + tuple((message.message_id, message.rate_hz) for message in wanted(position_hz)[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Excess:
     """What a listening found: messages to switch off (name, id), names that have no id here, and the sum."""
@@ -76,10 +90,12 @@ class Excess:
     messages_per_s: float
 
 
-def excess(heard: Mapping[str, int], seconds: float, pose_stream: bool) -> Excess:
+_KEEP: Final = _LEAVE | {message.name for message in wanted(1.0)}
+
+
+def excess(heard: Mapping[str, int], seconds: float) -> Excess:
     """Judge the counts of a listening of `seconds`."""
-    keep = {message.name for message in wanted(pose_stream)} | _LEAVE
-    loud = sorted(name for name in heard if name not in keep)
+    loud = sorted(name for name in heard if name not in _KEEP)
     return Excess(
         switch_off=tuple((name, _IDS[name]) for name in loud if name in _IDS),
         unknown=tuple(name for name in loud if name not in _IDS),

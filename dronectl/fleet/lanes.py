@@ -25,12 +25,20 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SPARE_THREADS: Final = 8
+TRANSFERS_AT_ONCE: Final = 4
+SET_UPS_AT_ONCE: Final = 8
 
 
 class CallThreads:
-    """The two pools of a process that serves up to `vehicles` vehicles. Threads start when first needed."""
+    """The two pools of a process that serves up to `vehicles` vehicles. Threads start when first needed.
+
+    Mission transfers and the setting up of a vehicle go a few at a time: all at once they starve each other, and each
+    message that comes late counts as lost.
+    """
 
     def __init__(self, vehicles: int) -> None:
+        self.transfers = asyncio.Semaphore(TRANSFERS_AT_ONCE)
+        self.set_ups = asyncio.Semaphore(SET_UPS_AT_ONCE)
         self.ordinary = ThreadPoolExecutor(2 * vehicles + SPARE_THREADS, "link-ordinary")
         self.urgent = ThreadPoolExecutor(vehicles + SPARE_THREADS, "link-urgent")
 
@@ -52,6 +60,7 @@ class Lane:
         self._running: asyncio.Future[object] | None = None  # the ordinary native call under way
         self._running_commands = False  # it may move the vehicle
         self._abort: Callable[[], object] | None = None
+        self._aborted = False
         self._afterwards: set[asyncio.Task[None]] = set()
 
     @property
@@ -86,6 +95,7 @@ class Lane:
         """Tell the transfer under way, if any, to stop; it then ends by itself. True if there was one."""
         if self._abort is None or not self.busy:
             return False
+        self._aborted = True
         future = asyncio.get_running_loop().run_in_executor(self._threads.urgent, self._abort)
         future.add_done_callback(_swallow)
         return True
@@ -110,6 +120,11 @@ class Turn:
         self._lane = lane
         self._epoch = epoch
 
+    @property
+    def aborted(self) -> bool:
+        """The last call of this turn was told to stop, by us."""
+        return self._lane._aborted  # noqa: SLF001
+
     def check(self) -> None:
         """LinkError(CANCELLED) if an urgent request has come since this one was asked for."""
         if self._epoch != self._lane._epoch:  # noqa: SLF001  # one mechanism in two classes
@@ -127,6 +142,7 @@ class Turn:
         self.check()
         future: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(lane._threads.ordinary, call)  # noqa: SLF001
         lane._running, lane._running_commands, lane._abort = future, commands, abort  # type: ignore[assignment]  # noqa: SLF001
+        lane._aborted = False  # noqa: SLF001
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

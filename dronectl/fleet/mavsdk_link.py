@@ -22,6 +22,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ from mavsdk.system import System
 from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues, known
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
+from dronectl.fleet.messages import Rates
 from dronectl.fleet.vehicle_link import MavsdkLink, WrongTypeError
 from missions.mavlink_items import MISSION_TYPE_MISSION, MissionItem
 
@@ -317,7 +319,7 @@ class MavsdkShard:
 
     _created = False
 
-    def __init__(self, addresses: Sequence[VehicleAddress], wake: Callable[[str], None]) -> None:
+    def __init__(self, addresses: Sequence[VehicleAddress], rates: Rates, wake: Callable[[str], None]) -> None:
         """`wake` is called from any thread with a vehicle id whose state should be looked at soon."""
         if MavsdkShard._created:
             raise RuntimeError("one MAVSDK instance per process: many of them corrupt the heap")
@@ -325,10 +327,11 @@ class MavsdkShard:
         log_subscribe(_on_native_log)
         self._mavsdk = Mavsdk(Configuration.create_with_component_type(ComponentType.GROUND_STATION))
         self._threads = CallThreads(len(addresses))
-        self.links = {
-            address.vehicle_id: MavsdkLink(address, self._threads, lambda name=address.vehicle_id: wake(name))  # type: ignore[misc]  # mypy cannot type a bound default
-            for address in addresses
-        }
+        self.links: dict[str, MavsdkLink] = {}
+        for address in addresses:
+            position_hz = rates.pose_stream_position_hz if address.pose_stream else rates.position_hz
+            wake_one = partial(wake, address.vehicle_id)
+            self.links[address.vehicle_id] = MavsdkLink(address, position_hz, self._threads, wake_one)
 
     @property
     def version(self) -> str:
@@ -353,8 +356,6 @@ class MavsdkShard:
             )
             if result != ConnectionResult.SUCCESS:
                 error = f"cannot be opened: {ConnectionResult(result).name.lower()}"
-        if error is not None:
-            log.error("%s: %s: %s", link.vehicle_id, connection, error)
         link.opened(error)
         return error is None
 

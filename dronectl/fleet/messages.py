@@ -18,8 +18,13 @@ from missions.mavlink_items import MissionItem
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """How often a worker looks at its vehicles, per second of the machine's time."""
+    """How often vehicles tell their position, and how often a worker looks at them.
 
+    The first two are asked of the vehicles and count in their time; the others are per second of the machine's time.
+    """
+
+    position_hz: float = 4.0  # position and attitude messages
+    pose_stream_position_hz: float = 10.0  # of vehicles that carry cameras
     tick_hz: float = 10.0
     docked_hz: float = 2.0
     flying_hz: float = 5.0

@@ -55,6 +55,7 @@ _MODES_TO_LEAVE: Final = frozenset({FlightMode.MISSION, FlightMode.RETURN, Fligh
 _STRANGER_GRACE_S: Final = 2.5
 _SLOW_VALUES_EVERY_S: Final = 0.4  # battery, health and home come once a second
 _RETRY_S: Final = 1.0
+_MOST_RETRY_S: Final = 5.0
 _UID_TRIES: Final = 10
 _UID_RETRY_S: Final = 0.1
 _CONFIRM_S: Final = 3.0
@@ -100,8 +101,15 @@ class Native(Protocol):
 class MavsdkLink:
     """One vehicle; see VehicleLink. `wake` is called from any thread when its state should be looked at soon."""
 
-    def __init__(self, address: VehicleAddress, threads: CallThreads, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        address: VehicleAddress,
+        position_hz: float,
+        threads: CallThreads,
+        wake: Callable[[], None],
+    ) -> None:
         self._address = address
+        self._position_hz = position_hz
         self._threads = threads
         self._wake = wake
         self._lane = Lane(address.vehicle_id, threads)
@@ -144,6 +152,8 @@ class MavsdkLink:
 
     def opened(self, error: str | None) -> None:
         """The connection is open, or why it is not."""
+        if error is not None and error != self._connection_error:
+            log.error("%s: %s: %s", self.vehicle_id, self._address.connection, error)
         self._connection_error = error
         self._opened_s = time.monotonic() if error is None else None
 
@@ -162,14 +172,22 @@ class MavsdkLink:
         await self._off_loop(lambda: self._subscribe(native))
         self._native = native
         self._wake()
+        failures = 0
         while True:
             self._needs_intervals.clear()
             try:
-                await self._set_intervals(native)
+                await self._off_loop(lambda: self._quieten(native))
+                async with self._threads.set_ups:
+                    await self._set_intervals(native)
             except LinkError as error:
-                log.info("%s: message intervals are not set yet: %s", self.vehicle_id, error)
-                await asyncio.sleep(_RETRY_S)
+                failures += 1
+                if failures == 1:
+                    log.warning("%s: message intervals cannot be set yet: %s", self.vehicle_id, error)
+                await asyncio.sleep(min(_RETRY_S * failures, _MOST_RETRY_S))
                 continue
+            if failures:
+                log.info("%s: message intervals are set after %d tries", self.vehicle_id, failures + 1)
+                failures = 0
             self._set_up.set()
             await self._needs_intervals.wait()
             self._set_up.clear()
@@ -228,14 +246,17 @@ class MavsdkLink:
             for name in ("GLOBAL_POSITION_INT", "ATTITUDE"):
                 native.subscribe(name, lambda name, fields: self._raw_poses.append((name, fields)))
 
+    def _quieten(self, native: Native) -> None:
+        for message_id, rate_hz in intervals.first_aid(self._position_hz):
+            native.command_at_once(_SET_MESSAGE_INTERVAL, float(message_id), intervals.interval_us(rate_hz))
+
     async def _set_intervals(self, native: Native) -> None:
-        pose_stream = self._address.pose_stream
-        for message in intervals.wanted(pose_stream):
-            await self._interval(native, message.message_id, 1e6 / message.rate_hz)
+        for message in intervals.wanted(self._position_hz):
+            await self._interval(native, message.message_id, message.rate_hz)
         done: set[str] = set()
         while True:
             counts, seconds = await self._listen(native)
-            found = intervals.excess(counts, seconds, pose_stream)
+            found = intervals.excess(counts, seconds)
             new = [(name, number) for name, number in found.switch_off if name not in done]
             if not new:
                 break
@@ -250,10 +271,10 @@ class MavsdkLink:
                 "%s still sends %.0f messages/s; unknown here: %s", self.vehicle_id, found.messages_per_s, unknown
             )
 
-    async def _interval(self, native: Native, message_id: int, interval_us: float) -> None:
+    async def _interval(self, native: Native, message_id: int, rate_hz: float) -> None:
         def send() -> None:
             try:
-                native.command(_SET_MESSAGE_INTERVAL, float(message_id), interval_us)
+                native.command(_SET_MESSAGE_INTERVAL, float(message_id), intervals.interval_us(rate_hz))
             except LinkError as error:
                 if error.failure not in {LinkFailure.DENIED, LinkFailure.ERROR}:  # it may not have this message
                     raise
@@ -457,7 +478,7 @@ class MavsdkLink:
             raise LinkError(LinkFailure.ERROR, f"{self.vehicle_id}: an empty {what} is not uploaded")
         await self._lane.ordinary(
             lambda turn: self._insist(
-                lambda: turn.call(lambda: native.upload(items, mission_type), abort=native.cancel_upload)
+                turn, lambda: turn.call(lambda: native.upload(items, mission_type), abort=native.cancel_upload)
             )
         )
 
@@ -475,29 +496,33 @@ class MavsdkLink:
         native = self._ready()
         return await self._lane.ordinary(
             lambda turn: self._insist(
-                lambda: turn.call(lambda: native.download(mission_type), abort=native.cancel_download)
+                turn, lambda: turn.call(lambda: native.download(mission_type), abort=native.cancel_download)
             )
         )
 
-    async def _insist(self, transfer: Callable[[], Awaitable[T]]) -> T:
+    async def _insist(self, turn: Turn, transfer: Callable[[], Awaitable[T]]) -> T:
         """Repeat a transfer that timed out: one lost acknowledgement fails it, and done twice it is the same.
 
-        PX4 goes on asking for the items of a cancelled upload for some seconds, and refuses a new one meanwhile.
+        A vehicle that lost patience first cancels, which is the same to us. And PX4 goes on asking for the items of
+        an upload that we have cancelled for some seconds, and refuses a new one meanwhile.
         """
-        timeouts = 0
+        tries = 0
         while True:
             try:
-                return await transfer()
+                async with self._threads.transfers:
+                    return await transfer()
             except LinkError as error:
-                if error.failure is LinkFailure.CANCELLED:
+                turn.check()
+                if turn.aborted:
                     self._cancelled_s = time.monotonic()
                     raise
-                if error.failure is LinkFailure.TIMEOUT and timeouts < _TRANSFER_TRIES - 1:
-                    timeouts += 1
-                elif error.failure is LinkFailure.BUSY and time.monotonic() - self._cancelled_s < _CANCELLED_FOR_S:
+                tries += 1
+                if error.failure in {LinkFailure.TIMEOUT, LinkFailure.CANCELLED} and tries < _TRANSFER_TRIES:
+                    continue
+                if error.failure is LinkFailure.BUSY and time.monotonic() - self._cancelled_s < _CANCELLED_FOR_S:
                     await asyncio.sleep(_BUSY_RETRY_S)
-                else:
-                    raise
+                    continue
+                raise
 
     async def clear_mission(self) -> None:
         native = self._ready()

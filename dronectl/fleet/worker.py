@@ -53,7 +53,7 @@ class Worker:
         self._woken: set[str] = set()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
-        self._shard = MavsdkShard(configure.addresses, self._wake)
+        self._shard = MavsdkShard(configure.addresses, self._rates, self._wake)
 
     async def run(self) -> None:
         """Until the channel closes, or something fails that a fresh process may mend."""
@@ -187,6 +187,7 @@ def main() -> NoReturn:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the library prints is no output of ours
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s link worker: %(name)s: %(message)s")
     faulthandler.enable()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of every write to a channel that has just ended
     watchdog.arm(4 * WATCHDOG_S)  # until the loop takes over
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the channel
     code = 0

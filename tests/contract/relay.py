@@ -27,9 +27,12 @@ _VERSION_KINDS = {0: "dev", 64: "alpha", 128: "beta", 192: "rc", 255: "release"}
 
 
 def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """One that the system does not hand out by itself: other sockets of the run could take it before its user does."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def frames(data: bytes) -> list[tuple[int, bytes, bytes]]:

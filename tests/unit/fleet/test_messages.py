@@ -91,15 +91,15 @@ def test_every_verb_has_a_time_out() -> None:
     assert set(TIMEOUT_S) | {Verb.WAIT_CONNECTED} == set(Verb)
 
 
-@pytest.mark.parametrize("pose_stream", [False, True])
-def test_the_wanted_messages_fit_the_budget(pose_stream: bool) -> None:
+@pytest.mark.parametrize("rate_hz", [Rates().position_hz, Rates().pose_stream_position_hz])
+def test_the_wanted_messages_fit_the_budget(rate_hz: float) -> None:
     heartbeat_and_progress_hz = 3.0
-    assert sum(message.rate_hz for message in wanted(pose_stream)) + heartbeat_and_progress_hz <= MAX_MESSAGES_PER_S
+    assert sum(message.rate_hz for message in wanted(rate_hz)) + heartbeat_and_progress_hz <= MAX_MESSAGES_PER_S
 
 
 def test_what_is_not_wanted_is_switched_off_and_answers_are_left_alone() -> None:
     heard = {"HEARTBEAT": 2, "ATTITUDE": 100, "HIGHRES_IMU": 60, "COMMAND_ACK": 5, "BRAND_NEW_MESSAGE": 9}
-    found = excess(heard, 2.0, pose_stream=False)
+    found = excess(heard, 2.0)
     assert found.switch_off == (("HIGHRES_IMU", 105),)
     assert found.unknown == ("BRAND_NEW_MESSAGE",)
     assert found.messages_per_s == 88.0
@@ -114,5 +114,5 @@ def test_message_numbers_are_those_of_mavlink() -> None:
     known = {name: number for name, number in _IDS.items() if name in numbers}
     assert len(known) > 60
     assert known == {name: numbers[name] for name in known}
-    for message in wanted(pose_stream=True):
+    for message in wanted(10.0):
         assert numbers[message.name] == message.message_id
