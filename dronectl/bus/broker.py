@@ -39,6 +39,7 @@ AMQTT_WARNING: Final = (
 )
 _START_TIMEOUT_S: Final = 30.0
 _GRACE_S: Final = 5.0
+_FAREWELL_S: Final = 0.3
 _LOG_LIMIT_BYTES: Final = 1024 * 1024
 Kind = Literal["mosquitto", "amqtt"]
 
@@ -118,6 +119,7 @@ class BrokerChild:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                start_new_session=True,  # Ctrl-C in a terminal is for the service, which ends us after its farewell
             )
         self.pid = process.pid
         try:
@@ -125,6 +127,10 @@ class BrokerChild:
             ready()
             code = await process.wait()
             raise BrokerEndedError(f"{self._kind} {_how(code)}{_last_words(said) if code > 0 else ''}")
+        except asyncio.CancelledError:
+            if process.returncode is None:
+                await asyncio.sleep(_FAREWELL_S)  # who is connected from here is being cancelled, too, and says so
+            raise
         finally:
             self.pid = None
             with contextlib.suppress(ProcessLookupError):
