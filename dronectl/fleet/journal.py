@@ -266,8 +266,13 @@ class SortieJournal:
                     .order_by(table.row_id.desc())
                     .limit(1)
                 )
+                try:
+                    found.append(_open_sortie(row, plan, readback))
+                except (ValueError, KeyError, msgspec.MsgspecError) as error:
+                    # Another release wrote it. The vehicle is still seen and obeys, but without this sortie.
+                    log.error("sortie %s cannot be adopted: %s", row.sortie_id, error)  # noqa: TRY400  # one clear line
+                    continue
                 self._sequence[row.sortie_id] = row.sequence
-                found.append(_open_sortie(row, plan, readback))
         return found
 
     def _row(

@@ -20,7 +20,7 @@ from dronectl.fleet.link import FlightMode
 from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Phase, Sortie
 from dronectl.store import Store
-from dronectl.store.models import AuditRow, MissionRow, SortieJournalRow
+from dronectl.store.models import AuditRow, MissionRow, PlanRow, SortieJournalRow
 from missions.mavlink_items import compile_plan
 from missions.model import Outcome, OutcomeKind
 
@@ -128,3 +128,13 @@ def test_outcomes_of_a_mission():
     assert of((completed, 3), (aborted, 1)) is aborted
     assert of((failed, 0), (failed, 0)) is failed
     assert of((partial, 1)) is partial
+
+
+async def test_a_sortie_of_another_release_does_not_keep_the_service_down(tmp_path, caplog):
+    async with journal_on(tmp_path) as (store, journal):
+        await journal.open(SORTIE, plan(), actor="p", reason="", override=None)
+        async with store.session() as session:
+            row = await session.get(PlanRow, ("site", "s1"))
+            row.plan = {"schema_version": 99, "plan": {}}
+        assert await journal.open_sorties() == []
+    assert "version 99" in caplog.text

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Commands without a sortie on a vehicle in memory, and what the fleet refuses; whole flights are integration tests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from desk_vehicle import DeskVehicle, plan
+
+from dronectl.clock import SystemClock
+from dronectl.fleet.carry_out import carry_out
+from dronectl.fleet.commands import CommandKind, new_command
+from dronectl.fleet.failsafe import FailsafePolicy
+from dronectl.fleet.fleet import Fleet, FlightRefusedError, UnknownVehicleError
+from dronectl.fleet.journal import SortieJournal
+from dronectl.fleet.link import FlightMode, LandedState, LinkFailure, VehicleAddress
+from dronectl.fleet.preflight import Preflight
+from dronectl.fleet.vehicle import Vehicle
+from dronectl.store import Store, StoreError
+from missions.model import VehicleLimits
+from missions.terrain import FlatTerrain
+
+CLOCK = SystemClock()
+
+
+@contextlib.asynccontextmanager
+async def lone_vehicle(path, desk: DeskVehicle):
+    """A vehicle without a sortie that hears its states."""
+    async with Store.open(path / "site.db", "site") as store, asyncio.TaskGroup() as tasks:
+        vehicle = Vehicle(
+            desk,
+            Preflight(VehicleLimits(), FailsafePolicy(), FlatTerrain(250.0), CLOCK),
+            SortieJournal(store, CLOCK),
+            CLOCK,
+            lambda coroutine, name: tasks.create_task(coroutine, name=name),
+            lambda _sortie: None,
+        )
+
+        async def pump():
+            while True:
+                vehicle.observe(desk.state())
+                await asyncio.sleep(0.01)
+
+        pumping = tasks.create_task(pump())
+        yield vehicle
+        pumping.cancel()
+
+
+def command(kind: CommandKind, expires_in_s: float = 30.0):
+    return new_command(kind, "d1", actor="pilot", reason="test", clock=CLOCK, expires_in_s=expires_in_s)
+
+
+def in_the_air() -> DeskVehicle:
+    desk = DeskVehicle()
+    desk.become(armed=True, landed=LandedState.IN_AIR, mode=FlightMode.MISSION)
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        (CommandKind.HOLD, FlightMode.HOLD),
+        (CommandKind.RETURN, FlightMode.RETURN),
+        (CommandKind.ABORT, FlightMode.RETURN),
+        (CommandKind.LAND, FlightMode.LAND),
+    ],
+)
+async def test_a_vehicle_without_a_sortie_obeys(tmp_path, kind, mode):
+    desk = in_the_air()
+    async with lone_vehicle(tmp_path, desk) as vehicle:
+        result = await carry_out(command(kind), vehicle, CLOCK, 20.0)
+    assert (result.ok, result.confirmed) == (True, True)
+    assert result.state is not None
+    assert result.state.mode is mode
+
+
+async def test_a_time_out_whose_state_shows_it_done_is_confirmed_and_not_sent_again(tmp_path):
+    class Answerless(DeskVehicle):
+        async def hold(self):
+            self.become(mode=FlightMode.HOLD)
+            await self._call("hold")
+
+    desk = Answerless()
+    desk.become(armed=True, landed=LandedState.IN_AIR, mode=FlightMode.MISSION)
+    desk.broken["hold"] = LinkFailure.TIMEOUT
+    async with lone_vehicle(tmp_path, desk) as vehicle:
+        result = await carry_out(command(CommandKind.HOLD), vehicle, CLOCK, 20.0)
+    assert result.confirmed
+    assert desk.calls == ["hold"]
+
+
+async def test_what_is_refused_is_tried_again_and_then_told(tmp_path):
+    desk = in_the_air()
+    desk.broken["land"] = LinkFailure.DENIED
+    async with lone_vehicle(tmp_path, desk) as vehicle:
+        result = await carry_out(command(CommandKind.LAND), vehicle, CLOCK, 1.0)
+    assert (result.ok, result.confirmed) == (False, False)
+    assert "denied" in result.detail
+    assert desk.calls.count("land") == 3
+
+
+async def test_what_is_not_sent(tmp_path):
+    desk = DeskVehicle()
+    async with lone_vehicle(tmp_path, desk) as vehicle:
+        late = await carry_out(command(CommandKind.HOLD, expires_in_s=-1.0), vehicle, CLOCK, 5.0)
+        assert not late.ok
+        assert "expired" in late.detail
+        grounded = await carry_out(command(CommandKind.RETURN), vehicle, CLOCK, 5.0)
+        assert grounded.confirmed
+        assert "ground" in grounded.detail
+        resume = await carry_out(command(CommandKind.RESUME), vehicle, CLOCK, 5.0)
+        assert not resume.ok
+    assert desk.calls == []
+
+
+def fleet_of(store: Store) -> Fleet:
+    return Fleet(
+        "site",
+        [VehicleAddress("d1", "udpin://127.0.0.1:24999", 11)],
+        VehicleLimits(),
+        FailsafePolicy(),
+        FlatTerrain(250.0),
+        store,
+        CLOCK,
+        on_poses=lambda _samples: None,
+    )
+
+
+async def test_what_the_fleet_refuses(tmp_path):
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        with pytest.raises(UnknownVehicleError, match="d1"):
+            await fleet.command(CommandKind.HOLD, "d9", actor="p", reason="")
+        with pytest.raises(ValueError, match="fly"):
+            await fleet.command(CommandKind.FLY, "d1", actor="p", reason="")
+        with pytest.raises(FlightRefusedError, match="not running"):
+            await fleet.fly(plan(), actor="p", reason="")
+        with pytest.raises(UnknownVehicleError):
+            await fleet.fly(plan("d9"), actor="p", reason="")
+
+
+async def test_a_full_disk_stops_a_resume_and_never_a_hold(tmp_path, monkeypatch):
+    @contextlib.asynccontextmanager
+    async def refuse():
+        raise StoreError("the disk is full")
+        yield  # pragma: no cover
+
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        monkeypatch.setattr(store, "session", refuse)
+        for kind in (CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT):
+            result = await fleet.command(kind, "d1", actor="p", reason="", timeout_s=0.2)
+            assert "not running" in result.detail  # it got as far as the link, whose worker is not up
+        for kind in (CommandKind.RESUME, CommandKind.DISARM):
+            with pytest.raises(StoreError, match="full"):
+                await fleet.command(kind, "d1", actor="p", reason="", timeout_s=0.2)
