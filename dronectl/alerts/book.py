@@ -26,9 +26,6 @@ class Book:
         self._open_by_incident: dict[str, str] = {}
         self._by_number: dict[tuple[str | None, int], str] = {}
 
-    def __len__(self) -> int:
-        return len(self._incidents)
-
     @property
     def incidents(self) -> Iterable[Incident]:
         return self._incidents.values()

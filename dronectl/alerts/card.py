@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.text import Text
 
 from dronectl.bus.messages import Alert, AlertPhase, Level
@@ -48,11 +47,6 @@ def card(alert: Alert) -> Text:
         text.append(f"\n  last    {said.action} by {clean(said.by)}{outcome}")
     text.append(f"\n  id      {clean(alert.alert_id)} message {alert.sequence}\n", style="dim")
     return text
-
-
-def line(alert: Alert) -> str:
-    """One line, without colour and with rich's markup made harmless."""
-    return escape(f"{alert.level} {clean(alert.kind)} {_phase(alert)}: {_where(alert)}")
 
 
 def _phase(alert: Alert) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -378,8 +378,11 @@ class AlertService:
         self.counters.expired += 1
 
     def counted(self) -> Mapping[str, int]:
-        """All counters, for metrics."""
-        return {name: getattr(self.counters, name) for name in AlertCounters.__slots__}
+        """What went through, and what was thrown away and why: alerts, outbox and bus, for metrics."""
+        own = {f"alerts_{field.name}": getattr(self.counters, field.name) for field in fields(self.counters)}
+        bus = {f"bus_{field.name}": getattr(self._bus.counters, field.name) for field in fields(self._bus.counters)}
+        outbox_ = {"outbox_sent": self.publisher.sent, "outbox_sent_again": self.publisher.sent_again}
+        return own | bus | outbox_
 
 
 _ESCALATED: Final = "; nobody acknowledged the alert before"

@@ -86,6 +86,7 @@ class Desk:
             self._s.cameras(),
             self._s.alerts.alerts(),
             bus_connected=self._s.bus_connected(),
+            counted=self._s.alerts.counted(),
         )
 
     def vehicles(self) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ def render_metrics(
     alerts: Sequence[Alert],
     *,
     bus_connected: bool,
+    counted: Mapping[str, int],
 ) -> str:
     """The metrics page."""
     registry = CollectorRegistry()
@@ -56,4 +57,7 @@ def render_metrics(
     for (level, state_name), count in Counter((str(a.level), str(a.state)) for a in alerts).items():
         by_level.labels(level, state_name).set(count)
     gauge("bus_connected", "1 while the MQTT broker has us").set(bus_connected)
+    counts = gauge("counted", "Sightings, alerts, answers and messages by what became of them", ["what"])
+    for what, count in counted.items():
+        counts.labels(what).set(count)
     return generate_latest(registry).decode()
