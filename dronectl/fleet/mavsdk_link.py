@@ -45,7 +45,8 @@ from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues, known
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
 from dronectl.fleet.messages import Rates
-from dronectl.fleet.vehicle_link import MavsdkLink, WrongTypeError
+from dronectl.fleet.native import WrongTypeError
+from dronectl.fleet.vehicle_link import MavsdkLink
 from missions.mavlink_items import MISSION_TYPE_MISSION, MissionItem
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""MavsdkLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `Native` is what it needs of it.
+"""MavsdkLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
 
 The shard hands in a vehicle when it is discovered; `keep` proves its identity, sets its message intervals, and does
 that again after a lost link or a reboot. State is read from the library's last values when asked for; requests go
@@ -14,13 +14,11 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
-from dronectl.fleet import intervals
 from dronectl.fleet.lanes import CallThreads, Lane, Turn
 from dronectl.fleet.last_values import (
-    FastValues,
     Freshness,
     MissionProgress,
     PosePairer,
@@ -40,6 +38,9 @@ from dronectl.fleet.link import (
     VehicleAddress,
     VehicleState,
 )
+from dronectl.fleet.native import Native, WrongTypeError
+from dronectl.fleet.transfers import Transfers
+from dronectl.fleet.vehicle_setup import SetUp
 from missions.mavlink_items import MISSION_TYPE_FENCE, MISSION_TYPE_MISSION, MissionItem
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _DO_SET_MODE: Final = 176
 _ARM_DISARM: Final = 400
-_SET_MESSAGE_INTERVAL: Final = 511
 _PX4_AUTO_LOITER: Final = (1.0, 4.0, 3.0)  # MAV_MODE_FLAG_CUSTOM_MODE_ENABLED, main mode, sub mode
 _PX4_AUTO_RETURN: Final = (1.0, 4.0, 5.0)
 _PX4_AUTO_LAND: Final = (1.0, 4.0, 6.0)
@@ -60,42 +60,7 @@ _UID_TRIES: Final = 10
 _UID_RETRY_S: Final = 0.1
 _CONFIRM_S: Final = 3.0
 _WAIT_STEP_S: Final = 0.05
-_TRANSFER_TRIES: Final = 3
-_CANCELLED_FOR_S: Final = 12.0
-_BUSY_RETRY_S: Final = 0.5
 _RAW_POSES_KEPT: Final = 512
-
-
-class WrongTypeError(Exception):
-    """A parameter is of the other type."""
-
-
-class Native(Protocol):
-    """The library's side of one discovered vehicle; requests block and raise LinkError."""
-
-    def is_connected(self) -> bool: ...
-    def fast_values(self) -> FastValues: ...
-    def slow_values(self) -> SlowValues: ...
-    def subscribe(self, name: str, callback: Callable[[str, str], None]) -> Any: ...
-    def unsubscribe(self, handle: Any) -> None: ...
-    def subscribe_texts(self, callback: Callable[[str], None]) -> None: ...
-    def hardware_uid(self) -> str: ...
-    def command(self, command: int, *parameters: float) -> None: ...
-    def command_at_once(self, command: int, *parameters: float) -> None: ...
-    def hold(self) -> None: ...
-    def return_to_launch(self) -> None: ...
-    def land(self) -> None: ...
-    def start_mission(self) -> None: ...
-    def set_current_item(self, sequence: int) -> None: ...
-    def clear_mission(self) -> None: ...
-    def upload(self, items: Sequence[MissionItem], mission_type: int) -> None: ...
-    def cancel_upload(self) -> None: ...
-    def download(self, mission_type: int) -> tuple[MissionItem, ...]: ...
-    def cancel_download(self) -> None: ...
-    def get_int(self, name: str) -> int: ...
-    def get_real(self, name: str) -> float: ...
-    def set_int(self, name: str, value: int) -> None: ...
-    def set_real(self, name: str, value: float) -> None: ...
 
 
 class MavsdkLink:
@@ -109,10 +74,11 @@ class MavsdkLink:
         wake: Callable[[], None],
     ) -> None:
         self._address = address
-        self._position_hz = position_hz
         self._threads = threads
         self._wake = wake
         self._lane = Lane(address.vehicle_id, threads)
+        self._transfers = Transfers(self._lane, threads)
+        self._messages = SetUp(self._lane, threads, position_hz, lambda: self.state().vehicle_time_s)
         self._native: Native | None = None  # set once its identity is proven
         self._found: asyncio.Future[Native] = asyncio.get_running_loop().create_future()
         self._connection_error: str | None = "its connection has not been opened yet"
@@ -133,7 +99,6 @@ class MavsdkLink:
         self._last = VehicleState(address.vehicle_id)
         self._slow: SlowValues | None = None
         self._slow_read_s = 0.0
-        self._cancelled_s = -_CANCELLED_FOR_S
 
     @property
     def vehicle_id(self) -> str:
@@ -176,9 +141,7 @@ class MavsdkLink:
         while True:
             self._needs_intervals.clear()
             try:
-                await self._off_loop(lambda: self._quieten(native))
-                async with self._threads.set_ups:
-                    await self._set_intervals(native)
+                await self._messages.run(native)
             except LinkError as error:
                 failures += 1
                 if failures == 1:
@@ -245,59 +208,6 @@ class MavsdkLink:
         if self._address.pose_stream:
             for name in ("GLOBAL_POSITION_INT", "ATTITUDE"):
                 native.subscribe(name, lambda name, fields: self._raw_poses.append((name, fields)))
-
-    def _quieten(self, native: Native) -> None:
-        for message_id, rate_hz in intervals.first_aid(self._position_hz):
-            native.command_at_once(_SET_MESSAGE_INTERVAL, float(message_id), intervals.interval_us(rate_hz))
-
-    async def _set_intervals(self, native: Native) -> None:
-        for message in intervals.wanted(self._position_hz):
-            await self._interval(native, message.message_id, message.rate_hz)
-        done: set[str] = set()
-        while True:
-            counts, seconds = await self._listen(native)
-            found = intervals.excess(counts, seconds)
-            new = [(name, number) for name, number in found.switch_off if name not in done]
-            if not new:
-                break
-            for name, number in new:
-                done.add(name)
-                await self._interval(native, number, intervals.SWITCH_OFF)
-            if found.messages_per_s <= intervals.MAX_MESSAGES_PER_S:
-                break
-        if found.messages_per_s > intervals.MAX_MESSAGES_PER_S:
-            unknown = ", ".join(found.unknown) or "none"
-            log.warning(
-                "%s still sends %.0f messages/s; unknown here: %s", self.vehicle_id, found.messages_per_s, unknown
-            )
-
-    async def _interval(self, native: Native, message_id: int, rate_hz: float) -> None:
-        def send() -> None:
-            try:
-                native.command(_SET_MESSAGE_INTERVAL, float(message_id), intervals.interval_us(rate_hz))
-            except LinkError as error:
-                if error.failure not in {LinkFailure.DENIED, LinkFailure.ERROR}:  # it may not have this message
-                    raise
-
-        await self._lane.ordinary(lambda turn: turn.call(send))
-
-    async def _listen(self, native: Native) -> tuple[dict[str, int], float]:
-        """Count every message for a while; the seconds are the vehicle's own if its clock runs faster than ours."""
-        counts: dict[str, int] = {}
-
-        def count(name: str, _fields: str) -> None:
-            counts[name] = counts.get(name, 0) + 1
-
-        before_s = self.state().vehicle_time_s
-        handle = await self._off_loop(lambda: native.subscribe("", count))
-        try:
-            await asyncio.sleep(intervals.LISTEN_S)
-        finally:
-            await asyncio.shield(self._off_loop(lambda: native.unsubscribe(handle)))
-        after_s = self.state().vehicle_time_s
-        if after_s is None or not counts:
-            raise LinkError(LinkFailure.DISCONNECTED, f"{self.vehicle_id} is silent")
-        return counts, max(intervals.LISTEN_S, after_s - before_s if before_s is not None else 0.0)
 
     async def wait_connected(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
@@ -476,53 +386,17 @@ class MavsdkLink:
         native = self._ready()
         if not items:
             raise LinkError(LinkFailure.ERROR, f"{self.vehicle_id}: an empty {what} is not uploaded")
-        await self._lane.ordinary(
-            lambda turn: self._insist(
-                turn, lambda: turn.call(lambda: native.upload(items, mission_type), abort=native.cancel_upload)
-            )
-        )
+        await self._transfers.upload(native, items, mission_type)
 
     async def cancel_upload(self) -> None:
         self._ready()
         self._lane.abort_transfer()
 
     async def download_mission(self) -> tuple[MissionItem, ...]:
-        return await self._download(MISSION_TYPE_MISSION)
+        return await self._transfers.download(self._ready(), MISSION_TYPE_MISSION)
 
     async def download_fence(self) -> tuple[MissionItem, ...]:
-        return await self._download(MISSION_TYPE_FENCE)
-
-    async def _download(self, mission_type: int) -> tuple[MissionItem, ...]:
-        native = self._ready()
-        return await self._lane.ordinary(
-            lambda turn: self._insist(
-                turn, lambda: turn.call(lambda: native.download(mission_type), abort=native.cancel_download)
-            )
-        )
-
-    async def _insist(self, turn: Turn, transfer: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a transfer that timed out: one lost acknowledgement fails it, and done twice it is the same.
-
-        A vehicle that lost patience first cancels, which is the same to us. And PX4 goes on asking for the items of
-        an upload that we have cancelled for some seconds, and refuses a new one meanwhile.
-        """
-        tries = 0
-        while True:
-            try:
-                async with self._threads.transfers:
-                    return await transfer()
-            except LinkError as error:
-                turn.check()
-                if turn.aborted:
-                    self._cancelled_s = time.monotonic()
-                    raise
-                tries += 1
-                if error.failure in {LinkFailure.TIMEOUT, LinkFailure.CANCELLED} and tries < _TRANSFER_TRIES:
-                    continue
-                if error.failure is LinkFailure.BUSY and time.monotonic() - self._cancelled_s < _CANCELLED_FOR_S:
-                    await asyncio.sleep(_BUSY_RETRY_S)
-                    continue
-                raise
+        return await self._transfers.download(self._ready(), MISSION_TYPE_FENCE)
 
     async def clear_mission(self) -> None:
         native = self._ready()
