@@ -54,6 +54,7 @@ from dronectl.fleet.sortie_types import (
     Tick,
 )
 from dronectl.fleet.state import alive, on_ground_disarmed
+from missions.model import Finding, Severity
 
 CALL_LASTS_S = 16.0  # longer than any of the link's calls that a request can stand for
 CONFIRM_S = 5.0  # how long a wish may take to show in the state before it is repeated
@@ -210,6 +211,8 @@ def _preflight_ended(sortie: Sortie, action: Action, blocked: bool, now_s: float
 
 def _upload(sortie: Sortie, why_again: str, now_s: float) -> Step:
     if sortie.uploads >= MAX_UPLOADS:
+        finding = Finding("mission-read-back", Severity.BLOCKER, f"the mission aboard is not the plan: {why_again}")
+        sortie = replace(sortie, findings=(*sortie.findings, finding))
         return _end(sortie, Phase.FAILED, f"the mission could not be uploaded: {why_again}", now_s)
     sortie, upload = _act(replace(sortie, note=why_again, uploads=sortie.uploads + 1), ActionKind.UPLOAD)
     return sortie, (upload,)

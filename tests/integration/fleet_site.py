@@ -109,7 +109,7 @@ class Simulator:
 
 @asynccontextmanager
 async def simulated(
-    folder: Path, *, vehicles: int = 1, speed: float = 8.0
+    folder: Path, *, vehicles: int = 1, speed: float = 10.0
 ) -> AsyncIterator[tuple[SiteFiles, Simulator]]:
     """The simulator with so many vehicles, until the block ends."""
     site = SiteFiles(folder, tuple(free_udp_ports(vehicles)))

@@ -210,6 +210,7 @@ def test_blockers_and_differing_read_backs_keep_it_on_the_ground():
     differing.order(Order.START)
     assert differing.sortie.phase is Phase.FAILED
     assert differing.count(ActionKind.UPLOAD) == 3
+    assert [finding.code for finding in differing.sortie.findings] == ["mission-read-back"]
     assert blocked.count(ActionKind.ARM) == differing.count(ActionKind.ARM) == 0
 
 
