@@ -92,7 +92,7 @@ class Fleet:
         }
 
     async def run(self) -> None:
-        """Until cancelled. Raises StoreError at the start, BudgetSpentError when a link worker fails too often."""
+        """Until cancelled. Raises StoreError at the start; BudgetSpentError, in a group, when a worker fails too often."""
         left_open = await self._journal.open_sorties()
         try:
             async with asyncio.TaskGroup() as tasks:

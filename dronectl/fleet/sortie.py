@@ -20,6 +20,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dronectl.fleet.link import FlightMode, VehicleState
+from dronectl.fleet.sortie_launch import (
+    Step,
+    act,
+    action_ended,
+    ask,
+    end,
+    enter,
+    launch,
+    preflight_ended,
+    prepare,
+    read_back,
+)
 from dronectl.fleet.sortie_rules import (
     ENDING,
     MISSION,
@@ -29,7 +41,6 @@ from dronectl.fleet.sortie_rules import (
     landing_note,
     may_arm_now,
     may_start_now,
-    outcome_of,
     phase_shown,
     refusal,
     takes_the_sticks,
@@ -38,7 +49,6 @@ from dronectl.fleet.sortie_rules import (
 )
 from dronectl.fleet.sortie_types import (
     BEFORE_ARMING,
-    Action,
     ActionEnded,
     ActionKind,
     Event,
@@ -54,15 +64,11 @@ from dronectl.fleet.sortie_types import (
     Tick,
 )
 from dronectl.fleet.state import alive, on_ground_disarmed
-from missions.model import Finding, Severity
 
 CALL_LASTS_S = 16.0  # longer than any of the link's calls that a request can stand for
-CONFIRM_S = 5.0  # how long a wish may take to show in the state before it is repeated
-REPEAT_AFTER_FAILURE_S = 1.0
 MAX_ATTEMPTS = 4
 MAX_SAFE_ATTEMPTS = 10  # of hold, return and land
 MAX_LAUNCHES = 3  # armings of one sortie that a disarming before take-off may use up
-MAX_UPLOADS = 3
 SETTLE_S = 10.0  # within it an order is repeated if a call that was already under way undid it
 GROUND_LINK_LOSS_S = 10.0
 READY_STALE_S = 120.0  # an older preflight is done again before arming
@@ -79,8 +85,6 @@ _ORDERED_ACTION = {
     Order.ABORT: ActionKind.RETURN,
 }
 
-Step = tuple[Sortie, tuple[Action, ...]]
-
 
 def step(sortie: Sortie, event: Event) -> Step:
     """The sortie after one event, and what is to be done now. An ended sortie never changes."""
@@ -94,11 +98,11 @@ def step(sortie: Sortie, event: Event) -> Step:
         case Ordered(order, now_s):
             return (sortie, ()) if refusal(sortie, order) else _ordered(sortie, order, now_s)
         case ActionEnded(action, failure, now_s):
-            return _action_ended(sortie, action, failure, now_s)
+            return action_ended(sortie, action, failure, now_s)
         case PreflightEnded(action, findings, blockers, now_s):
-            return _preflight_ended(replace(sortie, findings=findings), action, bool(blockers), now_s)
+            return preflight_ended(replace(sortie, findings=findings), action, bool(blockers), now_s)
         case MissionReadBack(action, differences, now_s):
-            return _read_back(sortie, action, differences, now_s)
+            return read_back(sortie, action, differences, now_s)
         case Recognised(known, note, _):
             return replace(sortie, known=known, note=note), ()
 
@@ -109,29 +113,12 @@ def adopted(sortie: Sortie, now_s: float) -> Sortie:
     `sortie` comes with the journal's phase. One that had not begun to arm is closed: nothing of it can be in the air.
     """
     if sortie.phase in BEFORE_ARMING:
-        return _end(sortie, Phase.FAILED, "the service ended before take-off", now_s)[0]
+        return end(sortie, Phase.FAILED, "the service ended before take-off", now_s)[0]
     lost = replace(sortie, lost_from=sortie.phase, may_arm=False, known=False, note="adopted after a restart")
-    return _enter(lost, Phase.LOST_LINK, now_s)
+    return enter(lost, Phase.LOST_LINK, now_s)
 
 
 # --- requests
-
-
-def _act(sortie: Sortie, kind: ActionKind) -> tuple[Sortie, Action]:
-    action = Action(kind, sortie.actions + 1)
-    return replace(sortie, actions=action.number), action
-
-
-def _ask(sortie: Sortie, kind: ActionKind, now_s: float, *, attempts: int = 1, last: bool = False) -> Step:
-    """Emit an action and remember what state would confirm it."""
-    sortie, action = _act(sortie, kind)
-    mode = sortie.state.mode if sortie.state is not None else FlightMode.UNKNOWN
-    sortie = replace(sortie, request=Request(action, attempts, now_s, now_s + CONFIRM_S, mode, last))
-    if kind in MODE_OF:
-        sortie = replace(sortie, intent=MODE_OF[kind])
-    if kind is ActionKind.ARM and attempts == 1:
-        sortie = replace(sortie, launches=sortie.launches + 1)
-    return sortie, (action,)
 
 
 def _repeat_or_give_up(sortie: Sortie, request: Request, state: VehicleState, now_s: float) -> Step:
@@ -146,84 +133,14 @@ def _repeat_or_give_up(sortie: Sortie, request: Request, state: VehicleState, no
             if now_s - sortie.since_s < ARM_WAIT_S:
                 return sortie, ()
         elif kind is not ActionKind.START or may_start_now(sortie, now_s):
-            return _ask(sortie, kind, now_s, attempts=request.attempts + 1)
+            return ask(sortie, kind, now_s, attempts=request.attempts + 1)
     why = f"{kind} was not confirmed by the vehicle's state" + (f" ({request.failure})" if request.failure else "")
     sortie = replace(sortie, request=None, note=why)
     if kind is ActionKind.ARM:
-        return _end(sortie, Phase.FAILED, why, now_s)
+        return end(sortie, Phase.FAILED, why, now_s)
     if kind is ActionKind.START and not sortie.flown and state.in_air is False:
-        return _ask(sortie, ActionKind.DISARM, now_s)
+        return ask(sortie, ActionKind.DISARM, now_s)
     return sortie, ()
-
-
-# --- the way to the first arming
-
-
-def _enter(sortie: Sortie, phase: Phase, now_s: float) -> Sortie:
-    if phase is sortie.phase:
-        return sortie
-    vehicle_s = sortie.state.vehicle_time_s if sortie.state is not None else None
-    return replace(sortie, phase=phase, since_s=now_s, since_vehicle_s=vehicle_s)
-
-
-def _end(sortie: Sortie, phase: Phase, note: str, now_s: float) -> Step:
-    """Close the sortie; ordinary actions that still wait are dropped."""
-    sortie = replace(_enter(sortie, phase, now_s), request=None, outcome=outcome_of(sortie, note), note=note)
-    sortie, cancel = _act(sortie, ActionKind.CANCEL)
-    return sortie, (cancel,)
-
-
-def _prepare(sortie: Sortie, now_s: float) -> Step:
-    sortie, action = _act(replace(_enter(sortie, Phase.PREFLIGHT, now_s), uploads=0), ActionKind.PREFLIGHT)
-    return sortie, (action,)
-
-
-def _launch(sortie: Sortie, now_s: float) -> Step:
-    """From ready to arming; a vehicle that is not armable this moment is waited for."""
-    left_over = sortie.state.mission_reached if sortie.state is not None else None
-    sortie = replace(_enter(sortie, Phase.ARMING, now_s), stale_reached=left_over)
-    return _ask(sortie, ActionKind.ARM, now_s) if may_arm_now(sortie, now_s) else (sortie, ())
-
-
-def _action_ended(sortie: Sortie, action: Action, failure: str | None, now_s: float) -> Step:
-    """Success confirms nothing; failure brings the next look at the state forward."""
-    request = sortie.request
-    if request is not None and request.action == action:
-        if failure is None:
-            return replace(sortie, request=replace(request, returned=True)), ()
-        due = min(request.due_s, now_s + REPEAT_AFTER_FAILURE_S)
-        return replace(sortie, request=replace(request, due_s=due, returned=True, failure=failure)), ()
-    if failure is not None and action.number == sortie.actions:
-        if action.kind is ActionKind.PREFLIGHT and sortie.phase is Phase.PREFLIGHT:
-            return _end(sortie, Phase.FAILED, f"the preflight could not be done: {failure}", now_s)
-        if action.kind is ActionKind.UPLOAD and sortie.phase is Phase.UPLOADING:
-            return _upload(sortie, failure, now_s)
-    return sortie, ()
-
-
-def _preflight_ended(sortie: Sortie, action: Action, blocked: bool, now_s: float) -> Step:
-    if sortie.phase is not Phase.PREFLIGHT or action.number != sortie.actions:
-        return sortie, ()
-    if blocked:
-        return _end(sortie, Phase.FAILED, "the preflight found what forbids this flight", now_s)
-    return _upload(_enter(sortie, Phase.UPLOADING, now_s), "", now_s)
-
-
-def _upload(sortie: Sortie, why_again: str, now_s: float) -> Step:
-    if sortie.uploads >= MAX_UPLOADS:
-        finding = Finding("mission-read-back", Severity.BLOCKER, f"the mission aboard is not the plan: {why_again}")
-        sortie = replace(sortie, findings=(*sortie.findings, finding))
-        return _end(sortie, Phase.FAILED, f"the mission could not be uploaded: {why_again}", now_s)
-    sortie, upload = _act(replace(sortie, note=why_again, uploads=sortie.uploads + 1), ActionKind.UPLOAD)
-    return sortie, (upload,)
-
-
-def _read_back(sortie: Sortie, action: Action, differences: tuple[str, ...], now_s: float) -> Step:
-    if sortie.phase is not Phase.UPLOADING or action.number != sortie.actions:
-        return sortie, ()
-    if differences:
-        return _upload(sortie, f"the read-back differs: {differences[0]}", now_s)
-    return replace(_enter(sortie, Phase.READY, now_s), note=""), ()
 
 
 # --- orders
@@ -231,25 +148,25 @@ def _read_back(sortie: Sortie, action: Action, differences: tuple[str, ...], now
 
 def _ordered(sortie: Sortie, order: Order, now_s: float) -> Step:
     if order is Order.ABANDON:
-        return _end(sortie, Phase.FAILED, "given up: the vehicle was not heard of again", now_s)
+        return end(sortie, Phase.FAILED, "given up: the vehicle was not heard of again", now_s)
     if order in (Order.PREPARE, Order.START):
         sortie = replace(sortie, start_wanted=order is Order.START)
         stale = sortie.phase is Phase.READY and now_s - sortie.since_s > READY_STALE_S
         if sortie.phase is Phase.PLANNED or stale:
-            return _prepare(sortie, now_s)
+            return prepare(sortie, now_s)
         return sortie, ()
     if sortie.phase in BEFORE_ARMING:  # hold, return and land mean the same there: do not go
-        return _end(replace(sortie, aborted=True), Phase.FAILED, f"{order} ordered before take-off", now_s)
+        return end(replace(sortie, aborted=True), Phase.FAILED, f"{order} ordered before take-off", now_s)
     sortie = replace(sortie, failsafe=None, ordered_s=now_s, aborted=sortie.aborted or order is Order.ABORT)
-    sortie, cancel = _act(replace(sortie, request=None), ActionKind.CANCEL)
+    sortie, cancel = act(replace(sortie, request=None), ActionKind.CANCEL)
     state = sortie.state
     on_ground = state is not None and state.in_air is False
     if not sortie.flown and (sortie.phase is Phase.ARMING or (sortie.phase is Phase.TAKING_OFF and on_ground)):
-        sortie, wishes = _ask(replace(sortie, aborted=True), ActionKind.DISARM, now_s)
+        sortie, wishes = ask(replace(sortie, aborted=True), ActionKind.DISARM, now_s)
         return sortie, (cancel, *wishes)
     if order is Order.ABORT and state is not None and state.mode in ENDING and alive(state, now_s):
         return replace(sortie, intent=state.mode), (cancel,)  # it is coming down already
-    sortie, wishes = _ask(sortie, _ORDERED_ACTION[order], now_s, last=sortie.hands_off)
+    sortie, wishes = ask(sortie, _ORDERED_ACTION[order], now_s, last=sortie.hands_off)
     return sortie, (cancel, *wishes)
 
 
@@ -265,8 +182,8 @@ def _observed(sortie: Sortie, now_s: float) -> Step:
         return sortie, ()
     if sortie.phase in BEFORE_ARMING:
         if state.armed is True or state.in_air is True:
-            return _end(sortie, Phase.FAILED, "the vehicle is armed, but not by this sortie", now_s)
-        return _launch(sortie, now_s) if sortie.phase is Phase.READY and sortie.start_wanted else (sortie, ())
+            return end(sortie, Phase.FAILED, "the vehicle is armed, but not by this sortie", now_s)
+        return launch(sortie, now_s) if sortie.phase is Phase.READY and sortie.start_wanted else (sortie, ())
     return _follow(sortie, state, now_s)
 
 
@@ -274,13 +191,13 @@ def _not_alive(sortie: Sortie, now_s: float) -> Step:
     if sortie.phase in BEFORE_ARMING:
         if sortie.phase is Phase.PLANNED or sortie.alive_s is None or now_s - sortie.alive_s <= GROUND_LINK_LOSS_S:
             return sortie, ()
-        return _end(sortie, Phase.FAILED, "the link was lost before take-off", now_s)
+        return end(sortie, Phase.FAILED, "the link was lost before take-off", now_s)
     if sortie.phase is Phase.LOST_LINK:
         return sortie, ()
     request = sortie.request
     keep = request is not None and request.action.kind in (ActionKind.RETURN, ActionKind.LAND, ActionKind.DISARM)
     lost = replace(sortie, lost_from=sortie.phase, request=request if keep else None, start_wanted=False)
-    lost, cancel = _act(_enter(lost, Phase.LOST_LINK, now_s), ActionKind.CANCEL)
+    lost, cancel = act(enter(lost, Phase.LOST_LINK, now_s), ActionKind.CANCEL)
     return lost, (cancel,)
 
 
@@ -298,7 +215,7 @@ def _follow(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
         sortie = replace(sortie, hands_off=True, request=None, note="a person holds the sticks: observed only")
     elif sortie.hands_off and not takes_the_sticks(sortie, state):
         sortie = replace(sortie, hands_off=False, note="")
-    sortie = _enter(sortie, phase_shown(sortie, state), now_s)
+    sortie = enter(sortie, phase_shown(sortie, state), now_s)
     sortie, actions = _settle(sortie, state, now_s)
     if sortie.request is None and state.in_air:
         sortie = with_failsafe(sortie, state)
@@ -312,11 +229,11 @@ def _settle(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
         return _see_through(sortie, state, now_s)
     kind = request.action.kind
     if kind is ActionKind.DISARM and state.in_air:  # too late to stop on the ground: bring it back
-        return _ask(sortie, ActionKind.RETURN, now_s, last=sortie.hands_off)
+        return ask(sortie, ActionKind.RETURN, now_s, last=sortie.hands_off)
     if confirmed(request, state):
         sortie = replace(sortie, request=None, note="")
         if kind is ActionKind.ARM and not sortie.flown and may_start_now(sortie, now_s):
-            return _ask(sortie, ActionKind.START, now_s)
+            return ask(sortie, ActionKind.START, now_s)
         return sortie, ()
     if gone_elsewhere(request, state):
         return replace(sortie, request=None, note=f"the vehicle went to {state.mode} instead of {kind}"), ()
@@ -328,10 +245,10 @@ def _see_through(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
     if sortie.hands_off or state.in_air is not True or state.mode not in MISSION:
         return sortie, ()
     if sortie.aborted and sortie.intent not in ENDING:
-        return _ask(sortie, ActionKind.RETURN, now_s)  # an abort on the ground that came too late
+        return ask(sortie, ActionKind.RETURN, now_s)  # an abort on the ground that came too late
     if sortie.intent in (FlightMode.HOLD, *ENDING) and now_s - sortie.ordered_s <= SETTLE_S:
         kind = next(kind for kind, mode in MODE_OF.items() if mode is sortie.intent)
-        return _ask(sortie, kind, now_s)
+        return ask(sortie, kind, now_s)
     return sortie, ()
 
 
@@ -339,24 +256,24 @@ def _disarmed(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
     if state.in_air:
         return (sortie, ()) if sortie.disarmed_s is not None else (replace(sortie, disarmed_s=now_s), ())
     if sortie.flown:
-        return _end(sortie, Phase.LANDED, landing_note(sortie), now_s)
+        return end(sortie, Phase.LANDED, landing_note(sortie), now_s)
     request = sortie.request
     if sortie.aborted:
         # An ARM that was under way may still take effect: wait until the disarming has been asked for long enough.
         if request is not None and request.action.kind is ActionKind.DISARM and now_s < request.due_s:
             return sortie, ()
-        return _end(sortie, Phase.FAILED, "aborted before take-off", now_s)
+        return end(sortie, Phase.FAILED, "aborted before take-off", now_s)
     if sortie.phase is Phase.LOST_LINK:
         return _down_after_silence(sortie, state, now_s)
     if sortie.phase is Phase.ARMING and (request is None or request.action.kind is ActionKind.ARM):
         if request is None and sortie.start_wanted and sortie.launches == 0 and may_arm_now(sortie, now_s):
-            return _ask(sortie, ActionKind.ARM, now_s)
+            return ask(sortie, ActionKind.ARM, now_s)
         if request is not None or (sortie.start_wanted and sortie.launches == 0):
             return sortie, ()
     starting = request is not None and request.action.kind is ActionKind.START
     if starting and sortie.launches < MAX_LAUNCHES and may_arm_now(sortie, now_s):
-        return _ask(_enter(sortie, Phase.ARMING, now_s), ActionKind.ARM, now_s)
-    return _end(sortie, Phase.FAILED, sortie.note or "the vehicle disarmed before take-off", now_s)
+        return ask(enter(sortie, Phase.ARMING, now_s), ActionKind.ARM, now_s)
+    return end(sortie, Phase.FAILED, sortie.note or "the vehicle disarmed before take-off", now_s)
 
 
 def _down_after_silence(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
@@ -364,9 +281,9 @@ def _down_after_silence(sortie: Sortie, state: VehicleState, now_s: float) -> St
     if sortie.intent is FlightMode.MISSION:
         flew = with_progress(replace(sortie, flown=True), state)
         if flew.reached_item is not None:
-            return _end(flew, Phase.LANDED, "flown without a link; " + (landing_note(flew) or "landed"), now_s)
-        return _end(sortie, Phase.FAILED, "the link was lost during take-off; nothing says that it flew", now_s)
-    return _end(sortie, Phase.FAILED, "the link was lost before take-off", now_s)
+            return end(flew, Phase.LANDED, "flown without a link; " + (landing_note(flew) or "landed"), now_s)
+        return end(sortie, Phase.FAILED, "the link was lost during take-off; nothing says that it flew", now_s)
+    return end(sortie, Phase.FAILED, "the link was lost before take-off", now_s)
 
 
 # --- time
@@ -385,13 +302,13 @@ def _ticked(sortie: Sortie, now_s: float) -> Step:
     if request is not None:
         return _repeat_or_give_up(sortie, request, state, now_s) if now_s >= request.due_s else (sortie, ())
     if sortie.disarmed_s is not None and now_s - sortie.disarmed_s > DISARMED_ALOFT_S:
-        return _end(sortie, Phase.FAILED, "disarmed, but the land detector never said on ground", now_s)
+        return end(sortie, Phase.FAILED, "disarmed, but the land detector never said on ground", now_s)
     if sortie.phase is Phase.ARMING and now_s - sortie.since_s > ARM_WAIT_S:
         if on_ground_disarmed(state):
-            return _end(sortie, Phase.FAILED, sortie.note or "the vehicle did not become armable", now_s)
-        return _ask(replace(sortie, since_s=now_s), ActionKind.DISARM, now_s)
+            return end(sortie, Phase.FAILED, sortie.note or "the vehicle did not become armable", now_s)
+        return ask(replace(sortie, since_s=now_s), ActionKind.DISARM, now_s)
     if sortie.phase is Phase.TAKING_OFF and state.in_air is False and _waited_vehicle_s(sortie) > TAKE_OFF_VEHICLE_S:
-        return _ask(replace(sortie, note="it did not leave the ground"), ActionKind.DISARM, now_s)
+        return ask(replace(sortie, note="it did not leave the ground"), ActionKind.DISARM, now_s)
     return sortie, ()
 
 
