@@ -17,6 +17,7 @@ from sim.mission import PLACES, TYPE_FENCE, TYPE_MISSION, MissionServer
 from sim.vehicle import degree_lengths_m
 
 _FLOWN_TO = frozenset({Cmd.NAV_WAYPOINT, Cmd.NAV_LOITER_UNLIM, Cmd.NAV_LOITER_TIME})
+_TAKES_TIME = _FLOWN_TO | {Cmd.NAV_TAKEOFF, Cmd.NAV_LAND, Cmd.NAV_DELAY, Cmd.CONDITION_DELAY}
 _LINE_GAIN_1_S = 0.5
 _RELATIVE_FRAMES = frozenset({3, 6})
 
@@ -135,24 +136,25 @@ class MissionFlight:
         if not core.armed:
             still(core)
             return
-        if not self.items and not core.landed:
+        if (self.finished or not self.items) and not core.landed:
             core.say(m.Severity.CRITICAL, "No valid mission available, loitering")
             core.enter(Mode.HOLD)
             return
         if self.finished or not self.items:
-            if core.vehicle.on_ground:
-                still(core)
-                return
-            if self._resting is None:
-                self._resting = stopping_spot(core)
-            go_to(core, self._resting, core.params.real("MPC_XY_CRUISE"))
+            still(core)
             return
-        item = self.items[self.current]
-        if self._do(item):
+        told = self.current
+        for _ in range(len(self.items)):  # items that act at once are done in one go, with one MISSION_CURRENT
+            item = self.items[self.current]
+            if not self._do(item):
+                break
             self._reached(item)
+            if self.finished or item.command == Cmd.DO_JUMP or self.items[self.current].command in _TAKES_TIME:
+                break
+        if told != self.current or self.finished:
+            self.tell_current()
 
     def _reached(self, item: MissionItem) -> None:
-        core = self._core
         self.reached = item.seq
         self.tell_reached()
         self._waiting_since_s = None
@@ -165,11 +167,19 @@ class MissionFlight:
         if following < len(self.items):
             self.current = following
         else:
-            self.finished = True
-            core.mode_after_disarm = Mode.HOLD
-            self._resting = self._spot(item) if nearby else None
-            core.say(m.Severity.INFO, "Mission finished, loitering")
-        self.tell_current()
+            self._finish(self._spot(item) if nearby else None)
+
+    def _finish(self, spot: Spot | None) -> None:
+        """In the air PX4 goes over to HOLD; a mission that ends with a landing stays in its mode."""
+        core = self._core
+        self.finished = True
+        if core.landed:
+            return
+        core.say(m.Severity.INFO, "Mission finished, loitering")
+        core.mode_after_disarm = Mode.HOLD
+        if core.mode is Mode.MISSION:
+            core.hold_spot = spot
+            core.enter(Mode.HOLD)
 
     def _jump(self, item: MissionItem) -> int:
         """DO_JUMP: param1 is the item, param2 how often (negative: for ever)."""
@@ -185,10 +195,11 @@ class MissionFlight:
         core = self._core
         command = item.command
         if command == Cmd.NAV_TAKEOFF:
-            return self._take_off(item.z, item)
+            return self._take_off(item)
         if command in _FLOWN_TO or command == Cmd.NAV_LAND:
-            if core.vehicle.on_ground and core.landed:
-                self._take_off(core.params.real("MIS_TAKEOFF_ALT"), None)
+            landing = command == Cmd.NAV_LAND and self._resting is not None
+            if not landing and (self._takeoff is not None or (core.vehicle.on_ground and core.landed)):
+                self._climb_first(item)
                 return False
             return self._land_at(item) if command == Cmd.NAV_LAND else self._fly_to(item)
         if command == Cmd.NAV_RETURN_TO_LAUNCH:
@@ -205,18 +216,28 @@ class MissionFlight:
         yaw = math.radians(item.param4) if math.isfinite(item.param4) else None
         return Spot(item.x / 1e7, item.y / 1e7, base + item.z, yaw)
 
-    def _take_off(self, height_m: float, item: MissionItem | None) -> bool:
+    def _take_off(self, item: MissionItem) -> bool:
         """Climb where it stands; in the air a vehicle that is high enough is done at once."""
         core = self._core
         if self._takeoff is None:
             here = core.here()
-            home_amsl = core.home.amsl_m if core.home is not None else here.amsl_m
-            amsl = height_m if item is not None and item.frame not in _RELATIVE_FRAMES else home_amsl + height_m
-            if not core.landed:
-                amsl = max(amsl, here.amsl_m)
-            self._takeoff = Spot(here.latitude_deg, here.longitude_deg, amsl)
+            amsl = self._spot(item).amsl_m
+            self._takeoff = Spot(here.latitude_deg, here.longitude_deg, amsl if core.landed else max(amsl, here.amsl_m))
+        done = climb_out(core, self._takeoff)
+        core.taking_off = not done
+        return done
+
+    def _climb_first(self, item: MissionItem) -> None:
+        """A mission without a take-off item: straight up to the first place's height, at least MIS_TAKEOFF_ALT."""
+        core = self._core
+        if self._takeoff is None:
+            here = core.here()
+            least = here.amsl_m + core.params.real("MIS_TAKEOFF_ALT")
+            wanted = self._spot(item).amsl_m if item.command != Cmd.NAV_LAND else least
+            self._takeoff = Spot(here.latitude_deg, here.longitude_deg, max(least, wanted))
         core.taking_off = True
-        return climb_out(core, self._takeoff)
+        if climb_out(core, self._takeoff):
+            self._takeoff = None
 
     def _fly_to(self, item: MissionItem) -> bool:
         core = self._core
@@ -307,7 +328,7 @@ class MissionFlight:
             self._resting = Spot(spot.latitude_deg, spot.longitude_deg, core.estimate.amsl_m)
         core.landing = True
         touch_down(core, self._resting)
-        return core.landed
+        return core.landed and core.vehicle.on_ground
 
     def _act(self, item: MissionItem) -> None:
         """Items without a place; camera items are done also when there is no camera."""

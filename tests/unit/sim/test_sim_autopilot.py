@@ -83,6 +83,49 @@ def test_hold_time_at_a_waypoint():
     assert 3.8 <= reached_at - near <= 6.0
 
 
+def test_a_mission_without_take_off_that_lands():
+    pilot = Pilot().ready()
+    pilot.upload([{"command": 16, **place(30, 0), "z": 12.0}, {"command": 21, **place(30, 20), "z": 0.0}])
+    pilot.arm()
+    pilot.mode("mission")
+    pilot.until(lambda: not pilot.core.landed)
+    while pilot.vehicle.height_above_home_m < 10.5:
+        pilot.run(0.1)
+        assert math.hypot(*pilot.offset_m()) < 3.0, "straight up first"
+    pilot.until(lambda: not pilot.core.armed)
+    assert pilot.offset_m() == pytest.approx((30.0, 20.0), abs=5.0)
+    assert pilot.reached() == [0, 1]
+    landed = [message.landed_state for message in pilot.said("EXTENDED_SYS_STATE")]
+    assert [s for i, s in enumerate(landed) if i == 0 or landed[i - 1] != s] == [1, 3, 2, 4, 1]
+    assert pilot.core.mode is Mode.MISSION, "as PX4: after landing the mode still reads mission"
+
+
+def test_a_mission_that_ends_in_the_air_holds_there():
+    pilot = Pilot().ready()
+    pilot.upload(patrol(back=False))
+    pilot.arm()
+    pilot.mode("mission")
+    pilot.until(lambda: pilot.core.mode is Mode.HOLD)
+    assert pilot.reached()[-1] == 5
+    pilot.run(5.0)
+    assert pilot.offset_m() == pytest.approx((0.0, 80.0), abs=4.0)
+    assert pilot.mode("mission") == ACCEPTED, "OK is not done"
+    pilot.run(1.0)
+    assert pilot.core.mode is Mode.HOLD
+    pilot.mode("land")
+    pilot.until(lambda: not pilot.core.armed)
+
+
+def test_items_that_act_at_once_count_but_do_not_flicker():
+    pilot = Pilot().ready()
+    pilot.upload(patrol())
+    pilot.arm()
+    pilot.mode("mission")
+    pilot.until(lambda: not pilot.core.armed)
+    current = [message.seq for message in pilot.said("MISSION_CURRENT")]
+    assert [c for i, c in enumerate(current) if i == 0 or current[i - 1] != c] == [0, 2, 4, 5, 6]
+
+
 def test_commands_that_say_ok_and_do_nothing():
     pilot = Pilot().ready()
     assert pilot.mode("mission") == ACCEPTED  # disarmed, no mission
