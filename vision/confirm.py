@@ -5,7 +5,8 @@ The rules, in order; a chance is a frame in which the thing should have been in 
 1. fire: 2 of the last 3 chances at or above the fire temperature.
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
-   hot-spot detector agrees.
+   hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
+   bonnet is too large, too wide, or too broad for its length.
 3. warm body: 3 of the last 5 chances seen by the hot-spot detector, in degrees: as much warmer than the ground, as
    large and as long for its width as a person who stands, sits, curls up or lies. Networks trained on people who stand
    miss those who lie. Called a person of little confidence, because a large dog or a warm machine can pass for one.
@@ -31,6 +32,15 @@ LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """The ellipse that stands for a warm spot: medians over the looks."""
+
+    long_m: float
+    slender: float  # long axis over short axis
+    area_m2: float
+
+
+@dataclass(frozen=True, slots=True)
 class WarmBody:
     """What passes for a person by heat and shape alone, by medians over the looks. Axes as in spot_axes_m."""
 
@@ -44,6 +54,11 @@ class WarmBody:
     short_m: float = 1.0  # shorter and yet more slender than this: four legs and a back
     short_elongation: float = 2.2
     vehicle_score: float = 0.15  # a bonnet: the learned detector says so at least once
+
+    def fits(self, shape: Shape) -> bool:
+        """Whether a human body can look so from above: neither too large, too wide, nor too broad for its length."""
+        broad = shape.long_m > self.tall_m and shape.slender < self.tall_elongation
+        return shape.area_m2 <= self.max_area_m2 and shape.long_m / shape.slender <= self.max_width_m and not broad
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +134,10 @@ def _learned(
     strong = [o for o in seen if o.score(kind) >= s.strong_score and o.hot_sigma >= s.strong_sigma]
     if mean < s.mean_score or (len(seen) < s.looks and len(strong) < s.learned_looks):
         return None
+    if kind is Kind.PERSON:
+        axes = [a for o in seen if o.contrast_c is not None and (a := o.spot_axes_m) is not None]
+        if len(axes) >= s.learned_looks and not s.warm_body.fits(_shape(axes)):
+            return None
     hit = len(seen) / len(recent)
     heat = len(sigmas) / len(seen)
     confidence = 1.0 - (1.0 - mean * hit) ** 2 * (1.0 - s.heat_bonus * heat)
@@ -128,6 +147,14 @@ def _learned(
     return Verdict(kind, min(confidence, 0.98), text)
 
 
+def _shape(axes: Sequence[tuple[float, float]]) -> Shape:
+    return Shape(
+        median(long for long, _ in axes),
+        median(long / short for long, short in axes),
+        median(math.pi / 4.0 * long * short for long, short in axes),
+    )
+
+
 def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings) -> Verdict | None:
     body = s.warm_body
     looks = [(o, o.spot_axes_m, o.contrast_c) for o in seen if o.hot_sigma >= s.strong_sigma and not o.fire]
@@ -135,17 +162,11 @@ def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation]
     if len(shaped) < s.looks or max(o.score(Kind.VEHICLE) for o in seen) >= body.vehicle_score:
         return None
     contrast = median(c for _, _, c in shaped)
-    long = median(axes[0] for _, axes, _ in shaped)
-    slender = median(axes[0] / axes[1] for _, axes, _ in shaped)
-    area = median(math.pi / 4.0 * axes[0] * axes[1] for _, axes, _ in shaped)
     hottest = median(o.temperature_max_c if o.temperature_max_c is not None else math.inf for o, _, _ in shaped)
-    if contrast < body.min_contrast_c or hottest > body.max_temperature_c or long / slender > body.max_width_m:
+    shape = _shape([axes for _, axes, _ in shaped])
+    if contrast < body.min_contrast_c or hottest > body.max_temperature_c or not body.fits(shape):
         return None
-    if not body.min_area_m2 <= area <= body.max_area_m2:
-        return None
-    if long > body.tall_m and slender < body.tall_elongation:
-        return None
-    if long < body.short_m and slender >= body.short_elongation:
+    if shape.area_m2 < body.min_area_m2 or (shape.long_m < body.short_m and shape.slender >= body.short_elongation):
         return None
     learned = sum(o.score(Kind.PERSON) for o in seen) / len(seen)
     said = f"learned {learned:.2f}" if learned else "the learned detector says nothing"
@@ -154,7 +175,7 @@ def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation]
         Kind.PERSON,
         min(0.6, len(shaped) / len(recent) * (0.42 + 0.08 * warmth) + 0.3 * learned),
         f"person by warmth and shape alone: {len(shaped)} of {len(recent)} looks, {contrast:.1f} C above the ground, "
-        f"{long:.1f} m long, {said}; it may be an animal",
+        f"{shape.long_m:.1f} m long, {said}; it may be an animal",
     )
 
 

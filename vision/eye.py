@@ -21,8 +21,9 @@ from vision.ellipse import ground_ellipse
 from vision.evidence import EvidenceStore, annotate, crop
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
-from vision.sighting import Evidence, GroundEllipse, Phase, Sighting
+from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
+from vision.thermal import warmth_in
 from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
@@ -105,7 +106,7 @@ class CameraEye:
         learned_s = time.perf_counter() - began
         if self._classical is not None:
             detections += self._classical.detect(frame, gsd)
-        observations = unite(detections)
+        observations = [_measured(o, frame) for o in unite(detections)]
         if frame.pose is not None and locator is not None:
             events, seen = self._on_ground(frame, locator, observations)
         else:
@@ -273,6 +274,19 @@ class CameraEye:
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
         return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3])
+
+
+def _measured(observation: Observation, frame: Frame) -> Observation:
+    """A learned person that the hot-spot detector passed over, with its warmth and shape where they can be measured."""
+    if observation.learned_kind is not Kind.PERSON or observation.area_px is not None:
+        return observation
+    if frame.kind is not PixelKind.CELSIUS:
+        return observation
+    box = (observation.left_px, observation.top_px, observation.right_px, observation.bottom_px)
+    warmth = warmth_in(frame.pixels, box)
+    if warmth is None:
+        return observation
+    return replace(observation, contrast_c=warmth.contrast_c, area_px=warmth.area_px, elongation=warmth.elongation)
 
 
 def _inside(pixel: tuple[float, float], frame: Frame) -> bool:

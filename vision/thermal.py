@@ -23,6 +23,7 @@ from vision.sighting import Kind
 
 _MAD_TO_SIGMA: Final = 1.4826
 _SAMPLE_STEP: Final = 4
+_LEAST_WARMTH_C: Final = 0.6
 FloatPicture = NDArray[np.float32]
 IntVector = NDArray[np.int64]
 
@@ -65,6 +66,43 @@ def elongation(x: IntVector, y: IntVector) -> float:
     xy = float(np.mean((x - x.mean()) * (y - y.mean())))
     spread = math.hypot((xx - yy) / 2, xy)
     return math.sqrt(((xx + yy) / 2 + spread) / max((xx + yy) / 2 - spread, 1e-6))
+
+
+@dataclass(frozen=True, slots=True)
+class Warmth:
+    """What is warmer than its surroundings inside a box: by how much, how many pixels, how long for its width."""
+
+    contrast_c: float
+    area_px: int
+    elongation: float
+
+
+def warmth_in(pixels: FloatPicture, box: tuple[float, float, float, float]) -> Warmth | None:
+    """Measure what a learned detector boxed, in degrees Celsius; None where nothing in the box is warmer.
+
+    The surroundings are the rim of the box enlarged by half; the thing is what is above half its own peak.
+    """
+    left, top, right, bottom = box
+    grow = max(4.0, 0.5 * max(right - left, bottom - top))
+    x0, y0 = max(0, int(left - grow)), max(0, int(top - grow))
+    patch = pixels[y0 : int(bottom + grow) + 1, x0 : int(right + grow) + 1]
+    if min(patch.shape) < 7:
+        return None
+    smooth = cv2.blur(patch.astype(np.float32, copy=False), (3, 3))
+    rim = np.concatenate([smooth[:2].ravel(), smooth[-2:].ravel(), smooth[:, :2].ravel(), smooth[:, -2:].ravel()])
+    ground = float(np.median(rim))
+    inner = smooth[int(top) - y0 : math.ceil(bottom) - y0, int(left) - x0 : math.ceil(right) - x0]
+    if inner.size == 0:
+        return None
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    contrast = float(inner.max()) - ground
+    if contrast <= _LEAST_WARMTH_C:
+        return None
+    mask = (smooth >= ground + 0.5 * contrast).view(np.uint8)
+    _, labels = cv2.connectedComponents(mask, connectivity=8)
+    own = labels[int(row) + int(top) - y0, int(column) + int(left) - x0]
+    y, x = np.nonzero(labels == own)
+    return Warmth(contrast, len(x), elongation(x, y))
 
 
 class HotSpotDetector:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vision.detector import Detection
 from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
-from vision.thermal import HotSpotDetector, robust_sigma, top_hat
+from vision.thermal import HotSpotDetector, robust_sigma, top_hat, warmth_in
 from vision.unite import unite
 
 GSD_M = 0.08
@@ -153,3 +153,24 @@ def test_a_spot_or_a_person_in_a_fire_is_the_fire() -> None:
     united = unite([box(105, 105, 10, Kind.HOT_SPOT, 0.4, 50.0), fire, box(98, 98, 25, Kind.PERSON, 0.6)])
     assert len(united) == 1
     assert united[0].fire
+
+
+@pytest.mark.parametrize(("length", "width", "angle"), [(1.7, 0.5, 30.0), (0.6, 0.5, 0.0), (2.2, 1.8, 70.0)])
+def test_warmth_in_a_box_is_measured(length: float, width: float, angle: float) -> None:
+    pixels = night(9)
+    put(pixels, 200, 150, length, width, float(pixels[150, 200]) + 6.0, angle)
+    half = length / GSD_M / 2 + 3
+    measured = warmth_in(pixels, (200 - half, 150 - half, 200 + half, 150 + half))
+    assert measured is not None
+    assert measured.contrast_c == pytest.approx(6.0, abs=1.5)
+    assert measured.area_px * GSD_M**2 == pytest.approx(np.pi / 4 * length * width, rel=0.3)
+    assert measured.elongation == pytest.approx(length / width, rel=0.25)
+
+
+def test_nothing_warm_in_a_box_is_said_so() -> None:
+    flat = np.full((100, 100), 12.0, np.float32)
+    assert warmth_in(flat, (40, 40, 60, 60)) is None
+    cold = flat.copy()
+    cold[45:55, 45:55] = 5.0
+    assert warmth_in(cold, (44, 44, 56, 56)) is None
+    assert warmth_in(flat[:5, :5], (0, 0, 3, 3)) is None

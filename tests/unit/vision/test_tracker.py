@@ -248,3 +248,16 @@ def test_a_warm_body_on_a_vehicle_or_without_degrees_is_no_person() -> None:
     grey = judge([replace(lying, contrast_c=None, temperature_max_c=None)] * 3)
     assert grey is not None
     assert grey.kind is Kind.HOT_SPOT
+
+
+def test_what_the_network_calls_a_person_must_have_the_outline_of_one_where_warmth_shows_it() -> None:
+    def called(spot: Observation) -> Observation:
+        return replace(spot, learned_kind=Kind.PERSON, learned_score=0.6)
+
+    for name in ("lying", "curled up", "standing, from above"):
+        verdict = judge([called(PEOPLE[name])] * 3)
+        assert verdict is not None
+        assert verdict.rule.startswith("person: ")
+    for name in ("boulder", "bonnet"):
+        verdict = judge([called(OTHERS[name])] * 5)
+        assert verdict is None or verdict.kind is Kind.HOT_SPOT
