@@ -104,7 +104,8 @@ def step(sortie: Sortie, event: Event) -> Step:
         case MissionReadBack(action, differences, now_s):
             return read_back(sortie, action, differences, now_s)
         case Recognised(known, note, _):
-            return replace(sortie, known=known, note=note), ()
+            sortie = replace(sortie, known=known, note=note)
+            return (sortie if sortie.state is None else with_progress(sortie, sortie.state)), ()
 
 
 def adopted(sortie: Sortie, now_s: float) -> Sortie:

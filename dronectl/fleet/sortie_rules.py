@@ -141,8 +141,14 @@ def phase_shown(sortie: Sortie, state: VehicleState) -> Phase:
 
 
 def with_progress(sortie: Sortie, state: VehicleState) -> Sortie:
-    """Raise the highest item reached; what an earlier flight left behind does not count until it has changed."""
+    """Raise the highest item reached; what an earlier flight left behind does not count until it has changed.
+
+    In an adopted flight what was reached before is not told again, but the item being flown to is: missions are flown
+    in order, so that everything before it has been reached.
+    """
     reached, total = state.mission_reached, len(sortie.waypoint_of_item)
+    if not sortie.may_arm and state.mission_current:
+        reached = max(state.mission_current - 1, -1 if reached is None else reached)
     if reached is None or not sortie.flown or not sortie.known or state.mission_total not in (None, total):
         return sortie
     if sortie.stale_reached is not None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
-from dronectl.fleet.sortie import step
+from dronectl.fleet.sortie import adopted, step
 from dronectl.fleet.sortie_rules import ENDING, refusal
 from dronectl.fleet.sortie_types import (
     Action,
@@ -22,6 +22,7 @@ from dronectl.fleet.sortie_types import (
     Ordered,
     Phase,
     PreflightEnded,
+    Recognised,
     Sortie,
     Tick,
 )
@@ -507,6 +508,20 @@ def test_only_a_silent_vehicle_can_be_abandoned():
     flight.pass_time(10.0)
     flight.order(Order.ABANDON)
     assert flight.sortie.phase is Phase.FAILED
+
+
+def test_an_adopted_flight_knows_what_was_reached_by_the_item_flown_to():
+    flight = Flight(sortie=adopted(replace(new_sortie(), phase=Phase.FLYING, flown=True), 100.0))
+    state = replace(flight.state(), armed=True, landed=LandedState.IN_AIR, mode=FlightMode.MISSION, mission_current=5)
+    flight.feed(Observed(state, flight.now_s))
+    assert flight.sortie.waypoints_reached == 0  # whose mission that is, is not known yet
+    flight.feed(Recognised(known=True, note="", now_s=flight.now_s))
+    assert flight.sortie.waypoints_reached == 2
+    flight.feed(Observed(replace(state, mission_current=0), flight.now_s))
+    assert flight.sortie.waypoints_reached == 2
+    own = airborne()
+    own.feed(Observed(replace(own.state(), mission_current=6), own.now_s))
+    assert own.sortie.waypoints_reached < 3  # of its own flight it is told what is reached
 
 
 # --- any sequence of events ------------------------------------------------------------------------------------------
