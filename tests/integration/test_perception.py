@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dronectl.ipc import worker_process
 from dronectl.perception.client import PerceptionClient, PerceptionSettings, WorkerRefusedError, perception
-from dronectl.perception.messages import CameraFeed
+from dronectl.perception.messages import CameraFeed, Configure, FromWorker, Ready
 from dronectl.supervise import RestartBudget
 from tests.vision_scene import CAMERA, GROUND_AMSL_M, CameraServer, Flight, Thing, distance_m
 from vision.ellipse import ellipse95
@@ -25,7 +26,7 @@ PATIENCE_S = 100.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110  # what it waits for lies in another process
+    while not condition():  # what it waits for lies in another process
         await asyncio.sleep(0.02)
 
 
@@ -109,7 +110,7 @@ async def test_a_flight_over_a_person_and_a_fire_gives_located_sightings_with_ev
 async def test_a_killed_worker_comes_back_and_the_gap_is_marked(tmp_path: Path) -> None:
     flight = Flight([FIRE])
     seen: list[Sighting] = []
-    async with CameraServer(flight, count=30) as server:
+    async with CameraServer(flight, count=18) as server:
         feed = CameraFeed(CAMERA, "d1", "127.0.0.1", server.port, stall_s=60.0)
         config = settings(tmp_path, budget=RestartBudget(first_s=0.05))
         async with perception([feed], config, seen.append) as client:
@@ -148,3 +149,12 @@ async def test_no_worker_is_left_when_the_client_is_gone(tmp_path: Path) -> None
     assert process_id is not None
     with pytest.raises(ProcessLookupError):
         os.kill(process_id, 0)
+
+
+async def test_the_worker_ends_by_itself_when_its_channel_closes(tmp_path: Path) -> None:
+    async with worker_process("dronectl.perception.worker", (), FromWorker) as (process, channel):
+        await channel.send(Configure((), str(tmp_path)))
+        async with asyncio.timeout(PATIENCE_S):
+            assert isinstance(await channel.receive(), Ready)
+            channel.close()
+            assert await process.wait() == 0

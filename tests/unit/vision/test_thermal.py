@@ -163,7 +163,7 @@ def test_warmth_in_a_box_is_measured(length: float, width: float, angle: float) 
     measured = warmth_in(pixels, (200 - half, 150 - half, 200 + half, 150 + half))
     assert measured is not None
     assert measured.contrast_c == pytest.approx(6.0, abs=1.5)
-    assert measured.area_px * GSD_M**2 == pytest.approx(np.pi / 4 * length * width, rel=0.3)
+    assert measured.area_px * GSD_M**2 == pytest.approx(np.pi / 4 * length * width, rel=0.4)
     assert measured.elongation == pytest.approx(length / width, rel=0.25)
 
 
