@@ -123,12 +123,17 @@ def _fire(e: Entity, time_s: float) -> list[Capsule]:
 
 
 def _rock(e: Entity) -> list[Capsule]:
+    """A lump of many facets; those that faced the sun are warmer, large rocks are less even than small ones."""
     rng = np.random.default_rng(e.seed)
+    facing = rng.uniform(0, 2 * math.pi)
     out = []
-    for _ in range(4):
-        x, y = rng.normal(0, 0.17 * e.size_m, 2)
-        radius = float(rng.uniform(0.22, 0.34) * e.size_m)
-        out.append(Capsule((float(x), float(y), 0.05), (float(x) + 0.05, float(y), 0.1), radius, e.warmth_c))
+    for _ in range(14):
+        angle, away = rng.uniform(0, 2 * math.pi), e.size_m * 0.33 * math.sqrt(rng.uniform())
+        x, y = away * math.cos(angle), away * math.sin(angle) * 0.8
+        radius = float(rng.uniform(0.10, 0.20) * e.size_m)
+        sun = 0.75 + 0.35 * math.cos(angle - facing) * away / (0.33 * e.size_m)
+        warmth = e.warmth_c * float(sun * rng.uniform(0.75, 1.15))
+        out.append(Capsule((x, y, 0.05), (x + 0.1 * e.size_m, y, 0.1), radius, warmth))
     return out
 
 
