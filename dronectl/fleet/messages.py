@@ -27,7 +27,7 @@ class Rates(msgspec.Struct, frozen=True):
     pose_stream_position_hz: float = 10.0  # of vehicles that carry cameras
     tick_hz: float = 10.0
     docked_hz: float = 2.0
-    flying_hz: float = 5.0
+    flying_hz: float = 4.0
     pose_stream_hz: float = 10.0  # for armed vehicles that carry cameras
 
 
