@@ -127,6 +127,8 @@ class Answers:
                     await records.save(session, self._store.site_id, alert, None)
             for alert in heard.values():
                 self._service.book.keep_alert(alert)
+        if acks:
+            self._service.publisher.answered()
         counters.acks += acks
         counters.acks_repeated += repeated
         counters.unknown_alert += unknown

@@ -37,7 +37,7 @@ class Backoff:
     """The wait before a message is sent again: first_s, doubling up to cap_s, each with +-25 % jitter."""
 
     first_s: float = 5.0
-    cap_s: float = 60.0
+    cap_s: float = 30.0
 
     def wait_s(self, attempts: int, chance: float) -> float:
         """The wait after `attempts` (1 or more); `chance` in [0, 1)."""
@@ -94,8 +94,18 @@ class OutboxPublisher:
         self._backoff = backoff or Backoff()
         self._rng = random.Random()  # jitter only
         self._woken = asyncio.Event()
+        self._heard_s: float | None = None
+        self._listened = False
         self.sent = 0
         self.sent_again = 0
+
+    def answered(self) -> None:
+        """Dispatch has answered, so it listens: what was sent in vain before is due at once, not at its next turn."""
+        now_s = self._clock.monotonic_s()
+        if self._heard_s is None or now_s - self._heard_s >= self._backoff.first_s:
+            self._heard_s = now_s
+            self._listened = True
+            self.wake()
 
     def wake(self) -> None:
         """There is something new to send."""
@@ -109,8 +119,11 @@ class OutboxPublisher:
             await self._bus.wait_connected()
             try:
                 if self._bus.state.value.connections != connection:
-                    await self._all_due()
+                    await self._all_due(sent_at_least=0)
                     connection = self._bus.state.value.connections
+                if self._listened:
+                    self._listened = False
+                    await self._all_due(sent_at_least=2)
                 self._woken.clear()
                 sent = await self._send_due()
             except BusDownError:
@@ -132,12 +145,16 @@ class OutboxPublisher:
                 except TimeoutError:
                     continue
 
-    async def _all_due(self) -> None:
+    async def _all_due(self, sent_at_least: int) -> None:
         """After a reconnect nobody knows what the broker still has."""
         async with self._store.session() as session:
             await session.execute(
                 update(OutboxRow)
-                .where(OutboxRow.site_id == self._store.site_id, OutboxRow.closed_at.is_(None))
+                .where(
+                    OutboxRow.site_id == self._store.site_id,
+                    OutboxRow.closed_at.is_(None),
+                    OutboxRow.attempts >= sent_at_least,
+                )
                 .values(next_attempt_at=self._clock.utc())
             )
 
