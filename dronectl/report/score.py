@@ -31,6 +31,7 @@ REQUIRED_FOUND: Final = 0.8
 REQUIRED_IN_ELLIPSE: Final = 0.8
 MAX_FALSE: Final = 2
 TARGET_KINDS: Final = ("person", "fire")
+ALARM_KINDS: Final = ("person", "fire", "hot_spot")  # what sends somebody out
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +136,23 @@ def ellipse_holds(alert: AlertRecord, east_m: float, north_m: float) -> bool | N
 
 
 def score(entities: Sequence[TrueEntity], alerts: Sequence[AlertRecord]) -> Score:
-    """Match alerts to targets one to one with the least total distance, at most MATCH_M apart, kinds equal."""
+    """Match alerts to targets one to one with the least total distance, at most MATCH_M apart, kinds equal.
+
+    An alarm of any kind with no target near it is false; one more about a target that was found is a duplicate. A hot
+    spot alarm finds nobody, but it is not false where a target lies that nothing else found.
+    """
     targets = [e for e in entities if e.kind in TARGET_KINDS]
-    alarms = [a for a in alerts if a.kind in TARGET_KINDS]
-    offsets = {(i, j): _offset(a, t) for i, a in enumerate(alarms) for j, t in enumerate(targets) if a.kind == t.kind}
+    alarms = [a for a in alerts if a.kind in ALARM_KINDS]
+    offsets = {(i, j): _offset(a, t) for i, a in enumerate(alarms) for j, t in enumerate(targets)}
     far = 1e6
     cost = np.full((len(alarms), len(targets)), far)
+    near: dict[int, set[str]] = {}
     for (i, j), (east, north) in offsets.items():
         distance = math.hypot(east, north)
         if distance <= MATCH_M:
-            cost[i, j] = distance
+            near.setdefault(i, set()).add(targets[j].entity_id)
+            if alarms[i].kind == targets[j].kind:
+                cost[i, j] = distance
     matches: list[Match] = []
     if cost.size:
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
@@ -155,8 +163,11 @@ def score(entities: Sequence[TrueEntity], alerts: Sequence[AlertRecord]) -> Scor
                 matches.append(Match(alarm.alert_id, target.entity_id, target.kind, float(cost[i, j]), holds))
     matched_alerts = {m.alert_id for m in matches}
     spare = [(i, a) for i, a in enumerate(alarms) if a.alert_id not in matched_alerts]
-    duplicates = tuple(a.alert_id for i, a in spare if cost.size and cost[i].min() < far)
     found = {m.entity_id for m in matches}
+    duplicates = tuple(
+        a.alert_id for i, a in spare if near.get(i, set()) & found and (a.kind != "hot_spot" or near[i] <= found)
+    )
+    false = tuple(a.alert_id for i, a in spare if not near.get(i))
     detectable = [t for t in targets if is_detectable(t)]
     people = [t for t in detectable if t.kind == "person"]
     fires = [t for t in detectable if t.kind == "fire"]
@@ -167,7 +178,7 @@ def score(entities: Sequence[TrueEntity], alerts: Sequence[AlertRecord]) -> Scor
         missed=tuple(t.entity_id for t in detectable if t.entity_id not in found),
         out_of_view=tuple(t.entity_id for t in targets if t not in detectable and t.entity_id not in found),
         matches=tuple(matches),
-        false_alerts=tuple(a.alert_id for _, a in spare if a.alert_id not in duplicates),
+        false_alerts=false,
         duplicate_alerts=duplicates,
         people_found_fraction=sum(p.entity_id in found for p in people) / len(people) if people else None,
         fires_found=sum(f.entity_id in found for f in fires),

@@ -76,6 +76,20 @@ def test_an_animal_alarmed_as_a_person_is_false():
     assert any("no seeded person" in line for line in result.shortfalls())
 
 
+def test_a_hot_spot_alarm_finds_nobody_but_is_false_only_where_there_is_nothing():
+    people = [entity("found", HERE), entity("missed", destination(HERE, 0, 100))]
+    alerts = [
+        alert("person", HERE),
+        alert("again", destination(HERE, 90, 2), "hot_spot"),
+        alert("hint", destination(HERE, 0, 101), "hot_spot"),
+        alert("rock", destination(HERE, 0, 300), "hot_spot"),
+    ]
+    result = score(people, alerts)
+    assert result.missed == ("missed",)
+    assert result.duplicate_alerts == ("again",)
+    assert result.false_alerts == ("rock",)
+
+
 def test_missed_out_of_view_and_unacknowledged():
     people = [
         entity("seen", HERE),
