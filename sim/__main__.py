@@ -103,7 +103,11 @@ async def serve(config: SimConfig, *, exit_with_parent: bool, px4_path: Path | N
             write_atomically(Path(config.ready_file), json.dumps(ready))
         control.say({"ready": ready})
         try:
-            await asyncio.wait({work, waiter}, return_when=asyncio.FIRST_COMPLETED)
+            watched = {work, waiter} if rig is None else {work, waiter, rig.ended}
+            await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if rig is not None and rig.ended.done() and not waiter.done():
+                sys.stderr.write("sim: the camera process has ended\n")
+                return 1
             if work.done():
                 work.result()  # it only ends by failing: show why
                 return 1

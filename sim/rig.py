@@ -28,7 +28,7 @@ class CameraRig:
         self.poses_dropped = 0
         self._lag = 0
         self._encoder = msgspec.json.Encoder()
-        self._reader = asyncio.create_task(self._listen(), name="camera rig")
+        self.ended = asyncio.create_task(self._listen(), name="camera rig")  # done when the process has ended
 
     @classmethod
     async def start(cls, config: SimConfig) -> CameraRig:
@@ -79,8 +79,8 @@ class CameraRig:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
-        self._reader.cancel()
-        await asyncio.gather(self._reader, return_exceptions=True)
+        self.ended.cancel()
+        await asyncio.gather(self.ended, return_exceptions=True)
 
     async def _listen(self) -> None:
         if self._process.stdout is None:
