@@ -57,6 +57,7 @@ class Lane:
         self._threads = threads
         self._turn = asyncio.Lock()
         self._epoch = 0  # raised by every urgent request
+        self._commands = 0  # calls so far that may move the vehicle
         self._running: asyncio.Future[object] | None = None  # the ordinary native call under way
         self._running_commands = False  # it may move the vehicle
         self._abort: Callable[[], object] | None = None
@@ -68,10 +69,17 @@ class Lane:
         """An ordinary native call is under way."""
         return self._running is not None and not self._running.done()
 
+    @property
+    def commands(self) -> int:
+        """How many calls that may move the vehicle have been made; a retry looks whether one came meanwhile."""
+        return self._commands
+
     async def ordinary(self, work: Callable[[Turn], Awaitable[T]]) -> T:
         """Run `work` when its turn comes; LinkError(CANCELLED) if an urgent request came after this one."""
         turn = Turn(self, self._epoch)
         async with self._turn:
+            if self._afterwards:  # an urgent request that still insists comes before what was asked for later
+                await asyncio.wait(self._afterwards)
             turn.check()
             return await work(turn)
 
@@ -81,12 +89,16 @@ class Lane:
         `at_once` is run first if an ordinary command is under way: a way of sending that does not queue behind it.
         """
         self._epoch += 1
+        self._commands += 1
         epoch = self._epoch
         loop = asyncio.get_running_loop()
         in_the_way = self._running if self.busy and self._running_commands else None
         self.abort_transfer()
         if in_the_way is not None and at_once is not None:
-            await loop.run_in_executor(self._threads.urgent, at_once)
+            try:
+                await loop.run_in_executor(self._threads.urgent, at_once)
+            except LinkError as error:  # the proper way follows in any case
+                log.warning("%s: %s", self.vehicle_id, error)
         if in_the_way is not None:
             self._have_the_last_word(in_the_way, epoch, call)
         return await loop.run_in_executor(self._threads.urgent, call)
@@ -140,6 +152,7 @@ class Turn:
         while lane.busy and lane._running is not None:  # noqa: SLF001  # left behind by a cancelled caller
             await asyncio.wait([lane._running])  # noqa: SLF001
         self.check()
+        lane._commands += commands  # noqa: SLF001
         future: asyncio.Future[T] = asyncio.get_running_loop().run_in_executor(lane._threads.ordinary, call)  # noqa: SLF001
         lane._running, lane._running_commands, lane._abort = future, commands, abort  # type: ignore[assignment]  # noqa: SLF001
         lane._aborted = False  # noqa: SLF001

@@ -59,6 +59,7 @@ _MOST_RETRY_S: Final = 5.0
 _UID_TRIES: Final = 10
 _UID_RETRY_S: Final = 0.1
 _CONFIRM_S: Final = 3.0
+_URGENT_CONFIRM_S: Final = 0.5
 _WAIT_STEP_S: Final = 0.05
 _RAW_POSES_KEPT: Final = 512
 
@@ -289,13 +290,19 @@ class MavsdkLink:
 
     async def _urgent_mode(self, call: Callable[[], object], mode: FlightMode, at_once: Callable[[], object]) -> None:
         """A mode change that nothing delays. After a TIMEOUT the state is read, and it is tried once more."""
+        work = asyncio.ensure_future(self._lane.urgent(call, at_once))
+        await asyncio.sleep(0)  # it has begun, and counts
+        commands = self._lane.commands
         try:
-            await self._lane.urgent(call, at_once)
+            await work
         except LinkError as error:
             if error.failure is not LinkFailure.TIMEOUT:
                 raise
-            if not await self._confirm(lambda state: state.mode is mode, 0.5):
+            done = await self._confirm(lambda state: state.mode is mode, _URGENT_CONFIRM_S)
+            if not done and self._lane.commands == commands:  # else somebody has asked for something newer
                 await self._lane.urgent(call, at_once)
+            elif not done:
+                raise
 
     async def hold(self) -> None:
         native = self._ready()

@@ -160,3 +160,32 @@ async def test_only_the_newest_urgent_insists(threads: CallThreads) -> None:
     await _until(lambda: said == ["hold", "return", "return"])
     await asyncio.sleep(0.05)
     assert said == ["hold", "return", "return"]
+
+
+async def test_what_is_asked_later_waits_for_the_last_word(threads: CallThreads) -> None:
+    lane = Lane("d1", threads)
+    said: list[str] = []
+    start = Gate()
+    task = asyncio.create_task(lane.ordinary(lambda turn: turn.call(start, commands=True)))
+    await _until(start.begun.is_set)
+    await lane.urgent(lambda: said.append("hold"))
+    resume = asyncio.create_task(lane.ordinary(lambda turn: turn.call(lambda: said.append("resume"), commands=True)))
+    await asyncio.sleep(0.02)
+    start.let.set()
+    await task
+    await resume
+    assert said == ["hold", "hold", "resume"]
+
+
+async def test_a_failing_shortcut_does_not_keep_the_urgent_call_back(threads: CallThreads) -> None:
+    lane = Lane("d1", threads)
+    start = Gate()
+    task = asyncio.create_task(lane.ordinary(lambda turn: turn.call(start, commands=True)))
+    await _until(start.begun.is_set)
+
+    def broken() -> None:
+        raise LinkError(LinkFailure.ERROR, "no such message")
+
+    assert await lane.urgent(lambda: "held", broken) == "held"
+    start.let.set()
+    await task
