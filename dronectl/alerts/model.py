@@ -52,6 +52,7 @@ class Rule:
     kinds: frozenset[Kind]
     reason: str
     min_confidence: float = 0.0
+    min_temperature_c: float | None = None
     any_tag: frozenset[str] = frozenset()
     from_hour: int | None = None
     to_hour: int | None = None

@@ -11,6 +11,8 @@ from dronectl.alerts.model import Decision, Facts, Rule, RuleSet, Zone
 from dronectl.bus.messages import Level
 from vision.sighting import Kind
 
+EMBER_C: Final = 80.0  # bare metal and dark roofs stay below this in the sun
+
 _PERSON: Final = frozenset({Kind.PERSON})
 _CLOSED: Final = frozenset({"keep_out", "closed"})
 
@@ -18,10 +20,22 @@ DEFAULT_RULES: Final = RuleSet(
     version="default-1",
     rules=(
         Rule("fire", Level.RED, frozenset({Kind.FIRE}), "a fire"),
+        # A stone that the sun has warmed is a hot spot too: only what is hotter than the sun makes it calls somebody.
         Rule(
-            "hot-spot-again", Level.ORANGE, frozenset({Kind.HOT_SPOT}), "a hot spot seen more than once", min_tracks=2
+            "hot-spot-again",
+            Level.ORANGE,
+            frozenset({Kind.HOT_SPOT}),
+            "a spot too hot for the sun, seen more than once",
+            min_temperature_c=EMBER_C,
+            min_tracks=2,
         ),
-        Rule("hot-spot", Level.YELLOW, frozenset({Kind.HOT_SPOT}), "a hot spot"),
+        Rule(
+            "hot-spot",
+            Level.YELLOW,
+            frozenset({Kind.HOT_SPOT}),
+            "a spot too hot for the sun",
+            min_temperature_c=EMBER_C,
+        ),
         Rule("person-closed", Level.ORANGE, _PERSON, "a person", min_confidence=0.4, any_tag=_CLOSED),
         Rule("person-night", Level.YELLOW, _PERSON, "a person at night", min_confidence=0.4, from_hour=20, to_hour=6),
         Rule("person-day", Level.BLUE, _PERSON, "a person", min_confidence=0.4),
@@ -46,6 +60,7 @@ def holds(rule: Rule, facts: Facts, tags: frozenset[str], local_hour: int) -> bo
         facts.kind in rule.kinds
         and facts.confidence >= rule.min_confidence
         and facts.tracks >= rule.min_tracks
+        and (rule.min_temperature_c is None or (facts.temperature_max_c or 0.0) >= rule.min_temperature_c)
         and (not rule.any_tag or bool(rule.any_tag & tags))
         and (
             rule.from_hour is None or rule.to_hour is None or is_within_hours(local_hour, rule.from_hour, rule.to_hour)

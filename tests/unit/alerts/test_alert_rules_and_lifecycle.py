@@ -72,8 +72,8 @@ KEEP_OUT = Zone("k", "Substation", (), frozenset({"keep_out"}))
         (FACTS, (), NIGHT, Level.YELLOW, "person-night"),
         (FACTS, (), DAY, Level.BLUE, "person-day"),
         (replace(FACTS, confidence=0.2), (KEEP_OUT,), DAY, Level.GREY, "person-doubtful"),
-        (replace(FACTS, kind=Kind.HOT_SPOT), (), DAY, Level.YELLOW, "hot-spot"),
-        (replace(FACTS, kind=Kind.HOT_SPOT, tracks=2), (), DAY, Level.ORANGE, "hot-spot-again"),
+        (replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=95.0), (), DAY, Level.YELLOW, "hot-spot"),
+        (replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=95.0, tracks=2), (), DAY, Level.ORANGE, "hot-spot-again"),
         (replace(FACTS, kind=Kind.VEHICLE), (KEEP_OUT,), DAY, Level.YELLOW, "vehicle-closed"),
     ],
 )
@@ -84,14 +84,17 @@ def test_default_rules(facts, zones, local, level, rule):
     assert decision.places == tuple(z.name for z in zones)
 
 
-def test_animals_and_parked_cars_are_no_alert():
+def test_animals_parked_cars_and_warm_stones_are_no_alert():
+    for warmth in (None, 36.0, 79.0):
+        stone = replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=warmth, tracks=3)
+        assert decide(DEFAULT_RULES, stone, (KEEP_OUT,), NIGHT) is None
     assert decide(DEFAULT_RULES, replace(FACTS, kind=Kind.ANIMAL), (KEEP_OUT,), NIGHT) is None
     assert decide(DEFAULT_RULES, replace(FACTS, kind=Kind.VEHICLE), (), NIGHT) is None
 
 
 @given(confidence=st.floats(0, 1), hour=st.integers(0, 23), closed=st.booleans(), tracks=st.integers(1, 9))
 def test_no_person_and_no_fire_is_ever_silent(confidence, hour, closed, tracks):
-    for kind in (Kind.PERSON, Kind.FIRE, Kind.HOT_SPOT):
+    for kind in (Kind.PERSON, Kind.FIRE):
         facts = replace(FACTS, kind=kind, confidence=confidence, tracks=tracks)
         assert decide(DEFAULT_RULES, facts, (KEEP_OUT,) if closed else (), NOW.replace(hour=hour)) is not None
 
