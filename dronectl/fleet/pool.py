@@ -114,7 +114,9 @@ class LinkPool:
         # The library leaves folders in the temporary directory when its process is killed.
         scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="dronectl-link-")
         try:
-            async with worker_process("dronectl.fleet.worker", [], FromWorker, environment={"TMPDIR": scratch}) as (
+            async with worker_process(
+                "dronectl.fleet.worker", ["--scratch", scratch], FromWorker, environment={"TMPDIR": scratch}
+            ) as (
                 process,
                 channel,
             ):

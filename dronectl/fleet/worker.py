@@ -14,9 +14,11 @@ import asyncio
 import faulthandler
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Final, NoReturn
 
 from dronectl.fleet import watchdog
@@ -183,6 +185,7 @@ def main() -> NoReturn:
     """Run until the channel closes; never returns into the interpreter's own shutdown, which would destroy MAVSDK."""
     parser = argparse.ArgumentParser(description="holds a shard of the fleet for the dronectl service")
     parser.add_argument("--channel-fd", type=int, required=True, help="the inherited socket to the service")
+    parser.add_argument("--scratch", type=Path, help="our own temporary folder, removed at the end")
     arguments = parser.parse_args()
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever the library prints is no output of ours
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s link worker: %(name)s: %(message)s")
@@ -199,6 +202,8 @@ def main() -> NoReturn:
         log.exception("the link worker fails")
         code = 1
     finally:
+        if arguments.scratch is not None:  # the service does it too, unless it was killed
+            shutil.rmtree(arguments.scratch, ignore_errors=True)
         logging.shutdown()
         os._exit(code)
 

@@ -153,6 +153,7 @@ async def test_a_worker_does_not_outlive_a_killed_service(tmp_path: Path) -> Non
         service.kill()
         await service.wait()
     await _until(lambda: not _alive(pid))
+    assert os.listdir(tmp_path) == []  # noqa: PTH208  # as above
 
 
 _HANGS = """
