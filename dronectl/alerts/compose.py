@@ -115,6 +115,7 @@ def _why(alert: AlertRecord) -> messages.Why:
         temperature_max_c=facts.temperature_max_c,
         size_m=facts.size_m,
         speed_m_s=facts.speed_m_s,
+        exposure_s=facts.exposure_s,
     )
 
 

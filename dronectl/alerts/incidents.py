@@ -175,6 +175,7 @@ def facts(incident: Incident) -> Facts:
         temperature_max_c=max((s.temperature_max_c for s in telling if s.temperature_max_c is not None), default=None),
         size_m=best.size_m,
         speed_m_s=best.speed_m_s,
+        exposure_s=_finite(incident.members[-1].sighting.last_exposure_s) if incident.members else None,
     )
 
 

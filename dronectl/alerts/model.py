@@ -163,6 +163,7 @@ class Facts:
     temperature_max_c: float | None
     size_m: float | None
     speed_m_s: float | None
+    exposure_s: float | None = None  # newest look, on the clock of the vehicle that had it
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,9 @@ class Why(_Part):
     temperature_max_c: float | None = None
     size_m: float | None = None
     speed_m_s: float | None = None
+    exposure_s: float | None = Field(
+        default=None, description="newest look, in seconds on the clock of the vehicle that had it"
+    )
 
 
 class ResponderOffer(_Part):

@@ -104,7 +104,7 @@ def _record(alert: dict[str, Any]) -> AlertRecord:
         semi_major_m=None if ellipse is None else ellipse["semi_major_m"],
         semi_minor_m=None if ellipse is None else ellipse["semi_minor_m"],
         azimuth_deg=None if ellipse is None else ellipse["azimuth_deg"],
-        last_exposure_s=None,
+        last_exposure_s=alert["document"]["why"]["exposure_s"],
         acknowledged=alert["acknowledged"],
     )
 
@@ -220,9 +220,9 @@ def _alerts(stage: Stage, alerts: Sequence[dict[str, Any]], judged: Score, run: 
 
 
 def _pictures(folder: Path, evidence: Sequence[dict[str, Any]]) -> tuple[Path, ...]:
-    """The newest crop first, then the newest context."""
+    """The newest crop first, then where it lies in the thermal picture and in the colour one."""
     newest = {e["role"]: folder / e["path"] for e in evidence}
-    return tuple(newest[role] for role in ("crop", "context") if role in newest)
+    return tuple(newest[role] for role in ("crop", "context", "context-rgb") if role in newest)
 
 
 def _things(truth: Truth, judged: Score) -> tuple[ThingSummary, ...]:

@@ -19,7 +19,7 @@ import yaml
 from dronectl.errors import BadInputError
 from dronectl.site import Site, load_site
 
-_SCENE = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 3, "rocks": 14, "trees": 260}
+_SCENE = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
 _NEAR_M = 14.0
 _WIND = {"speed_m_s": 2.5, "from_deg": 220.0, "gust_m_s": 0.8}
 
