@@ -38,8 +38,7 @@ class MergeRules:
     fire_m: float = 15.0  # flames of one fire
     glow_m: float = 6.0  # and what it heats
     walk_m_s: float = 1.4
-    walk_sigma_m_s: float = 0.8  # for a thing that was not seen to move
-    still_walk_m: float = 9.0  # and never farther than this: two people apart must not become one
+    walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
     max_walk_m: float = 60.0
     memory_s: float = 1800.0  # an incident not seen for so long takes no more sightings
 
@@ -193,9 +192,8 @@ def _walked_m(rules: MergeRules, a: Sighting, b: Sighting, seconds: float) -> fl
         return 0.0
     moved = max(a.speed_m_s or 0.0, b.speed_m_s or 0.0)
     speed = min(moved, 2 * rules.walk_m_s) if moved > 0 else rules.walk_sigma_m_s
-    farthest = rules.max_walk_m if moved > 0 else rules.still_walk_m
     # a wanderer's distance grows with time at first, then with its root
-    return min(farthest, speed * min(seconds, 10.0 + 2.0 * math.sqrt(max(0.0, seconds - 10.0))))
+    return min(rules.max_walk_m, speed * min(seconds, 10.0 + 2.0 * math.sqrt(max(0.0, seconds - 10.0))))
 
 
 def _at_once(a: Sighting, b: Sighting) -> bool:
