@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from dronectl import __version__
@@ -23,7 +22,9 @@ With vehicles of your own: write a site file (start from the one that `dronectl 
 Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a needed outside service is unavailable.
 """
 
-app = typer.Typer(help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+app = typer.Typer(
+    help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
 app.command()(demo.demo)
 app.command()(up.up)
 app.command()(sim.sim)
@@ -55,12 +56,7 @@ def _root(
 def main() -> None:
     """Run the command line and end with its exit code."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(EXIT_BAD_INPUT)
+        app()  # ends by SystemExit; usage errors are printed there, with code 2
     except (BadInputError, StoreError) as error:
         err.print(f"error: {error}", markup=False)
         sys.exit(EXIT_BAD_INPUT)
@@ -69,4 +65,3 @@ def main() -> None:
         sys.exit(EXIT_UNAVAILABLE)
     except BrokenPipeError:
         sys.exit(0)
-    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Every mistake is one clear message with the right exit code, never a traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def dronectl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dronectl", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--version"], 0, "dronectl"),
+        (["--help"], 0, "demo"),
+        ([], 2, "Usage"),
+        (["nonsense"], 2, "nonsense"),
+        (["sim", "--vehicles", "0"], 2, "--vehicles"),
+        (["sim", "--vehicles", "x"], 2, "--vehicles"),
+        (["hold", "--nonsense"], 2, "nonsense"),
+        (["vehicles", "--site", "nowhere.yaml"], 2, "nowhere.yaml: cannot be read"),
+        (["check", "nowhere.plan"], 2, "nowhere.plan"),
+        (["detect", "nowhere.jpg"], 2, "nowhere.jpg"),
+        (["demo", "--px4", "nowhere"], 2, "nowhere"),
+        (["vehicles", "--state", "nowhere"], 3, "no service runs"),
+        (["alerts", "tail", "--broker", "http://x"], 2, "mqtt"),
+    ],
+)
+def test_exit_codes(tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    done = dronectl(*arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
