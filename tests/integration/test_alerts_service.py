@@ -247,7 +247,7 @@ async def test_reviews_not_floods(tmp_path):
 
 async def test_a_fire_does_not_wait(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, _store, _clock):
-        await service.handle(sighting(kind=Kind.HOT_SPOT))
+        await service.handle(sighting(kind=Kind.HOT_SPOT, temperature_max_c=95.0))
         await service.handle(sighting(sequence=2, kind=Kind.FIRE))
         (alert,) = service.alerts()
         assert (alert.sequence, alert.level, alert.kind, alert.why.rule_id) == (2, Level.RED, "fire", "fire")
@@ -358,12 +358,12 @@ async def test_the_dispatch_system_works_an_alert_to_its_end(tmp_path):
 
 async def test_what_is_settled_stays_quiet_until_it_is_worse_or_long_ago(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, _store, clock):
-        await service.handle(sighting(kind=Kind.HOT_SPOT))
+        await service.handle(sighting(kind=Kind.HOT_SPOT, temperature_max_c=95.0))
         first = service.alerts()[0].alert_id
         service._bus._listener(first, "action", act(first, "false_alarm", "f", note="a sun-heated rock"))
         await until(lambda: service.alerts()[0].state is AlertState.FALSE_ALARM)
         clock.now += timedelta(minutes=5)
-        await service.handle(sighting(sequence=2, kind=Kind.HOT_SPOT))
+        await service.handle(sighting(sequence=2, kind=Kind.HOT_SPOT, temperature_max_c=95.0))
         assert (len(service.alerts()), service.counters.quiet) == (1, 1)
         await service.handle(sighting(sequence=3, kind=Kind.FIRE))
         assert [a.level for a in service.alerts()] == [Level.RED, Level.YELLOW]
