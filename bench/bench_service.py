@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What the whole service costs and how fast it answers, as a user runs it: `dronectl up` beside simulated vehicles.
+
+    cpu      100 vehicles fly sorties at 38 messages/s each; broker child, 1 Hz MQTT telemetry, one WebSocket client:
+             CPU of the service and its link workers per vehicle, beside a bare MAVSDK connection to the same vehicles,
+             which goes on taking what they send. Target: at most 2.5 times the bare one.
+    start    from starting `dronectl up` (3 drones, no cameras) until /health answers (3 s), and the memory of the
+             service and its link worker (250 MB).
+    latency  3 drones with a thermal camera each at 5 Hz fly the demonstration patrol at speed 1: from the exposure of
+             the confirming frame to the dispatcher's receipt. Target: p95 under 1 s.
+
+Everything is a process of its own, on free ports of loopback, and is ended by its pid. Load average and a calibration
+loop are printed beside the figures, because absolute ones mean little on a busy machine.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import math
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import yaml
+from bench_fleet import _BARE, MESSAGES_PER_S, calibration_s, cpu_s, free_ports
+from prometheus_client.parser import text_string_to_metric_families
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from dronectl.cli.client import ServiceClient
+from dronectl.demo.stage import set_stage
+from dronectl.errors import UnavailableError
+from dronectl.operations.planning import plan_site_patrol
+from dronectl.paths import StateDir, config_dir
+from dronectl.site import load_site
+from dronectl.terrain_io import save_terrain
+from missions.formats.qgc_plan import write_plan
+from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, destination
+from missions.model import Budget, FlightPlan, Waypoint
+from missions.terrain import GridTerrain, height_at
+from sim import mavlink_messages as m
+from sim.mavlink import Encoder
+
+_LEAST_PATIENCE_S = 120.0
+_GROUND_AMSL_M = 250.0
+_PADS_APART_M = 12.0
+_LEGS, _LEG_M, _HEIGHT_M = 8, 500.0, 60.0
+# Position and attitude at 10 Hz as the simulator steps; with the others that the link asks for, 38 messages/s.
+_RATES_HZ = {m.GLOBAL_POSITION_INT: 10.0, m.ATTITUDE: 10.0, m.ATTITUDE_QUATERNION: 10.0, m.VFR_HUD: 1.5}
+_SET_MESSAGE_INTERVAL = 511
+
+
+# ---------------------------------------------------------------------------------------------------- processes
+
+
+@contextlib.contextmanager
+def child(log, *arguments, piped=False):
+    """`python -m ARGUMENTS` with its log; ended by its pid. When the measurement fails, the log's end is shown."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if piped else file,
+            stderr=file,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        yield process
+    except BaseException:
+        print(f"the log of {' '.join(arguments[:2])} ends:", *log.read_text().splitlines()[-8:], sep="\n  ", flush=True)
+        raise
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdin.close()
+        if piped:
+            process.stdout.close()
+
+
+def simulator(stage):
+    return child(stage.folder / "sim.log", "sim", "run", str(stage.sim_document), "--exit-with-parent", piped=True)
+
+
+def service(stage, state=None):
+    where = ("--site", str(stage.site.file), "--state", str(state or stage.state))
+    return child(stage.folder / "service.log", "dronectl", "up", *where, "--exit-with-parent")
+
+
+def sim_status(sim):
+    sim.stdin.write(b'{"status": true}\n')
+    sim.stdin.flush()
+    return json.loads(sim.stdout.readline())["status"]
+
+
+def until(what, condition, limit_s=_LEAST_PATIENCE_S, every_s=0.1):
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(UnavailableError, OSError):
+            if got := condition():
+                return got
+        time.sleep(every_s)
+    raise SystemExit(f"{what}: not within {limit_s:.0f} s")
+
+
+def healthy(port):
+    """Ask /health with nothing but a socket, so that asking costs nothing beside what is measured."""
+    door = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        door.request("GET", "/health")
+        answer = door.getresponse()
+        return json.loads(answer.read()) if answer.status == 200 else None
+    finally:
+        door.close()
+
+
+def link_workers(service_pid):
+    """The pids of the service's link workers."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == service_pid and b"dronectl.fleet.worker" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def memory_mb(pid, field="Pss"):
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1000.0
+    raise SystemExit(f"no {field} of {pid}")
+
+
+# -------------------------------------------------------------------------------------------------------- sites
+
+
+def stage_of(folder, change, terrain=None):
+    """The demonstration site, changed, on free ports; the vehicles' are below those that the system hands out."""
+    source = config_dir() / "lidu"
+    document = yaml.safe_load((source / "site.yaml").read_text(encoding="utf-8"))
+    change(document)
+    (folder / "in").mkdir()
+    (folder / "run").mkdir()
+    if terrain is None:
+        shutil.copy(source / "terrain.npz", folder / "in")
+    else:
+        save_terrain(folder / "in" / "terrain.npz", terrain)
+    template = folder / "in" / "site.yaml"
+    template.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    stage = set_stage(folder / "run", template, seed=1, speed=1.0, px4=None)
+    site_file = stage.site.file
+    own = yaml.safe_load(site_file.read_text(encoding="utf-8"))
+    sim = json.loads(stage.sim_document.read_text())
+    for drone, vehicle, port in zip(own["drones"], sim["vehicles"], free_ports(len(own["drones"])), strict=True):
+        drone["connection"], vehicle["target_port"] = f"udpin://127.0.0.1:{port}", port
+    site_file.write_text(yaml.safe_dump(own, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    stage.sim_document.write_text(json.dumps(sim))
+    return replace(stage, site=load_site(site_file))
+
+
+def without_cameras(document):
+    for drone in document["drones"]:
+        drone["cameras"] = []
+
+
+def with_fleet(count):
+    def change(document):
+        dock = GeoPoint(*document["docks"][0]["position"])
+        document["drones"] = []
+        for n in range(count):
+            row = destination(dock, 0.0, _PADS_APART_M * (n // 10 - 4.5))
+            pad = destination(row, 90.0, _PADS_APART_M * (n % 10 - 4.5))
+            document["drones"].append(
+                {
+                    "id": f"d{n + 1}",
+                    "dock": document["docks"][0]["id"],
+                    "pad": [pad.latitude_deg, pad.longitude_deg],
+                    "system_id": n + 1,
+                    "connection": f"udpin://127.0.0.1:{20_000 + n}",  # replaced
+                }
+            )
+        document["failsafe"]["return_height_step_m"] = 0.0  # a hundred layers would go through the ceiling
+
+    return change
+
+
+def flat_ground():
+    heights = np.full((81, 81), _GROUND_AMSL_M, dtype=np.float32)
+    return GridTerrain(LocalFrame(GeoPoint(29.74, 107.27)), -2000.0, -2000.0, 50.0, heights, "flat", 1.0)
+
+
+def up_and_down(site, drone):
+    """A flight that goes north and south of its pad for as long as a measurement lasts."""
+    ends = [destination(drone.pad, bearing, _LEG_M) for bearing in (0.0, 180.0)]
+    return FlightPlan(
+        vehicle_id=drone.drone_id,
+        mission=site.new_mission(f"bench-{drone.drone_id}"),
+        home=drone.pad,
+        home_amsl_m=height_at(site.terrain, drone.pad),
+        takeoff_height_m=_HEIGHT_M,
+        waypoints=tuple(Waypoint(ends[n % 2], Altitude(_HEIGHT_M, Datum.HOME)) for n in range(_LEGS)),
+        fence=site.fence,
+        return_height_m=drone.return_height_m,
+        cruise_speed_m_s=site.limits.cruise_speed_m_s,
+    )
+
+
+def fly(client, plans):
+    """Order the flights and wait until all are under way. They begin 8 at a time: each preflight asks many things."""
+    until("every vehicle", lambda: all(v["connected"] and v["armable"] and v["home_ok"] for v in vehicles(client)))
+    for number, plan in enumerate(plans):
+        body = {"vehicle_id": plan.vehicle_id, "plan": json.loads(write_plan(plan)), "reason": "benchmark"}
+        client.post("/api/v1/sorties", body)
+        if number % 8 == 7:
+            until("preflights", lambda started=number + 1: in_states(client, "flying", "failed") > started - 8)
+    until("every flight", lambda: in_states(client, "flying", "failed") == len(plans), 300.0)
+    failed = [s for s in client.get("/api/v1/sorties") if s["state"] == "failed"]
+    if failed:
+        raise SystemExit(f"{len(failed)} flights failed, the first: {failed[0]['detail']}; {failed[0]['findings'][:3]}")
+
+
+def vehicles(client):
+    return client.get("/api/v1/vehicles")
+
+
+def in_states(client, *states):
+    return sum(s["state"] in states for s in client.get("/api/v1/sorties"))
+
+
+# ---------------------------------------------------------------------------------------------------------- cpu
+
+
+def set_rates(vehicle_ports):
+    """Ask the vehicles for more, as another ground station would. They answer the service again at its next heartbeat."""
+    station = Encoder(255, 190)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        for n, port in enumerate(vehicle_ports.values(), 1):
+            for spec, hz in _RATES_HZ.items():
+                params = (float(spec.message_id), 1e6 / hz, *[math.nan] * 5)
+                one.sendto(station.frame(m.COMMAND_LONG, *params, _SET_MESSAGE_INTERVAL, n, 1, 0), ("127.0.0.1", port))
+
+
+@contextlib.contextmanager
+def live_client(client):
+    """One WebSocket client that reads everything; gives what it has counted."""
+    url = client.url.replace("http", "ws", 1) + "/api/v1/live"
+    headers = {"Authorization": f"Bearer {client.token}"}
+    seen = Counter()
+    with connect(url, additional_headers=headers, max_size=None, proxy=None) as websocket:
+
+        def read():
+            with contextlib.suppress(ConnectionClosed):
+                for text in websocket:
+                    seen["messages"] += 1
+                    seen["vehicles"] += len(json.loads(text).get("vehicles", ()))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        yield seen
+    reader.join(10)
+
+
+class Measured:
+    """CPU of groups of processes and the simulator's packets over the length of the with block."""
+
+    def __init__(self, sim, **groups):
+        self._sim, self._groups = sim, groups
+
+    def _now(self):
+        return {name: sum(cpu_s(pid) for pid in pids) for name, pids in self._groups.items()}
+
+    def __enter__(self):
+        self._packets = sim_status(self._sim)["packets_out"]
+        self._before, self._start = self._now(), time.monotonic()
+        return self
+
+    def __exit__(self, *_):
+        now, self.wall_s = self._now(), time.monotonic() - self._start
+        self.cores = {name: (now[name] - self._before[name]) / self.wall_s for name in now}
+        self.packets_per_s = (sim_status(self._sim)["packets_out"] - self._packets) / self.wall_s
+
+
+def bench_cpu(options):
+    count = options.vehicles
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        stage = stage_of(Path(folder), with_fleet(count), flat_ground())
+        sim = stack.enter_context(simulator(stage))
+        vehicle_ports = json.loads(sim.stdout.readline())["ready"]["vehicle_ports"]
+        with service(stage) as up:
+            port = stage.site.model.http.port
+            until("the service", lambda: healthy(port))
+            client = ServiceClient(StateDir(stage.state))
+            fly(client, [up_and_down(stage.site, drone) for drone in stage.site.drones])
+            until("every part of the service", lambda: healthy(port)["ok"])
+            set_rates(vehicle_ports)
+            with live_client(client) as seen:
+                time.sleep(5.0)
+                seen.clear()
+                workers = link_workers(up.pid)
+                with Measured(sim, service=[up.pid], workers=workers, simulator=[sim.pid]) as ours:
+                    time.sleep(options.seconds)
+            flying, connected = in_states(client, "flying"), sum(v["connected"] for v in vehicles(client))
+            memory = memory_mb(up.pid), sum(map(memory_mb, workers)) / len(workers)
+        # The same vehicles go on sending the same; now a connection without any subscription takes them.
+        links = [int(drone.connection.rsplit(":", 1)[1]) for drone in stage.site.drones]
+        bare = subprocess.Popen(
+            [sys.executable, "-c", _BARE, json.dumps(links)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        stack.callback(bare.wait)
+        stack.callback(bare.terminate)
+        bare.stdout.readline()
+        time.sleep(5.0)
+        with Measured(sim, bare=[bare.pid]) as floor:
+            time.sleep(options.seconds)
+    together = (ours.cores["service"] + ours.cores["workers"]) / count
+    per_vehicle = floor.cores["bare"] / count
+    print(f"{count} vehicles ({flying} flying, {connected} connected); share of a core per vehicle:")
+    print(f"  at {ours.packets_per_s / count:.1f} messages/s each (wanted {MESSAGES_PER_S:.0f}): service "
+          f"{ours.cores['service'] / count:.4%}, {len(workers)} workers {ours.cores['workers'] / count:.4%}, "
+          f"together {together:.4%}; simulator {ours.cores['simulator'] / count:.4%}")  # fmt: skip
+    print(f"  bare MAVSDK connection {per_vehicle:.4%} at {floor.packets_per_s / count:.1f} messages/s each; "
+          f"ratio {together / per_vehicle:.2f} (target 2.5)")  # fmt: skip
+    print(f"  the WebSocket client read {seen['messages'] / ours.wall_s:.1f} messages/s with "
+          f"{seen['vehicles'] / ours.wall_s:.0f} vehicles/s; PSS: service {memory[0]:.0f} MB, a worker of "
+          f"{math.ceil(count / len(workers))} vehicles {memory[1]:.0f} MB")  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------------- start
+
+
+def bench_start(options):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        stage = stage_of(Path(folder), without_cameras)
+        stack.enter_context(simulator(stage)).stdout.readline()
+        port = stage.site.model.http.port
+        times = {"with a new state folder": [], "again with the same": []}
+        for number in range(options.starts):
+            for taken in times.values():
+                start = time.monotonic()
+                with service(stage, stage.folder / f"state-{number}"):
+                    until("the service", lambda: healthy(port), every_s=0.02)
+                    taken.append(time.monotonic() - start)
+        with service(stage) as up:
+            until("the service", lambda: healthy(port))
+            client = ServiceClient(StateDir(stage.state))
+            until("every vehicle", lambda: all(v["armable"] for v in vehicles(client)))
+            time.sleep(5.0)
+            processes = {"service": up.pid, "link worker": link_workers(up.pid)[0]}
+            memory = {name: (memory_mb(pid), memory_mb(pid, "Rss")) for name, pid in processes.items()}
+    for how, taken in times.items():
+        print(f"/health answers after {statistics.median(taken):.2f} s (median), {max(taken):.2f} s at most, {how}, "
+              f"{len(taken)} starts (target 3 s)")  # fmt: skip
+    parts = ", ".join(f"{name} {pss:.0f} ({rss:.0f})" for name, (pss, rss) in memory.items())
+    print(f"memory in MB, PSS (RSS): {parts}; together {sum(pss for pss, _ in memory.values()):.0f} "
+          f"({sum(rss for _, rss in memory.values()):.0f}) (target 250)")  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------ latency
+
+
+def with_thermal(rate_hz):
+    def change(document):
+        document["cameras"]["thermal"]["rate_hz"] = rate_hz
+        for drone in document["drones"]:
+            drone["cameras"] = [camera for camera in drone["cameras"] if camera["type"] == "thermal"]
+
+    return change
+
+
+def frame_counts(client):
+    with contextlib.closing(http.client.HTTPConnection(*client.url.removeprefix("http://").split(":"))) as door:
+        door.request("GET", "/metrics", headers={"Authorization": f"Bearer {client.token}"})
+        text = door.getresponse().read().decode()
+    samples = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    frames = Counter()
+    for sample in samples.get("dronectl_frames", ()):
+        frames[sample.labels["what"]] += int(sample.value)
+    return frames
+
+
+def receipts(log):
+    """Seconds from exposure to receipt of each alert's first message, by kind."""
+    first = {}
+    for line in log.read_text().splitlines():
+        if line.startswith("{"):
+            said = json.loads(line)
+            alert = said["data"]
+            taken = datetime.fromisoformat(said["received_at"]) - datetime.fromisoformat(alert["observed_at"])
+            first.setdefault(alert["alert_id"], (taken.total_seconds(), alert["kind"]))
+    return list(first.values())
+
+
+def bench_latency(options):
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        stage = stage_of(Path(folder), with_thermal(options.rate))
+        document = json.loads(stage.sim_document.read_text())
+        document["scene"]["people"] = options.people
+        stage.sim_document.write_text(json.dumps(document))
+        sim = stack.enter_context(simulator(stage))
+        sim.stdout.readline()
+        stack.enter_context(service(stage))
+        port = stage.site.model.http.port
+        until("every part of the service", lambda: (said := healthy(port)) and said["ok"])
+        log = stage.folder / "tail.log"
+        where = ("--site", str(stage.site.file), "--state", str(stage.state))
+        stack.enter_context(child(log, "dronectl", "alerts", "tail", "--ack", "--json", *where))
+        client = ServiceClient(StateDir(stage.state))
+        fly(client, plan_site_patrol(stage.site, Budget(iterations=5000)).plans)
+        before, start = sim_status(sim), time.monotonic()
+        until(
+            "the flight",
+            lambda: sim_status(sim)["simulated_s"] >= before["simulated_s"] + options.seconds,
+            60.0 + 10.0 * options.seconds,
+            every_s=0.5,
+        )
+        wall_s, after = time.monotonic() - start, sim_status(sim)
+        time.sleep(3.0)
+        frames = frame_counts(client)
+        taken = receipts(log)
+    seconds = sorted(s for s, _ in taken)
+    passed_s = after["simulated_s"] - before["simulated_s"]
+    print(f"3 drones, {options.rate:g} thermal frames/s each, {options.people} people near the way: {passed_s:.0f} s "
+          f"of vehicle time in {wall_s:.0f} s (pace {passed_s / wall_s:.2f}, the simulator waited "
+          f"{after['waited_s'] - before['waited_s']:.1f} s for vision)")  # fmt: skip
+    print(f"  frames: {dict(frames)}")
+    if not seconds:
+        print("  no alert came: nothing to say about latency")
+        return
+    kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(kind for _, kind in taken).items())
+    print(f"  exposure of the confirming frame to receipt, {len(seconds)} alerts ({kinds}): p50 "
+          f"{np.percentile(seconds, 50):.2f} s, p95 {np.percentile(seconds, 95):.2f} s, most {seconds[-1]:.2f} s "
+          "(target: p95 1 s)")  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    whats = parser.add_subparsers(dest="what", required=True, metavar="cpu|start|latency")
+    cpu = whats.add_parser("cpu", help="CPU per vehicle against a bare MAVSDK connection")
+    cpu.add_argument("--vehicles", type=int, default=100)
+    cpu.add_argument("--seconds", type=float, default=20.0)
+    cpu.set_defaults(bench=bench_cpu)
+    start = whats.add_parser("start", help="time to /health, and memory")
+    start.add_argument("--starts", type=int, default=5)
+    start.set_defaults(bench=bench_start)
+    latency = whats.add_parser("latency", help="exposure to the dispatcher's receipt")
+    latency.add_argument("--seconds", type=float, default=90.0, help="of vehicle time, once all fly their missions")
+    latency.add_argument("--rate", type=float, default=5.0, help="thermal frames per second and drone")
+    latency.add_argument("--people", type=int, default=30, help="more than in the demonstration: percentiles need many")
+    latency.set_defaults(bench=bench_latency)
+    options = parser.parse_args()
+    print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, calibration {calibration_s():.3f} s")
+    options.bench(options)
+
+
+if __name__ == "__main__":
+    main()
