@@ -31,7 +31,7 @@ demo: $(READY)
 	$(VENV)/bin/dronectl demo
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile
 
 check: $(READY)
 	scripts/check

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         skip = pytest.mark.skip(reason="needs --px4 PATH")
         for item in items:
             if "px4" in item.keywords:
+                item.add_marker(skip)
+    if importlib.util.find_spec("ultralytics") is None:
+        skip = pytest.mark.skip(reason="needs the heavy extra: make test-yolo")
+        for item in items:
+            if "yolo" in item.keywords:
                 item.add_marker(skip)
 
 

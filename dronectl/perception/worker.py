@@ -85,8 +85,10 @@ async def serve(channel: Channel[ToWorker]) -> None:
     working = asyncio.create_task(pipeline.run(), name="pipeline")
     reporting = asyncio.create_task(_report(channel, pipeline), name="report")
     listening = asyncio.create_task(_listen(channel, pipeline), name="poses")
-    tasks = {working, reporting, listening}
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    # Without cameras there is nothing to look at, and the pipeline ends at once: then only the channel ends the worker.
+    watched = {working, reporting, listening} if order.feeds else {reporting, listening}
+    done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    pending = {working, reporting, listening} - done
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)

@@ -188,7 +188,11 @@ def test_a_site_point_outside_its_margin_names_file_and_item(site, tmp_path):
     inwards = 1.0 - 8.0 / math.hypot(*middle)  # towards the dock
     near = site.frame.to_geo(middle[0] * inwards, middle[1] * inwards)
     moved = f"[{near.latitude_deg:.7f}, {near.longitude_deg:.7f}]"
-    text = site.file.read_text(encoding="utf-8").replace("[29.744251, 107.264893]", moved)
+    bridge = next(p.position for p in site.points if p.place_id == "bridge")
+    text = site.file.read_text(encoding="utf-8")
+    there = f"[{bridge.latitude_deg:.6f}, {bridge.longitude_deg:.6f}]"
+    assert there in text
+    text = text.replace(there, moved)
     (tmp_path / "site.yaml").write_text(text.replace("terrain.npz", str(site.terrain_path)), encoding="utf-8")
     said = _refused("plan", "patrol", "--site", tmp_path / "site.yaml", "--out", tmp_path / "p")
     assert "site.yaml: point 'bridge' lies" in said
