@@ -31,7 +31,7 @@ from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
 
 SIM_VEHICLES = 24
 OWN = 6  # of them for pools of their own
-SIM_SPEED = 10.0
+SIM_SPEED = 6.0
 PX4_SPEED = 5.0
 _PX4_SYSTEM_ID = 77
 HOME = GeoPoint(29.70, 107.40)
@@ -73,6 +73,8 @@ class Craft:
         await self.link.wait_connected(30.0)
         await self.until("ready to arm", lambda s: s.armable and s.home_ok and s.position_ok)
         await self.link.set_param("RTL_RETURN_ALT", 12.0)  # low and soon down
+        # Ten simulated seconds are one of ours: a busy machine may take longer from arming to the start.
+        await self.link.set_param("COM_DISARM_PRFLT", 120.0)
 
     async def airborne(self, items: Sequence[MissionItem]) -> None:
         """Upload, arm, start, and wait until it flies its first leg."""
