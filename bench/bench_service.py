@@ -58,8 +58,10 @@ _GROUND_AMSL_M = 250.0
 _PADS_APART_M = 12.0
 _LEGS, _LEG_M, _HEIGHT_M = 8, 500.0, 60.0
 # Position and attitude at 10 Hz as the simulator steps; with the others that the link asks for, 38 messages/s.
-_RATES_HZ = {m.GLOBAL_POSITION_INT: 10.0, m.ATTITUDE: 10.0, m.ATTITUDE_QUATERNION: 10.0, m.VFR_HUD: 1.5}
+_RATES_HZ = {m.GLOBAL_POSITION_INT: 10.0, m.ATTITUDE: 10.0, m.ATTITUDE_QUATERNION: 10.0, m.VFR_HUD: 0.5}
 _SET_MESSAGE_INTERVAL = 511
+_SHARD = 32  # vehicles per link worker, at most
+_UNDER_WAY = ("arming", "taking_off", "flying", "failed")
 
 
 # ---------------------------------------------------------------------------------------------------- processes
@@ -222,13 +224,12 @@ def up_and_down(site, drone):
 
 
 def fly(client, plans):
-    """Order the flights and wait until all are under way. They begin 8 at a time: each preflight asks many things."""
+    """Order the flights and wait until all are under way. At most 16 prepare at a time: a preflight asks many things."""
     until("every vehicle", lambda: all(v["connected"] and v["armable"] and v["home_ok"] for v in vehicles(client)))
     for number, plan in enumerate(plans):
+        until("preflights", lambda ordered=number: ordered - in_states(client, *_UNDER_WAY) < 16)
         body = {"vehicle_id": plan.vehicle_id, "plan": json.loads(write_plan(plan)), "reason": "benchmark"}
         client.post("/api/v1/sorties", body)
-        if number % 8 == 7:
-            until("preflights", lambda started=number + 1: in_states(client, "flying", "failed") > started - 8)
     until("every flight", lambda: in_states(client, "flying", "failed") == len(plans), 300.0)
     failed = [s for s in client.get("/api/v1/sorties") if s["state"] == "failed"]
     if failed:
@@ -317,16 +318,22 @@ def bench_cpu(options):
                     time.sleep(options.seconds)
             flying, connected = in_states(client, "flying"), sum(v["connected"] for v in vehicles(client))
             memory = memory_mb(up.pid), sum(map(memory_mb, workers)) / len(workers)
-        # The same vehicles go on sending the same; now a connection without any subscription takes them.
+        # The same vehicles go on sending the same; now connections without any subscription take them, in as many
+        # instances as there were workers: each vehicle answers the pings that its instance sends to all the others.
         links = [int(drone.connection.rsplit(":", 1)[1]) for drone in stage.site.drones]
-        bare = subprocess.Popen(
-            [sys.executable, "-c", _BARE, json.dumps(links)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        stack.callback(bare.wait)
-        stack.callback(bare.terminate)
-        bare.stdout.readline()
+        bare = []
+        for n in range(len(workers)):
+            share = json.dumps(links[n * _SHARD : (n + 1) * _SHARD])
+            process = subprocess.Popen(
+                [sys.executable, "-c", _BARE, share], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+            bare.append(process)
+        for process in bare:
+            process.stdout.readline()
         time.sleep(5.0)
-        with Measured(sim, bare=[bare.pid]) as floor:
+        with Measured(sim, bare=[process.pid for process in bare]) as floor:
             time.sleep(options.seconds)
     together = (ours.cores["service"] + ours.cores["workers"]) / count
     per_vehicle = floor.cores["bare"] / count
