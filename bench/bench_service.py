@@ -20,6 +20,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -476,6 +477,7 @@ def main():
     latency.add_argument("--people", type=int, default=30, help="more than in the demonstration: percentiles need many")
     latency.set_defaults(bench=bench_latency)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything that was started is ended then, too
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, calibration {calibration_s():.3f} s")
     options.bench(options)
 
