@@ -251,6 +251,7 @@ class Service:
             access_log=False,
             lifespan="off",
             ws="websockets-sansio",
+            ws_per_message_deflate=False,  # loopback: packing costs more than it saves
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=64 * 1024,
             limit_concurrency=200,

@@ -39,7 +39,7 @@ class MergeRules:
     glow_m: float = 6.0  # and what it heats
     walk_m_s: float = 1.4
     walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
-    max_walk_m: float = 60.0
+    max_walk_m: float = 20.0  # and never more: a measured speed may be noise, and two people must not become one
     memory_s: float = 1800.0  # an incident not seen for so long takes no more sightings
 
 

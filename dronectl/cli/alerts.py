@@ -27,7 +27,16 @@ from dronectl.bus.broker import ACCESS_FILE
 from dronectl.bus.messages import Alert, CloudEvent, decode
 from dronectl.bus.settings import BrokerAccess, access_from
 from dronectl.bus.subscriber import Subscriber
-from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, site_state
+from dronectl.cli.common import (
+    JsonOption,
+    SiteOption,
+    StateOption,
+    end_with_input,
+    err,
+    open_site,
+    out,
+    site_state,
+)
 from dronectl.errors import UnavailableError
 
 alerts_app = typer.Typer(help="Alerts, as the dispatch system gets them over MQTT.", no_args_is_help=True)
@@ -60,6 +69,10 @@ def tail(
         float | None,
         typer.Option(min=0.0, help="Give up with code 3 when the broker is away for so long.", metavar="S"),
     ] = None,
+    exit_with_parent: Annotated[
+        bool,
+        typer.Option("--exit-with-parent", help="End when standard input closes, for programs that start this one."),
+    ] = False,
     site: SiteOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
@@ -83,6 +96,7 @@ def tail(
         timeout_s=timeout,
         show=show_json if as_json else show_card,
         say=lambda words: err.print(words, markup=False),
+        exit_with_parent=exit_with_parent,
     )
     asyncio.run(run_tail(settings))
 
@@ -100,6 +114,7 @@ class TailSettings:
     timeout_s: float | None
     show: Callable[[CloudEvent[Alert], datetime], None]
     say: Callable[[str], None]
+    exit_with_parent: bool = False
 
 
 def show_card(event: CloudEvent[Alert], _received: datetime) -> None:
@@ -118,6 +133,8 @@ async def run_tail(settings: TailSettings) -> None:
     done = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, done.set)
+    if settings.exit_with_parent:
+        await end_with_input(done.set)
     with ActionLog(settings.memory) as log:
         if len(log):
             settings.say(f"{log.alerts} alerts ({len(log)} messages) are known from {settings.memory}")

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,3 +49,18 @@ def site_state(site: Site, override: Path | None) -> StateDir:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+class _UntilClosed(asyncio.Protocol):
+    """Reads and forgets; calls back when the other end is gone."""
+
+    def __init__(self, on_closed: Callable[[], object]) -> None:
+        self._on_closed = on_closed
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # how it ended does not matter
+        self._on_closed()
+
+
+async def end_with_input(on_closed: Callable[[], object]) -> None:
+    """Call back when standard input closes: a child whose parent has died, however it died."""
+    await asyncio.get_running_loop().connect_read_pipe(lambda: _UntilClosed(on_closed), sys.stdin)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dronectl.cli.common import SiteOption, StateOption, err, open_site, site_state
+from dronectl.cli.common import SiteOption, StateOption, end_with_input, err, open_site, site_state
 from dronectl.errors import BadInputError, StoreError, UnavailableError
 from dronectl.supervise import BudgetSpentError
 
@@ -61,17 +61,8 @@ async def _run(service: Service, exit_with_parent: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
     if exit_with_parent:
-        reader = asyncio.StreamReader()
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        watcher = asyncio.create_task(_watch(reader, task))
-        task.add_done_callback(lambda _task: watcher.cancel())
+        await end_with_input(task.cancel)
     try:
         await task
     except asyncio.CancelledError:
         err.print("stopped; the vehicles were left as they are", markup=False)
-
-
-async def _watch(reader: asyncio.StreamReader, task: asyncio.Task[None]) -> None:
-    while await reader.read(4096):
-        pass
-    task.cancel()

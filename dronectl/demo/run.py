@@ -92,7 +92,7 @@ async def play(stage: Stage, options: Options, console: Console) -> ReportData:
         await wait_for("the service", state.service_file.exists, [sim, service], _SERVICE_READY_S)
         client = ServiceClient(state)
         tail = ["dronectl", "alerts", "tail", "--ack", "--json", *site_options]
-        tail += ["--memory", str(stage.folder / "dispatch.jsonl")]
+        tail += ["--exit-with-parent", "--memory", str(stage.folder / "dispatch.jsonl")]
         dispatch = await stack.enter_async_context(
             child("dispatcher", tail, logs / "dispatch.log", on_line=dispatcher.take)
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import select
 
@@ -37,6 +37,29 @@ from missions.fences import merged
 from missions.formats.qgc_read import PlanDefaults, read_plan
 from missions.model import Finding, FlightPlan
 from vision.pipeline_types import CameraReport
+
+_SHOWN: Final = (
+    "vehicle_id",
+    "connected",
+    "armed",
+    "latitude_deg",
+    "longitude_deg",
+    "amsl_m",
+    "height_above_home_m",
+    "velocity_north_m_s",
+    "velocity_east_m_s",
+    "velocity_down_m_s",
+    "yaw_deg",
+    "battery_fraction",
+    "position_ok",
+    "home_ok",
+    "armable",
+    "mission_current",
+    "mission_total",
+    "mission_reached",
+    "system_id",
+    "last_text",
+)
 
 
 class UnknownIdError(Exception):
@@ -238,19 +261,12 @@ class Desk:
 
     def _vehicle(self, state: VehicleState, sortie: Sortie | None) -> dict[str, Any]:
         heard = state.heard_monotonic_s
-        view = asdict(state)
-        for key in ("heard_monotonic_s", "vehicle_time_s", "roll_deg", "pitch_deg", "battery_v", "hardware_uid"):
-            del view[key]
-        for key in ("home_latitude_deg", "home_longitude_deg", "home_amsl_m"):
-            del view[key]
-        return {
-            **view,
-            "mode": str(state.mode),
-            "landed": str(state.landed),
-            "age_s": None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard),
-            "sortie_id": None if sortie is None else sortie.sortie_id,
-            "sortie_state": None if sortie is None else str(sortie.phase),
-        }
+        view: dict[str, Any] = {name: getattr(state, name) for name in _SHOWN}
+        view["mode"], view["landed"] = str(state.mode), str(state.landed)
+        view["age_s"] = None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard)
+        view["sortie_id"] = None if sortie is None else sortie.sortie_id
+        view["sortie_state"] = None if sortie is None else str(sortie.phase)
+        return view
 
     def _sortie(self, sortie: Sortie) -> dict[str, Any]:
         mission = self._s.fleet.mission_of(sortie.sortie_id)
