@@ -71,8 +71,9 @@ async def test_abort_during_the_upload_keeps_it_on_the_ground(kind, tmp_path, py
         state = fleet.states.value["d1"]
         assert state.armed is False
         # The vehicle is free again and flies the next plan.
-        again = await fleet.fly(site.plan("d1"), actor="pilot", reason="the right plan")
-        await phase(fleet, again, Phase.ARMING)
+        again = await fleet.fly(site.plan("d1", laps=20), actor="pilot", reason="the right plan")
+        launching = {Phase.ARMING, Phase.TAKING_OFF, Phase.FLYING}  # a busy machine may show us none but the last
+        await until(lambda: fleet.sorties.value[again].phase in launching, "the launch")
         # Armed or about to be: calling it off now either keeps it down or brings it back.
         off = await fleet.command(CommandKind.ABORT, "d1", actor="pilot", reason="no", timeout_s=PATIENCE_S)
         assert off.ok, off
