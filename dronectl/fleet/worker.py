@@ -43,6 +43,7 @@ from dronectl.ipc import Channel, ChannelClosedError, parent_channel
 log = logging.getLogger(__name__)
 
 WATCHDOG_S: Final = 8.0  # well below COM_DL_LOSS_T, well above any pause of a healthy loop
+_SETTLE_S: Final = 0.03  # a callback may come before the library's own last value; also gathers what comes together
 _MAX_UNSENT_BYTES: Final = 1024 * 1024  # telemetry waits while the service is this far behind
 
 
@@ -53,6 +54,7 @@ class Worker:
         self._channel = channel
         self._rates: Rates = configure.rates
         self._woken: set[str] = set()
+        self._someone_woken = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
         self._shard = MavsdkShard(configure.addresses, self._rates, self._wake)
@@ -82,15 +84,20 @@ class Worker:
 
     def _wake(self, vehicle_id: str) -> None:
         """From any thread."""
-        self._loop.call_soon_threadsafe(lambda: self._woken.add(vehicle_id))
+        self._loop.call_soon_threadsafe(self._note_woken, vehicle_id)
+
+    def _note_woken(self, vehicle_id: str) -> None:
+        self._woken.add(vehicle_id)
+        self._someone_woken.set()
 
     async def _report(self) -> None:
-        """One batch per tick: the vehicles that are due, and those whose mode, progress or text just changed."""
+        """One batch per tick: the vehicles that are due; those whose mode, progress or text just changed need no tick."""
         links = list(self._shard.links.values())
         start_s = time.monotonic()
         # Spread over the first half second, so that docked vehicles do not all come in one tick.
         due_s = {link.vehicle_id: start_s + 0.5 * index / len(links) for index, link in enumerate(links)}
-        tick_s = 1.0 / self._rates.tick_hz
+        streams = any(link.address.pose_stream for link in links)
+        tick_s = 1.0 / (self._rates.pose_tick_hz if streams else self._rates.tick_hz)
         while True:
             now_s = time.monotonic()
             woken, self._woken = self._woken, set()
@@ -106,7 +113,17 @@ class Worker:
                     self._channel.post(States(tuple(states)))
                 if samples:
                     self._channel.post(Poses(tuple(samples)))
-            await asyncio.sleep(max(0.0, tick_s - (time.monotonic() - now_s)))
+            await self._next_look(now_s + tick_s)
+
+    async def _next_look(self, tick_due_s: float) -> None:
+        """At the tick, or as soon as a vehicle has been woken and its last values have had time to follow."""
+        try:
+            async with asyncio.timeout(max(0.0, tick_due_s - time.monotonic())):
+                await self._someone_woken.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(_SETTLE_S)
+        self._someone_woken.clear()
 
     def _period_s(self, link: MavsdkLink, state: VehicleState) -> float:
         if not state.armed:

@@ -36,7 +36,7 @@ PX4_SPEED = 5.0
 _PX4_SYSTEM_ID = 77
 HOME = GeoPoint(29.70, 107.40)
 # Faster than the messages come, so that no state that the vehicle tells of is missed.
-RATES = Rates(tick_hz=40.0, docked_hz=20.0, flying_hz=40.0, pose_stream_hz=40.0)
+RATES = Rates(tick_hz=40.0, pose_tick_hz=40.0, docked_hz=20.0, flying_hz=40.0, pose_stream_hz=40.0)
 
 
 @dataclass
