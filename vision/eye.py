@@ -182,7 +182,7 @@ class CameraEye:
         on_ground = bool(np.any(track.motion.common_slopes))
         track_id = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}{track.number}"
         new = track_id not in self._confirmed_at
-        if new:
+        if new or (frame is not None and track.told_s == track.changed_s):  # this frame made it what it is now called
             self._confirmed_at[track_id] = sent_monotonic_s
         place = self._place(track) if on_ground else None
         if event.seen and frame is not None and (new or self._better(event, track_id)):

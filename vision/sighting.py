@@ -75,7 +75,8 @@ class Sighting:
     place: GroundEllipse | None  # None: no pose, so no place; said so in the alert
     first_exposure_s: float  # vehicle clock
     last_exposure_s: float
-    confirmed_exposure_monotonic_s: float | None  # sender's monotonic clock at the confirming frame, for latency
+    # Sender's monotonic clock at the frame that confirmed what is said here (its kind and confidence), for latency.
+    confirmed_exposure_monotonic_s: float | None
     looks: int  # frames in which it was detected
     chances: int  # frames in which it could have been
     rule: str  # which rule confirmed it, in words

@@ -25,6 +25,7 @@ from vision.unite import Observation
 
 _NO_MATCH: Final = 1e6
 _KIND_PENALTY: Final = 6.0  # in squared sigmas: a person does not become a car
+_NEWS: Final = 0.05  # a gain in confidence that is told at once: it may be what a rule waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ class Tracker:
             verdict = max(track.verdict, verdict, key=lambda v: v.confidence)
         track.verdict = verdict
         told = track.told
-        news = told is None or told.kind is not verdict.kind or verdict.confidence - told.confidence > 0.1
+        news = told is None or told.kind is not verdict.kind or verdict.confidence - told.confidence > _NEWS
         if not news and time_s - track.told_s < self.settings.update_s:
             return None
         phase = Phase.NEW if told is None else Phase.UPDATE

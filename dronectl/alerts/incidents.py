@@ -126,8 +126,14 @@ def opened(
     )
 
 
-def extended(incident: Incident, merged: merge.Incident, sighting: Sighting, now: datetime) -> Incident:
-    """The incident with what the merger now makes of it."""
+def extended(
+    incident: Incident, merged: merge.Incident, sighting: Sighting, now: datetime, seen: datetime
+) -> Incident:
+    """The incident with what the merger now makes of it.
+
+    `seen` is when the frame was exposed that confirmed what the sighting says. Until the first alert it is what made
+    the incident worth one: a warm spot that later proves to be a person was confirmed as a person then.
+    """
     timeline, tracks = incident.timeline, max(incident.tracks, len(merged.members))
     if tracks > incident.tracks:
         timeline = add_note(timeline, Note(now, f"seen again by {_seer(sighting)}"))
@@ -140,6 +146,7 @@ def extended(incident: Incident, merged: merge.Incident, sighting: Sighting, now
         members=_newest(merged),
         tracks=tracks,
         updated_at=now,
+        observed_at=incident.observed_at if incident.alert_ids else seen,
         timeline=timeline,
     )
 

@@ -152,12 +152,12 @@ class AlertService:
             now = self._clock.utc()
             merged = self._mergers.add(sighting, mission_id, now)
             incident = self.book.of_number(mission_id, merged.number)
+            observed = self._observed(sighting, now)
             if incident is None or self._forgotten(incident, now):
-                observed = self._observed(sighting, now)
                 incident = things.opened(merged, uuid7(now), mission_id, sighting, now, observed)
             else:
                 self.counters.merged += len(merged.members) > incident.tracks
-                incident = things.extended(incident, merged, sighting, now)
+                incident = things.extended(incident, merged, sighting, now, observed)
             self.book.keep_incident(incident)
             await self._settle(incident.incident_id)
 

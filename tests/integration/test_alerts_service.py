@@ -145,6 +145,18 @@ async def test_a_sighting_becomes_one_alert_that_says_why(tmp_path):
         assert incident.alerts == [alert.alert_id]
 
 
+async def test_what_becomes_a_person_later_was_observed_then(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting(kind=Kind.HOT_SPOT, confidence=0.3), mission_id="m1")
+        assert service.alerts() == [], "a warm stone is no alert"
+        clock.now += timedelta(seconds=4.0)
+        await service.handle(sighting(sequence=2, confirmed_exposure_monotonic_s=1003.8), mission_id="m1")
+        (alert,) = service.alerts()
+        assert alert.observed_at == START + timedelta(seconds=3.8)
+        await service.handle(sighting(sequence=3, confidence=0.95, confirmed_exposure_monotonic_s=1003.9), "m1")
+        assert service.alerts()[0].observed_at == alert.observed_at, "the alert keeps the frame that raised it"
+
+
 async def test_a_sighting_without_a_place_is_an_alert_that_says_so(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, _store, clock):
         await service.handle(sighting(place=False))
