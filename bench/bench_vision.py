@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,7 @@ def whole_against_raw(count: int, folder: Path) -> dict[str, float]:
     eye = CameraEye(
         CAMERA, "d1", load_yolo(DEFAULT_MODEL, threads=THREADS), HotSpotDetector(),
         Locator(FlatTerrain(GROUND_AMSL_M, vertical_error_m=2.0), ORIGIN), EvidenceStore(folder), "bench",
+        beside=ThreadPoolExecutor(1),  # as in the pipeline
     )  # fmt: skip
     raw, whole, learned, raw_cpu, whole_cpu, told = [], [], [], [], [], 0
     for k, frame in enumerate(frames(count)):
@@ -132,10 +134,10 @@ def main() -> int:
         "calibration_ms": [before, calibration_ms()],
     }
     print(
-        f"pipeline: raw {pipeline['raw_p50_ms']:.1f} ms, whole {pipeline['whole_p50_ms']:.1f} ms per frame (p50): "
-        f"{pipeline['beyond_raw_p50']:.0%} beyond raw inference (mean {pipeline['beyond_raw_mean']:.0%}); "
-        f"CPU {pipeline['raw_cpu_mean_ms']:.1f} and {pipeline['whole_cpu_mean_ms']:.1f} ms per frame, "
-        f"{pipeline['beyond_raw_cpu']:.0%} beyond"
+        f"pipeline beyond raw inference: {pipeline['beyond_raw_cpu']:.0%} of its CPU time "
+        f"({pipeline['raw_cpu_mean_ms']:.1f} and {pipeline['whole_cpu_mean_ms']:.1f} ms per frame; target 20 %); by the "
+        f"clock {pipeline['beyond_raw_p50']:.0%} in the middle, {pipeline['beyond_raw_mean']:.0%} on average "
+        f"({pipeline['raw_p50_ms']:.1f} and {pipeline['whole_p50_ms']:.1f} ms)"
     )
     for name, figures in engines.items():
         print(f"{name}: {figures['p50_ms']:.1f} ms, {figures['ratio']:.2f} of the first")

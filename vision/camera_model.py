@@ -8,6 +8,7 @@ x right, y down, z forward. World axes: east, north, up. Attitude angles as in `
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -44,9 +45,12 @@ def angles_ned(rotation: FloatArray) -> tuple[float, float, float]:
     return math.degrees(yaw), math.degrees(pitch), math.degrees(roll)
 
 
+@lru_cache(maxsize=16)  # everything in a frame asks for the same attitude
 def camera_to_enu(yaw_deg: float, pitch_deg: float, roll_deg: float) -> FloatArray:
-    """(3, 3) from camera axes (right, down, forward) to east-north-up."""
-    return np.asarray(_NED_TO_ENU @ rotation_ned(yaw_deg, pitch_deg, roll_deg) @ _CAMERA_TO_AXIS, dtype=np.float64)
+    """(3, 3) from camera axes (right, down, forward) to east-north-up; read-only."""
+    turn = np.asarray(_NED_TO_ENU @ rotation_ned(yaw_deg, pitch_deg, roll_deg) @ _CAMERA_TO_AXIS, dtype=np.float64)
+    turn.flags.writeable = False
+    return turn
 
 
 def distort(camera: Camera, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:

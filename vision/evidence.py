@@ -136,6 +136,7 @@ class EvidenceStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._failing = False
+        _write(np.zeros((16, 64, 3), np.uint8), "C", (2, 12), (0, 0, 0))  # loads the font: no alert shall wait for it
         self.written = 0
         self.lost = 0
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -68,8 +70,12 @@ class CameraEye:
         settings: EyeSettings | None = None,
         context: Callable[[float], Frame | None] = lambda _exposure_s: None,
         gsd_m: float | None = None,
+        beside: Executor | None = None,
     ) -> None:
-        """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose."""
+        """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
+
+        beside: where the classical detector may run while the learned one computes.
+        """
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
         self._locator, self._evidence = locator, evidence
@@ -77,6 +83,7 @@ class CameraEye:
         self._settings = settings or EyeSettings()
         self._context = context
         self._stated_gsd_m = gsd_m
+        self._beside = beside
         self._ground = Tracker(self._settings.tracker)
         self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
         self._stabiliser = Stabiliser()
@@ -100,12 +107,7 @@ class CameraEye:
             if height is not None and height < self._settings.min_height_m:
                 return self._not(began, "too low")
             gsd = locator.gsd_m(self._camera, frame.pose)
-        detections: list[Detection] = []
-        if self._learned is not None:
-            detections += self._learned.detect(frame, gsd)
-        learned_s = time.perf_counter() - began
-        if self._classical is not None:
-            detections += self._classical.detect(frame, gsd)
+        detections, learned_s = self._detect(frame, gsd)
         observations = [_measured(o, frame) for o in unite(detections)]
         if frame.pose is not None and locator is not None:
             events, seen = self._on_ground(frame, locator, observations)
@@ -114,6 +116,19 @@ class CameraEye:
         self.looked_at += 1
         sightings = tuple(self._sighting(event, frame, sent_monotonic_s) for event in events)
         return Outcome(sightings, tuple(seen), None, learned_s, time.perf_counter() - began)
+
+    def _detect(self, frame: Frame, gsd: float | None) -> tuple[list[Detection], float]:
+        """What both detectors find, and how long the learned one took."""
+        began = time.perf_counter()
+        classical = self._classical
+        spots: Callable[[], list[Detection]] = list
+        if classical is not None and self._beside is not None:
+            spots = self._beside.submit(classical.detect, frame, gsd).result
+        elif classical is not None:
+            spots = partial(classical.detect, frame, gsd)
+        found = [] if self._learned is None else self._learned.detect(frame, gsd)
+        learned_s = time.perf_counter() - began
+        return [*found, *spots()], learned_s
 
     def finish(self) -> tuple[Sighting, ...]:
         """End all tracks: the camera is gone."""

@@ -26,7 +26,8 @@ from vision.sighting import GroundEllipse
 
 MAX_RANGE_M: Final = 1500.0
 _MIN_STEPS, _MAX_STEPS = 24, 600
-_REFINE_STEPS: Final = 30
+_REFINE_PARTS: Final = 16
+_RANGE_TOLERANCE_M: Final = 0.02
 _NEWTON_STEPS: Final = 8
 _ANGLE_STEP_DEG: Final = 0.05
 _LENGTH_STEP_M: Final = 0.2
@@ -64,6 +65,7 @@ class Locator:
     def __init__(self, terrain: Terrain, origin: GeoPoint | None = None) -> None:
         self.terrain = terrain
         self._frame: LocalFrame | None = None
+        self._last: tuple[CameraPose, FloatArray] | None = None  # everything in a frame asks for the same pose
         if isinstance(terrain, GridTerrain):
             self._frame = terrain.frame
         elif origin is not None:
@@ -78,11 +80,16 @@ class Locator:
 
     def camera_place(self, pose: CameraPose) -> FloatArray:
         """(east, north, up) of the camera in this locator's frame; up is above mean sea level."""
+        if self._last is not None and self._last[0] is pose:
+            return self._last[1]
         point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
         if self._frame is None:
             self._frame = LocalFrame(point)
         east, north = self._frame.to_enu(point)
-        return np.array([east, north, pose.amsl_m])
+        place = np.array([east, north, pose.amsl_m])
+        place.flags.writeable = False
+        self._last = pose, place
+        return place
 
     def ground_amsl_m(self, east_north_m: FloatArray) -> FloatArray:
         """Terrain heights under (n, 2) places; raises OutsideTerrainError."""
@@ -196,15 +203,11 @@ class Locator:
             return None
         far = float(ranges[under[0]])
         near = float(ranges[under[0] - 1])
-        for _ in range(_REFINE_STEPS):
-            middle = (near + far) / 2
-            value = self._clearance((start + middle * direction)[None])[0]
-            if value < 0:
-                far = middle
-            else:
-                near = middle
-            if far - near < 0.01:
-                break
+        while far - near > _RANGE_TOLERANCE_M:  # by sixteenths: one look at the terrain costs as much as sixteen
+            ranges = np.linspace(near, far, _REFINE_PARTS + 1)
+            under = np.flatnonzero(self._clearance(start + ranges[1:, None] * direction) < 0)
+            first = int(under[0]) if len(under) else _REFINE_PARTS - 1
+            near, far = float(ranges[first]), float(ranges[first + 1])
         return (near + far) / 2
 
     def _clearance(self, points: FloatArray) -> FloatArray:

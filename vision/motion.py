@@ -21,7 +21,8 @@ _STILL_PROBABILITY: Final = 0.005  # a thing that stands still is called moving 
 _MIN_LOOKS_MOVING: Final = 3
 _MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks
 _MAX_SPEED_M_S: Final = 8.0
-_EXTRA_SIGMA_M: Final = 0.3  # centre of a box against centre of a thing
+_IDENTITY: Final = np.eye(2)
+_EXTRA_COV: Final = _IDENTITY * 0.3**2  # centre of a box against centre of a thing, in m^2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +64,7 @@ class Motion:
         """
         dt = look.time_s - self.time_s
         expected = self.place if self.velocity is None else self.place + self.velocity * dt
-        cov = self.look_cov + look.fix.look_cov + np.eye(2) * ((unknown_speed * dt) ** 2 + _EXTRA_SIGMA_M**2)
+        cov = self.look_cov + look.fix.look_cov + _EXTRA_COV + _IDENTITY * (unknown_speed * dt) ** 2
         if self.velocity_cov is not None:
             cov = cov + self.velocity_cov * dt**2
         drift = self.common_slopes - look.fix.common_slopes
@@ -80,14 +81,14 @@ def estimate(looks: Sequence[Look]) -> Motion:
     slopes = np.concatenate([look.fix.common_slopes for look in looks])
     noise = np.zeros((len(places), len(places)))
     for i, look in enumerate(looks):
-        noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + np.eye(2) * _EXTRA_SIGMA_M**2
-    still = np.tile(np.eye(2), (len(looks), 1))
+        noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + _EXTRA_COV
+    still = np.tile(_IDENTITY, (len(looks), 1))
     result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
     if len(looks) < _MIN_LOOKS_MOVING or chi2 <= chdtri(2 * len(looks) - 2, _STILL_PROBABILITY):
         return result
     if float(np.ptp(times)) < 0.5:
         return result
-    moving = np.concatenate([still, np.kron(times[:, None], np.eye(2))], axis=1)
+    moving = np.concatenate([still, np.kron(times[:, None], _IDENTITY)], axis=1)
     walking, moving_chi2 = _fit(moving, places, noise, slopes, looks[-1].time_s)
     speed = walking.speed
     if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or moving_chi2 >= chi2:

@@ -206,6 +206,7 @@ class VisionPipeline:
         self.colour = ColourShelf()
         self.on_sighting = on_sighting
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hot spots")
         self._evidence = evidence
         self.loops = []
         for feed in feeds:
@@ -221,6 +222,7 @@ class VisionPipeline:
                     run_id,
                     settings,
                     context=self._context_of(feed.vehicle_id),
+                    beside=self._beside,
                 )
             self.loops.append(CameraLoop(feed, eye, self))
 
@@ -236,6 +238,7 @@ class VisionPipeline:
                     group.create_task(loop.run(), name=f"camera {loop.feed.camera.camera_id}")
         finally:
             self.thread.shutdown(wait=True, cancel_futures=True)
+            self._beside.shutdown(wait=True, cancel_futures=True)
 
     def reports(self) -> list[CameraReport]:
         """One report per camera."""

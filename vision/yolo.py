@@ -52,6 +52,7 @@ class YoloDetector:
         self._iou = iou
         self._name = f"{engine.name} {card.label}"
         self._warned: set[str] = set()
+        self._tensor = np.empty((1, 3, *engine.input_size), dtype=np.float32)  # the same memory for every frame
         self.refused_frames = 0  # outside the model's range of ground sample distances, or a colour picture
         self.gated_boxes = 0  # of impossible size
 
@@ -87,7 +88,7 @@ class YoloDetector:
             self.refused_frames += 1
             self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
             return []
-        tensor, fit = to_tensor(to_grey(frame, self._card), self._engine.input_size)
+        tensor, fit = to_tensor(to_grey(frame, self._card), self._engine.input_size, self._tensor)
         output = self._engine.run(tensor)
         boxes = decode(output, fit, (frame.height_px, frame.width_px), self._confidence, self._iou)
         found: list[Detection] = []

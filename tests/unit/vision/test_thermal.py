@@ -126,7 +126,7 @@ def test_top_hat_keeps_what_is_smaller_than_its_kernel() -> None:
     assert hat[12, 12] == 3.0
     assert hat[55, 55] == 0.0
     median, sigma = robust_sigma(np.random.default_rng(1).normal(5, 2, (400, 400)).astype(np.float32))
-    assert (median, sigma) == pytest.approx((5, 2), rel=0.02)
+    assert (median, sigma) == pytest.approx((5, 2), rel=0.05)  # five thousand of its pixels
 
 
 def box(x: float, y: float, size: float, kind: Kind, confidence: float = 0.5, sigma: float | None = None) -> Detection:
