@@ -126,9 +126,7 @@ def opened(
     )
 
 
-def extended(
-    incident: Incident, merged: merge.Incident, sighting: Sighting, now: datetime, seen: datetime
-) -> Incident:
+def extended(incident: Incident, merged: merge.Incident, sighting: Sighting, now: datetime, seen: datetime) -> Incident:
     """The incident with what the merger now makes of it.
 
     `seen` is when the frame was exposed that confirmed what the sighting says. Until the first alert it is what made

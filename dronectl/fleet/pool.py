@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from dronectl.fleet.last_values import STALE_AFTER_S
@@ -27,10 +29,24 @@ from dronectl.supervise import ChildReport, RestartBudget, keep_running
 log = logging.getLogger(__name__)
 
 SILENT_WORKER_S: Final = 15.0  # above the worker's own watchdog
+_SCRATCH: Final = "dronectl-link-"  # the service's pid follows
 _SWEEP_EVERY_S: Final = 0.5
 _EXIT_CODE_WAIT_S: Final = 1.0
 # A shard without its worker is a shard without hold and return: the first restarts come quickly.
 _BUDGET: Final = RestartBudget(restarts=5, window_s=60.0, first_s=0.1, cap_s=3.0)
+
+
+def _remove_orphaned() -> None:
+    """Remove the scratch folders of services that were killed together with their workers."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        owner = folder.name.removeprefix(_SCRATCH).split("-", maxsplit=1)[0]
+        try:
+            if owner.isdigit() and not folder.is_symlink() and folder.stat().st_uid == os.getuid():
+                os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, OverflowError):
+            continue  # gone meanwhile, or somebody else's process: not ours to judge
 
 
 class LinkWorkerError(Exception):
@@ -81,6 +97,7 @@ class LinkPool:
 
     async def run(self) -> None:
         """Keep the workers running until cancelled; BudgetSpentError when one fails too often."""
+        await asyncio.to_thread(_remove_orphaned)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep(), name="stale links")
             for name in self._shards:
@@ -112,7 +129,7 @@ class LinkPool:
         shard = self._shards[name]
         calls = self._calls[name]
         # The library leaves folders in the temporary directory when its process is killed.
-        scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="dronectl-link-")
+        scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{_SCRATCH}{os.getpid()}-")
         try:
             async with worker_process(
                 "dronectl.fleet.worker", ["--scratch", scratch], FromWorker, environment={"TMPDIR": scratch}

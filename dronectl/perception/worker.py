@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import uuid
 from pathlib import Path
@@ -131,6 +132,7 @@ def main() -> int:
     parser.add_argument("--channel-fd", type=int, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s vision: %(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then closes the channel
     cv2.setNumThreads(1)  # the pictures are small: threads would cost more than they save
     return asyncio.run(_main(arguments.channel_fd))
 
