@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The JSON Schemas of all messages, generated from the models: `python -m dronectl.bus.schema` rewrites the files.
+"""The JSON Schemas of all messages and the AsyncAPI document, generated from the models: `python -m dronectl.bus.schema` rewrites the files.
 
 They are package data in `dronectl/bus/schemas/`; a test fails when they are stale.
 """
@@ -10,11 +10,12 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+from dronectl.bus import asyncapi
 from dronectl.bus.messages import ENVELOPES, event_type
 
 
 def generate() -> dict[str, str]:
-    """File name to text, one JSON Schema (2020-12) per message: the whole CloudEvent with its data."""
+    """File name to text: one JSON Schema (2020-12) per message, the whole CloudEvent with its data, and asyncapi.json."""
     texts = {}
     for name, envelope in ENVELOPES.items():
         mode = "validation" if name in {"ack", "action"} else "serialization"
@@ -27,6 +28,7 @@ def generate() -> dict[str, str]:
         }
         schema.pop("title", None)
         texts[f"{name}.json"] = json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
+    texts["asyncapi.json"] = json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
     return texts
 
 

@@ -371,7 +371,24 @@ class MavsdkLink:
 
     async def start_mission(self) -> None:
         native = self._ready()
-        await self._lane.ordinary(lambda turn: turn.call(native.start_mission, commands=True))
+
+        async def steps(turn: Turn) -> None:
+            before = self.state().mode
+            try:
+                await turn.call(native.start_mission, commands=True)
+            except LinkError as error:
+                if error.failure is not LinkFailure.TIMEOUT:
+                    raise
+                if before is not FlightMode.MISSION and await self._confirm(
+                    lambda now: now.mode is FlightMode.MISSION, _CONFIRM_S
+                ):
+                    return
+                state = self.state()
+                if not state.connected or state.mode is not before:
+                    raise  # a failsafe or a pilot has taken it elsewhere: nothing resumes by itself
+                await turn.call(native.start_mission, commands=True)
+
+        await self._lane.ordinary(steps)
 
     async def set_current_item(self, sequence: int) -> None:
         native = self._ready()

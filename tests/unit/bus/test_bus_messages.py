@@ -4,6 +4,7 @@
 import base64
 import hashlib
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -109,6 +110,26 @@ def test_shipped_schemas_are_those_of_the_models():
     folder = Path(schema.__file__).parent / "schemas"
     shipped = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert shipped == schema.generate(), "stale: run python -m dronectl.bus.schema"
+
+
+def test_the_asyncapi_document_names_every_message_and_topic():
+    document = schema.read("asyncapi")
+    assert set(document["channels"]) == set(ENVELOPES) == set(document["components"]["messages"])
+    folder = Path(schema.__file__).parent / "schemas"
+    for name, message in document["components"]["messages"].items():
+        assert message["payload"]["$ref"] == f"{name}.json"
+        assert (folder / f"{name}.json").is_file()
+    said = {op["channel"]["$ref"].rpartition("/")[2]: op["action"] for op in document["operations"].values()}
+    assert {name for name, action in said.items() if action == "receive"} == {"ack", "action"}
+    topics = Topics("s")
+    real = {
+        topics.service_status, topics.alert("a"), topics.ack("a"), topics.action("a"), topics.incident("i"),
+        *(topics.drone("d", what) for what in ("status", "state", "telemetry")),
+    }  # fmt: skip
+    values = {"site_id": "s", "drone_id": "d", "alert_id": "a", "incident_id": "i"}
+    for channel in document["channels"].values():
+        assert set(channel["parameters"]) == set(re.findall(r"{(\w+)}", channel["address"]))
+    assert {c["address"].format(**values) for c in document["channels"].values()} == real
 
 
 @pytest.mark.parametrize("name", sorted(ENVELOPES))
