@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What goes into the event rules and what comes out. Immutable; nothing here says who somebody is.
+
+Places are metres east and north in one local frame of the site; times are seconds on one clock for all tracks (the
+merger's, which brings the vehicles' clocks together), never the wall clock of whoever runs the rules.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vision.sighting import Kind
+
+Point = tuple[float, float]
+
+
+class RuleName(StrEnum):
+    """The rules there are."""
+
+    PERSON_DOWN = "person-down"
+    CLOSED_AREA = "closed-area"
+    LOITERING = "loitering"
+    CROWD = "crowd"
+    KEEP_CLEAR = "keep-clear"
+    ANIMAL_ON_ROAD = "animal-on-road"
+    UNATTENDED_HEAT = "unattended-heat"
+    RECHECK = "recheck"
+
+
+class EventPhase(StrEnum):
+    """An event is opened once, may be updated, and ends once."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class TrackState:
+    """Where one track stood at one look, and with how much doubt.
+
+    sigma_m: one-sigma doubt of the place per axis as it is drawn anew at each look; common_sigma_m: the part that all
+    looks of one flight share, which moves with the camera's own errors. long_m: the longest side on the ground;
+    depression_deg: how steeply the camera looked down (90 is straight), None where unknown. confidence: 0 to 1, of
+    being what `kind` says.
+    """
+
+    track_id: str
+    kind: Kind
+    time_s: float
+    east_m: float
+    north_m: float
+    sigma_m: float
+    confidence: float
+    common_sigma_m: float = 0.0
+    long_m: float | None = None
+    depression_deg: float | None = None
+    temperature_max_c: float | None = None
+
+    def __post_init__(self) -> None:
+        figures = (self.time_s, self.east_m, self.north_m, self.sigma_m, self.common_sigma_m, self.confidence)
+        if not all(map(math.isfinite, figures)):
+            raise ValueError(f"track {self.track_id}: a time, place, doubt or confidence that is no number")
+        if self.sigma_m < 0 or self.common_sigma_m < 0 or not 0 <= self.confidence <= 1:
+            raise ValueError(f"track {self.track_id}: doubt below 0, or confidence outside 0..1")
+
+    @property
+    def place(self) -> Point:
+        return self.east_m, self.north_m
+
+    @property
+    def doubt_m(self) -> float:
+        """One sigma per axis, both parts together."""
+        return math.hypot(self.sigma_m, self.common_sigma_m)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Ground that was looked at: without it nothing can be called gone, or rechecked. `ring` is open, east and north."""
+
+    time_s: float
+    ring: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A named area of the site. `tags` are what rules ask for: closed, keep_clear, road, watched, ..."""
+
+    area_id: str
+    name: str
+    ring: tuple[Point, ...]
+    tags: frozenset[str]
+
+    def __post_init__(self) -> None:
+        if len(self.ring) < 3:
+            raise ValueError(f"area {self.area_id}: a ring needs at least 3 points")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One piece of evidence: a figure, the bound it was held against where there is one, and the unit."""
+
+    name: str
+    value: float
+    bound: float | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        bound = "" if self.bound is None else f" (rule: {self.bound:g})"
+        return f"{self.name} {self.value:.3g}{' ' + self.unit if self.unit else ''}{bound}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `sequence` rises by one per message of an event; `tracks` are all that took part."""
+
+    event_id: str
+    sequence: int
+    phase: EventPhase
+    rule: RuleName
+    area_id: str | None
+    since_s: float
+    at_s: float
+    east_m: float
+    north_m: float
+    doubt_m: float
+    confidence: float
+    facts: tuple[Fact, ...]
+    tracks: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """The evidence in one line."""
+        return f"{self.rule.value}: " + ", ".join(map(str, self.facts))
