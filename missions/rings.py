@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import shapely
@@ -40,3 +41,19 @@ def ring_fault(ring: Sequence[GeoPoint]) -> RingFault | None:
         )
         return RingFault(message, where)
     return RingFault("has no area", ring[0])
+
+
+def closed_ring(corners: Sequence[GeoPoint], fail: Callable[[str], NoReturn]) -> tuple[GeoPoint, ...]:
+    """The open ring of a closed one. Calls `fail` with the reason for one that is not closed or bounds nothing."""
+    if len(corners) < 4:
+        fail("a ring needs at least 4 positions, the last one equal to the first")
+    if corners[0] != corners[-1]:
+        a, b = corners[0], corners[-1]
+        fail(
+            f"the ring is not closed: it begins at {a.latitude_deg:.6f}, {a.longitude_deg:.6f} and ends at "
+            f"{b.latitude_deg:.6f}, {b.longitude_deg:.6f}; repeat the first position at its end"
+        )
+    fault = ring_fault(corners[:-1])
+    if fault is not None:
+        fail(f"the ring {fault.message}; redraw it")
+    return tuple(corners[:-1])
