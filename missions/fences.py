@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,10 @@ import shapely
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from missions.geo import GeoPoint, LocalFrame
+from missions.geo import GeoPoint, LocalFrame, destination
 from missions.model import Geofence, VehicleLimits
 
+_CIRCLE_SIDES = 36
 _DEPTH_STEP_M = 1.0
 _COARSE = 65  # samples of a line, before those around its best one
 _FINE = 17
@@ -47,6 +49,12 @@ def fence_shape(fence: Geofence, frame: LocalFrame) -> FenceShape:
 
 def _polygon(ring: tuple[GeoPoint, ...], frame: LocalFrame) -> Polygon:
     return Polygon(frame.to_enu_array([p.latitude_deg for p in ring], [p.longitude_deg for p in ring]))
+
+
+def circle_ring(centre: GeoPoint, radius_m: float, *, inclusion: bool) -> tuple[GeoPoint, ...]:
+    """A circle as a ring on the safe side: inside an inclusion circle, around a keep-out."""
+    reach = radius_m if inclusion else radius_m / math.cos(math.pi / _CIRCLE_SIDES)
+    return tuple(destination(centre, 360.0 * i / _CIRCLE_SIDES, reach) for i in range(_CIRCLE_SIDES))
 
 
 def merged(first: Geofence, second: Geofence) -> Geofence:

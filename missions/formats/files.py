@@ -38,10 +38,14 @@ def format_of(data: bytes, source: str) -> FileFormat:
         return FileFormat.WPML if any(n.startswith("wpmz/") for n in names) else FileFormat.KMZ
     if start.startswith(b"QGC WPL"):
         return FileFormat.WAYPOINTS
-    if start.startswith(b"<") or data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+    if start.startswith(b"<") or data[:4] in {b"\xff\xfe<\0", b"\xfe\xff\0<"}:
         return FileFormat.GPX if b"<gpx" in data[:4096] else FileFormat.KML
     if start.startswith((b"{", b"[")):
         return FileFormat.PLAN if b'"fileType"' in data else FileFormat.GEOJSON
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{source}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
     raise PlanError(
         f"{source}: is no .plan, GeoJSON, KML, KMZ, GPX, WPML or MAVLink waypoint file; export it as one of these"
     )
