@@ -7,33 +7,17 @@ home. Nothing here decides; a caller blocks on findings of severity "blocker". C
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-import shapely
-from shapely.geometry import LineString, Point, Polygon
-from shapely.geometry.base import BaseGeometry
+from collections.abc import Iterable, Sequence
 
 from missions.energy import DatumError, PlanEnergy, height_above_home_m, plan_energy
+from missions.feasibility_fence import check_fence
 from missions.feasibility_terrain import check_clearance, check_home_height, check_return_height
-from missions.fences import FenceShape, deepest, farthest_outside, fence_margin_m, fence_shape
-from missions.geo import GeoPoint, LocalFrame, distance_m
+from missions.geo import distance_m
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
-from missions.plan_legs import Leg, plan_legs, said
+from missions.plan_legs import Names, distinct, named, plan_legs, said
 from missions.terrain import Terrain
 
 _TOLERANCE_M = 0.05
-_RETURN_FROM_EVERY_M = 50.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """A plan with its geometry worked out once."""
-
-    plan: FlightPlan
-    limits: VehicleLimits
-    frame: LocalFrame
-    legs: tuple[Leg, ...]
 
 
 def check_plan(
@@ -43,31 +27,33 @@ def check_plan(
     *,
     battery_fraction: float = 1.0,
     wind_m_s: float = 0.0,
+    names: Sequence[str] | None = None,
 ) -> list[Finding]:
-    """Every rule on one plan; an empty list is a plan that can be flown."""
+    """Every rule on one plan; an empty list is a plan that can be flown.
+
+    `names` are what messages call the waypoints, in their order ("item 7"); without them "waypoint 1", "waypoint 2".
+    """
     if not plan.waypoints:
         return [Finding("empty-plan", Severity.BLOCKER, "the plan has no waypoint; give it at least one")]
     try:
-        legs = plan_legs(plan, limits)
+        legs = distinct(plan_legs(plan, limits, names))
     except DatumError:
-        return check_altitude_datum(plan) + check_speeds(plan, limits) + check_wind(wind_m_s, limits)
-    frame = LocalFrame(plan.home)
-    context = _Context(plan, limits, frame, legs)
+        return check_altitude_datum(plan, names) + check_speeds(plan, limits, names) + check_wind(wind_m_s, limits)
     energy = plan_energy(plan, limits, wind_m_s=wind_m_s, battery_fraction=battery_fraction)
     ground = check_home_height(plan, terrain)
     if not ground:
         ground = check_clearance(plan, limits, terrain, legs)
     if not any(f.code == "terrain-unknown" for f in ground):
-        ground += check_return_height(plan, limits, terrain, legs)
+        ground += check_return_height(plan, limits, terrain, legs, names)
     return [
-        *check_speeds(plan, limits),
+        *check_speeds(plan, limits, names),
         *check_wind(wind_m_s, limits),
         *check_first_waypoint(plan, limits),
-        *check_spacing(plan),
-        *_check_fence(context),
-        *check_heights(plan),
+        *check_spacing(plan, names),
+        *check_fence(plan, limits, legs, names),
+        *check_heights(plan, names),
         *ground,
-        *check_battery(plan, limits, energy, battery_fraction),
+        *check_battery(plan, limits, energy, battery_fraction, names),
     ]
 
 
@@ -76,7 +62,7 @@ def blockers(findings: Iterable[Finding]) -> list[Finding]:
     return [f for f in findings if f.severity is Severity.BLOCKER]
 
 
-def check_altitude_datum(plan: FlightPlan) -> list[Finding]:
+def check_altitude_datum(plan: FlightPlan, names: Names = None) -> list[Finding]:
     """Altitudes must be above home or mean sea level: what an autopilot takes and what can be compared."""
     findings = []
     for index, waypoint in enumerate(plan.waypoints):
@@ -84,21 +70,21 @@ def check_altitude_datum(plan: FlightPlan) -> list[Finding]:
             height_above_home_m(waypoint.altitude, plan.home_amsl_m)
         except DatumError:
             message = (
-                f"waypoint {index + 1} gives its altitude above {waypoint.altitude.datum.value}; "
+                f"{named(index, names)} gives its altitude above {waypoint.altitude.datum.value}; "
                 "give it above home or above mean sea level"
             )
             findings.append(Finding("altitude-datum", Severity.BLOCKER, message, index, waypoint.position))
     return findings
 
 
-def check_speeds(plan: FlightPlan, limits: VehicleLimits) -> list[Finding]:
+def check_speeds(plan: FlightPlan, limits: VehicleLimits, names: Names = None) -> list[Finding]:
     """Cruise and waypoint speeds within what the vehicle may fly."""
     findings = []
     speeds = [(None, plan.cruise_speed_m_s)] + [(i, w.speed_m_s) for i, w in enumerate(plan.waypoints)]
     for index, speed in speeds:
         if speed is None or 0.0 < speed <= limits.max_speed_m_s + 1e-9:
             continue
-        what = "the cruise speed" if index is None else f"the speed at waypoint {index + 1}"
+        what = "the cruise speed" if index is None else f"the speed at {named(index, names)}"
         message = f"{what} is {speed:.1f} m/s; set it above 0 and at most {limits.max_speed_m_s:.1f} m/s"
         findings.append(Finding("speed-limit", Severity.BLOCKER, message, index))
     return findings
@@ -128,7 +114,7 @@ def check_first_waypoint(plan: FlightPlan, limits: VehicleLimits) -> list[Findin
     return [Finding("first-waypoint-too-far", Severity.BLOCKER, message, 0, first)]
 
 
-def check_spacing(plan: FlightPlan) -> list[Finding]:
+def check_spacing(plan: FlightPlan, names: Names = None) -> list[Finding]:
     """Consecutive waypoints that the autopilot cannot tell apart."""
     findings = []
     for index in range(1, len(plan.waypoints)):
@@ -137,153 +123,12 @@ def check_spacing(plan: FlightPlan) -> list[Finding]:
         rise = abs(here.altitude.value_m - before.altitude.value_m)
         if apart >= 1.0 or (here.altitude.datum is before.altitude.datum and rise >= 1.0):
             continue
-        message = f"waypoint {index + 1} is {apart:.1f} m from waypoint {index}; merge the two"
+        message = f"{named(index, names)} is {apart:.1f} m from {named(index - 1, names)}; merge the two"
         findings.append(Finding("waypoints-too-close", Severity.WARNING, message, index, here.position))
     return findings
 
 
-def _check_fence(context: _Context) -> list[Finding]:
-    plan, frame = context.plan, context.frame
-    if not plan.fence.inclusion:
-        message = "the plan has no geofence with an inclusion ring; draw one around its legs or give a site"
-        return [Finding("no-fence", Severity.BLOCKER, message)]
-    crossed = _crossed_rings(context)
-    if crossed:
-        return crossed
-    shape = fence_shape(plan.fence, frame)
-    findings = []
-    home = Point(0.0, 0.0)
-    if not shape.inside.covers(home) or any(k.intersects(home) for k in shape.keep_outs):
-        message = f"home at {_place(plan.home)} lies outside the fence; start from a pad inside it"
-        findings.append(Finding("home-outside-fence", Severity.BLOCKER, message, None, plan.home))
-    outside = set()
-    for index, waypoint in enumerate(plan.waypoints):
-        finding = _waypoint_in_fence(index, Point(frame.to_enu(waypoint.position)), waypoint.position, shape)
-        if finding is not None:
-            outside.add(index)
-            findings.append(finding)
-    for leg in context.legs:
-        # A leg to a waypoint outside is outside too; saying so again helps nobody.
-        if not ({leg.item, leg.from_item} & outside):
-            findings += _leg_out(leg, context, shape)
-        findings += _leg_in_keep_outs(leg, context, shape, outside)
-    return findings + _returns_in_keep_outs(context, shape)
-
-
-def _crossed_rings(context: _Context) -> list[Finding]:
-    """Rings that cross themselves or have no area: nobody can say what is inside."""
-    findings = []
-    for kind, rings in (("inclusion", context.plan.fence.inclusion), ("keep-out", context.plan.fence.exclusion)):
-        for number, ring in enumerate(rings, 1):
-            if not Polygon([context.frame.to_enu(p) for p in ring]).is_valid:
-                message = f"{kind} ring {number} crosses itself or has no area; redraw it"
-                findings.append(Finding("fence-invalid", Severity.BLOCKER, message, None, ring[0]))
-    return findings
-
-
-def _waypoint_in_fence(index: int, at: Point, position: GeoPoint, shape: FenceShape) -> Finding | None:
-    if not shape.inside.covers(at):
-        away = float(shape.inside.distance(at))
-        message = (
-            f"waypoint {index + 1} at {_place(position)} lies {said(away)} outside the fence; "
-            "move it inside, or check its coordinates"
-        )
-        return Finding("waypoint-outside-fence", Severity.BLOCKER, message, index, position)
-    for number, ring in enumerate(shape.keep_outs, 1):
-        if ring.intersects(at):
-            depth = float(ring.exterior.distance(at))
-            message = (
-                f"waypoint {index + 1} at {_place(position)} lies {said(depth)} deep in keep-out {number}; move it out"
-            )
-            return Finding("waypoint-outside-fence", Severity.BLOCKER, message, index, position)
-    return None
-
-
-def _leg_out(leg: Leg, context: _Context, shape: FenceShape) -> list[Finding]:
-    """One leg against the outer edge: outside, or nearer to it than position error and braking way."""
-    line, inside = leg.line(), shape.inside
-    if inside.is_empty:
-        return []
-    away, place = farthest_outside(line, inside)
-    where = context.frame.to_geo(place.x, place.y)
-    if away > _TOLERANCE_M:
-        message = (
-            f"{leg.name} leaves the fence by {said(away)} near {_place(where)}; add a waypoint that goes round inside"
-        )
-        return [Finding("leg-outside-fence", Severity.BLOCKER, message, leg.item, where)]
-    margin = fence_margin_m(leg.speed_m_s, context.limits)
-    near = _beyond_home(line, margin)
-    gap = float(near.distance(inside.boundary)) if not near.is_empty else margin
-    if gap >= margin - _TOLERANCE_M:
-        return []
-    place = near.intersection(inside.boundary.buffer(gap + _TOLERANCE_M)).representative_point()
-    where = context.frame.to_geo(place.x, place.y)
-    message = (
-        f"{leg.name} passes {said(gap)} inside the fence's edge near {_place(where)}, nearer than the {said(margin)} "
-        f"of position error and braking way at {leg.speed_m_s:.0f} m/s; move it inwards or fly slower"
-    )
-    return [Finding("leg-outside-fence", Severity.BLOCKER, message, leg.item, where)]
-
-
-def _leg_in_keep_outs(leg: Leg, context: _Context, shape: FenceShape, outside: set[int]) -> list[Finding]:
-    findings = []
-    line = leg.line()
-    margin = fence_margin_m(leg.speed_m_s, context.limits)
-    for number, ring in enumerate(shape.keep_outs, 1):
-        depth, place = deepest(line, ring)
-        if depth > _TOLERANCE_M:
-            where = context.frame.to_geo(place.x, place.y)
-            message = (
-                f"{leg.name} goes {said(depth)} deep into keep-out {number} near {_place(where)}; "
-                "add a waypoint that goes round it"
-            )
-            findings.append(Finding("leg-in-keep-out", Severity.BLOCKER, message, leg.item, where))
-            continue
-        near = _beyond_home(line, margin)
-        gap = float(near.distance(ring)) if not near.is_empty else margin
-        if gap < margin - _TOLERANCE_M and not ({leg.item, leg.from_item} & outside):
-            place = near.intersection(ring.buffer(gap + _TOLERANCE_M)).representative_point()
-            where = context.frame.to_geo(place.x, place.y)
-            message = (
-                f"{leg.name} passes {said(gap)} from keep-out {number} near {_place(where)}, nearer than the "
-                f"{said(margin)} of position error and braking way at {leg.speed_m_s:.0f} m/s; "
-                "give it a wider berth or fly slower"
-            )
-            findings.append(Finding("leg-in-keep-out", Severity.BLOCKER, message, leg.item, where))
-    return findings
-
-
-def _returns_in_keep_outs(context: _Context, shape: FenceShape) -> list[Finding]:
-    """A failsafe flies straight home from wherever it strikes, keep-out or not: worth knowing, no reason to stay."""
-    worst: tuple[float, int, int, Point] | None = None
-    for leg in context.legs:
-        if leg.item is None:
-            continue
-        for place in shapely.get_parts(shapely.points(leg.samples(_RETURN_FROM_EVERY_M)[0])):
-            line = LineString([place, (0.0, 0.0)])
-            for number, ring in enumerate(shape.keep_outs, 1):
-                if line.length > 0.0 and line.crosses(ring):
-                    depth, deep = deepest(line, ring)
-                    if worst is None or depth > worst[0]:
-                        worst = depth, number, leg.item, deep
-    if worst is None:
-        return []
-    depth, number, item, deep = worst
-    where = context.frame.to_geo(deep.x, deep.y)
-    message = (
-        f"if the vehicle must return by itself near waypoint {item + 1}, its straight way home crosses keep-out {number} "
-        f"({said(depth)} deep near {_place(where)}, {context.plan.return_height_m:.0f} m above home)"
-    )
-    return [Finding("return-in-keep-out", Severity.WARNING, message, item, where)]
-
-
-def _beyond_home(line: LineString, margin_m: float) -> BaseGeometry:
-    """The part of a leg where the vehicle may have full speed: within the braking way of home it is slower."""
-    beyond: BaseGeometry = line.difference(Point(0.0, 0.0).buffer(margin_m))
-    return beyond
-
-
-def check_heights(plan: FlightPlan) -> list[Finding]:
+def check_heights(plan: FlightPlan, names: Names = None) -> list[Finding]:
     """Take-off, waypoints and the return height below the fence's top."""
     limit = plan.fence.max_altitude
     if limit is None:
@@ -292,8 +137,7 @@ def check_heights(plan: FlightPlan) -> list[Finding]:
     findings = []
     heights: list[tuple[str, int | None, float]] = [("the take-off height", None, plan.takeoff_height_m)]
     heights += [
-        (f"waypoint {i + 1}", i, height_above_home_m(w.altitude, plan.home_amsl_m))
-        for i, w in enumerate(plan.waypoints)
+        (named(i, names), i, height_above_home_m(w.altitude, plan.home_amsl_m)) for i, w in enumerate(plan.waypoints)
     ]
     heights.append(("the return height", None, plan.return_height_m))
     for what, index, height in heights:
@@ -308,7 +152,7 @@ def check_heights(plan: FlightPlan) -> list[Finding]:
 
 
 def check_battery(
-    plan: FlightPlan, limits: VehicleLimits, energy: PlanEnergy, battery_fraction: float
+    plan: FlightPlan, limits: VehicleLimits, energy: PlanEnergy, battery_fraction: float, names: Names = None
 ) -> list[Finding]:
     """Enough battery for the whole plan and for coming home from every waypoint, the reserve untouched."""
     reserve = limits.reserve_fraction
@@ -322,14 +166,10 @@ def check_battery(
     if energy.margin_fraction < reserve:
         item = energy.worst_item
         message = (
-            f"coming home from waypoint {1 if item is None else item + 1} would leave "
+            f"coming home from {named(item or 0, names)} would leave "
             f"{max(0.0, energy.margin_fraction):.0%} of the battery, less than the reserve of {reserve:.0%}: "
             "shorten the plan or charge"
         )
         position = None if item is None else plan.waypoints[item].position
         return [Finding("battery", Severity.BLOCKER, message, item, position)]
     return []
-
-
-def _place(point: GeoPoint) -> str:
-    return f"{point.latitude_deg:.5f}, {point.longitude_deg:.5f}"

@@ -7,20 +7,30 @@ columns of take-off and landing are excepted: there the vehicle is meant to be n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
-from missions.plan_legs import Leg, return_height_m, said
+from missions.plan_legs import Leg, Names, named, said
 from missions.terrain import OutsideTerrainError, Terrain, height_at
 
 ERROR_SIGMAS = 2.0
 _COLUMN_M = 15.0
 _ROOF_M = 20.0  # a pad may stand on a roof that the terrain does not know
 _MAX_SAMPLES = 200_000
+_BATCH = 200_000
 _RETURN_FROM_EVERY_M = 100.0
 _MAX_RETURNS_PER_LEG = 50
+_MAX_RETURNS = 8_000
 _MAX_SAMPLES_PER_RETURN = 4000
+_RASTER_CELLS = 700  # on a side
+_RASTER_DOUBT_M = 6.0  # by which the ground between a raster's middles may be higher than at them
+_MEASURED = 64
+_MOST_MEASURED = 400
 
 
 def check_home_height(plan: FlightPlan, terrain: Terrain) -> list[Finding]:
@@ -40,26 +50,53 @@ def check_home_height(plan: FlightPlan, terrain: Terrain) -> list[Finding]:
     return [Finding("home-height", Severity.BLOCKER, message, None, plan.home)]
 
 
-def check_clearance(plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: tuple[Leg, ...]) -> list[Finding]:
+def check_clearance(plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: Sequence[Leg]) -> list[Finding]:
     """Height above ground along every leg but the return (its own rule) within the limits."""
     findings: list[Finding] = []
     frame = LocalFrame(plan.home)
     error = ERROR_SIGMAS * terrain.vertical_error_m
+    batch: list[tuple[Leg, FloatArray, FloatArray]] = []
+    held = 0
     for leg in legs:
         if leg.item is None:
             continue
         places, heights = _along(leg, terrain)
         away = np.hypot(places[:, 0], places[:, 1]) > _COLUMN_M
-        places, heights = places[away], heights[away]
-        if not heights.size:
-            continue
+        if away.any():
+            batch.append((leg, places[away], heights[away]))
+            held += len(heights)
+        if held >= _BATCH:
+            findings += _clearances(batch, plan, terrain, error, limits, frame)
+            batch, held = [], 0
+            if any(f.code == "terrain-unknown" for f in findings):
+                return findings
+    return findings + _clearances(batch, plan, terrain, error, limits, frame)
+
+
+def _clearances(
+    batch: Sequence[tuple[Leg, FloatArray, FloatArray]],
+    plan: FlightPlan,
+    terrain: Terrain,
+    error: float,
+    limits: VehicleLimits,
+    frame: LocalFrame,
+) -> list[Finding]:
+    """Several legs with one look at the ground."""
+    if not batch:
+        return []
+    findings: list[Finding] = []
+    try:
+        ground = [_ground(terrain, frame, np.concatenate([places for _, places, _ in batch]))]
+        ground = np.split(ground[0], np.cumsum([len(places) for _, places, _ in batch])[:-1])
+    except OutsideTerrainError:
+        ground = []  # leg by leg, to say which one
+    for number, (leg, places, heights) in enumerate(batch):
         try:
-            ground = _ground(terrain, frame, places)
+            under = ground[number] if ground else _ground(terrain, frame, places)
         except OutsideTerrainError as gone:
-            findings.append(_unknown(leg.name, gone, leg.item))
-            break  # one line is enough: the rest of the plan is as far away, or its own leg says so when this is mended
-        above = plan.home_amsl_m + heights - ground
-        findings += _judge(leg, above, places, error, limits, frame)
+            # One line is enough: the rest is as far away, or its own leg says so when this is mended.
+            return [*findings, _unknown(leg.name, gone, leg.item)]
+        findings += _judge(leg, plan.home_amsl_m + heights - under, places, error, limits, frame)
     return findings
 
 
@@ -95,43 +132,96 @@ def _judge(
 
 
 def check_return_height(
-    plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: tuple[Leg, ...]
+    plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: Sequence[Leg], names: Names = None
 ) -> list[Finding]:
-    """The straight way home at the return height clears the ground from anywhere on the plan."""
+    """The straight way home at the return height clears the ground from anywhere on the plan.
+
+    The ground is looked up once per cell of a raster around home; ways that the highest ground of their cells leaves
+    no room for are then measured exactly, the worst ones first.
+    """
     frame = LocalFrame(plan.home)
     needed = limits.min_height_above_ground_m + ERROR_SIGMAS * terrain.vertical_error_m
-    worst: tuple[float, Leg, FloatArray] | None = None
-    for leg in legs:
-        if leg.item is None:
-            continue
-        starts, start_heights = leg.samples(max(_RETURN_FROM_EVERY_M, leg.length_m / _MAX_RETURNS_PER_LEG))
-        for start, height in zip(starts, start_heights, strict=True):
-            distance = float(np.hypot(*start))
-            if distance <= _COLUMN_M:
-                continue
-            top = return_height_m(distance, float(height), plan.return_height_m)
-            count = min(_MAX_SAMPLES_PER_RETURN, int(np.ceil(distance / _step(terrain))) + 1)
-            share = np.linspace(1.0, _COLUMN_M / distance, max(2, count))
-            places = share[:, None] * start
-            try:
-                above = plan.home_amsl_m + top - _ground(terrain, frame, places)
-            except OutsideTerrainError as gone:
-                name = f"the way home from near waypoint {leg.item + 1}"
-                return [_unknown(name, gone, leg.item)]
-            low = int(np.argmin(above))
-            if above[low] < needed - 0.05 and (worst is None or above[low] < worst[0]):
-                worst = float(above[low]), leg, places[low]
+    ways = _ways_home(plan, legs)
+    if not len(ways.items):
+        return []
+    try:
+        room = _least_room(plan.home_amsl_m, ways, terrain, frame)
+    except OutsideTerrainError:
+        room = np.full(len(ways.items), -np.inf)  # measure all of them, to say which one
+    suspects = np.flatnonzero(room < needed + _RASTER_DOUBT_M)
+    suspects = suspects[np.argsort(room[suspects], kind="stable")]
+    worst: tuple[float, int, FloatArray] | None = None
+    for rank, way in enumerate(suspects):
+        if worst is not None and rank >= _MEASURED and room[way] > worst[0] + _RASTER_DOUBT_M:
+            break
+        if worst is not None and rank >= _MOST_MEASURED:
+            break
+        start, top, item = ways.starts[way], float(ways.tops[way]), int(ways.items[way])
+        distance = float(np.hypot(*start))
+        count = min(_MAX_SAMPLES_PER_RETURN, int(np.ceil(distance / _step(terrain))) + 1)
+        places = np.linspace(1.0, _COLUMN_M / distance, max(2, count))[:, None] * start
+        try:
+            above = plan.home_amsl_m + top - _ground(terrain, frame, places)
+        except OutsideTerrainError as gone:
+            return [_unknown(f"the way home from near {named(item, names)}", gone, item)]
+        low = int(np.argmin(above))
+        if above[low] < needed - 0.05 and (worst is None or above[low] < worst[0]):
+            worst = float(above[low]), item, places[low]
     if worst is None:
         return []
-    above_m, leg, place = worst
+    above_m, item, place = worst
     where = frame.to_geo(*place)
-    number = 0 if leg.item is None else leg.item + 1
     how = f"comes within {above_m:.0f} m of" if above_m > 0.0 else f"runs {said(-above_m)} below"
     message = (
-        f"a return from near waypoint {number} at {plan.return_height_m:.0f} m above home {how} "
+        f"a return from near {named(item, names)} at {plan.return_height_m:.0f} m above home {how} "
         f"the ground near {_place(where)} and needs {needed:.0f} m: raise the return height by {_up(needed - above_m)} m"
     )
-    return [Finding("return-altitude-terrain", Severity.BLOCKER, message, leg.item, where)]
+    return [Finding("return-altitude-terrain", Severity.BLOCKER, message, item, where)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """Straight ways home: (n, 2) starts in metres from home, (n,) heights above home, (n,) waypoints."""
+
+    starts: FloatArray
+    tops: FloatArray
+    items: NDArray[np.int64]
+
+
+def _ways_home(plan: FlightPlan, legs: Sequence[Leg]) -> _Ways:
+    flown = [leg for leg in legs if leg.item is not None]
+    every = max(_RETURN_FROM_EVERY_M, sum(leg.length_m for leg in flown) / _MAX_RETURNS)
+    sampled = [leg.samples(max(every, leg.length_m / _MAX_RETURNS_PER_LEG)) for leg in flown]
+    starts = np.concatenate([places for places, _ in sampled])
+    heights = np.concatenate([heights for _, heights in sampled])
+    items = np.repeat(np.asarray([leg.item for leg in flown], dtype=np.int64), [len(h) for _, h in sampled])
+    distance = np.hypot(starts[:, 0], starts[:, 1])
+    away = distance > _COLUMN_M
+    tops = np.maximum(heights, np.minimum(plan.return_height_m, distance))  # return_height_m() of arrays
+    return _Ways(starts[away], tops[away], items[away])
+
+
+def _least_room(home_amsl_m: float, ways: _Ways, terrain: Terrain, frame: LocalFrame) -> FloatArray:
+    """Least height over the ground of each way home, by the cells of a raster. Raises OutsideTerrainError."""
+    reach = float(np.abs(ways.starts).max())
+    cell = max(_step(terrain), 2.0 * reach / _RASTER_CELLS)
+    side = int(np.ceil(reach / cell)) * 2 + 3
+    distance = np.hypot(ways.starts[:, 0], ways.starts[:, 1])
+    counts = np.ceil(distance / cell).astype(np.int64) + 1
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.arange(int(counts.sum())) - np.repeat(first, counts)
+    least = _COLUMN_M / distance
+    share = np.repeat(least, counts) + rank * np.repeat((1.0 - least) / (counts - 1), counts)
+    column = np.rint(np.repeat(ways.starts[:, 0] / cell, counts) * share).astype(np.int64) + side // 2
+    row = np.rint(np.repeat(ways.starts[:, 1] / cell, counts) * share).astype(np.int64) + side // 2
+    crossed = row * side + column
+    seen = np.zeros(side * side, dtype=bool)
+    seen[crossed] = True
+    cells = np.flatnonzero(seen)
+    middles = np.stack([cells % side - side // 2, cells // side - side // 2], axis=1).astype(np.float64) * cell
+    heights = np.full(side * side, -np.inf)
+    heights[cells] = _ground(terrain, frame, middles)
+    return np.asarray(home_amsl_m + ways.tops - np.maximum.reduceat(heights[crossed], first))
 
 
 def _step(terrain: Terrain) -> float:

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import shapely
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from missions.geo import GeoPoint, LocalFrame
+from missions.geo import GeoPoint, LocalFrame, destination
 from missions.model import Geofence, VehicleLimits
 
+_CIRCLE_SIDES = 36
 _DEPTH_STEP_M = 1.0
+_COARSE = 65  # samples of a line, before those around its best one
+_FINE = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,13 @@ def fence_shape(fence: Geofence, frame: LocalFrame) -> FenceShape:
 
 
 def _polygon(ring: tuple[GeoPoint, ...], frame: LocalFrame) -> Polygon:
-    return Polygon([frame.to_enu(p) for p in ring])
+    return Polygon(frame.to_enu_array([p.latitude_deg for p in ring], [p.longitude_deg for p in ring]))
+
+
+def circle_ring(centre: GeoPoint, radius_m: float, *, inclusion: bool) -> tuple[GeoPoint, ...]:
+    """A circle as a ring on the safe side: inside an inclusion circle, around a keep-out."""
+    reach = radius_m if inclusion else radius_m / math.cos(math.pi / _CIRCLE_SIDES)
+    return tuple(destination(centre, 360.0 * i / _CIRCLE_SIDES, reach) for i in range(_CIRCLE_SIDES))
 
 
 def merged(first: Geofence, second: Geofence) -> Geofence:
@@ -66,29 +77,31 @@ def fence_margin_m(speed_m_s: float, limits: VehicleLimits) -> float:
 def deepest(line: BaseGeometry, ring: Polygon) -> tuple[float, Point]:
     """How deep a line goes into a ring: the largest distance to the ring's edge over the part inside, and where."""
     inside = line.intersection(ring)
-    best, place = 0.0, inside.representative_point() if not inside.is_empty else Point(line.coords[0])
-    for part in shapely.get_parts(inside):
-        samples = [part] if not isinstance(part, LineString) else _samples(part)
-        for sample in samples:
-            depth = float(ring.exterior.distance(sample))
-            if depth > best:
-                best, place = depth, sample
-    return best, place
+    nowhere = inside.representative_point() if not inside.is_empty else Point(line.coords[0])
+    return _farthest_from(ring.exterior, inside, nowhere)
 
 
 def farthest_outside(line: BaseGeometry, area: BaseGeometry) -> tuple[float, Point]:
     """How far a line strays out of an area, and where."""
-    outside = line.difference(area)
-    best, place = 0.0, Point(line.coords[0])
-    for part in shapely.get_parts(outside):
-        samples = [part] if not isinstance(part, LineString) else _samples(part)
-        for sample in samples:
-            away = float(area.distance(sample))
-            if away > best:
-                best, place = away, sample
+    return _farthest_from(area, line.difference(area), Point(line.coords[0]))
+
+
+def _farthest_from(target: BaseGeometry, pieces: BaseGeometry, nowhere: Point) -> tuple[float, Point]:
+    """The place on the pieces that is farthest from the target: samples, then finer ones around the best."""
+    best, place = 0.0, nowhere
+    for part in shapely.get_parts(pieces):
+        low, high, count = 0.0, float(part.length), _COARSE
+        if not isinstance(part, LineString):
+            count = 1
+        while True:
+            along = np.linspace(low, high, count)
+            samples = shapely.line_interpolate_point(part, along) if count > 1 else np.asarray([part])
+            away = shapely.distance(samples, target)
+            k = int(np.argmax(away))
+            if away[k] > best:
+                best, place = float(away[k]), samples[k]
+            step = (high - low) / max(1, count - 1)
+            if step <= _DEPTH_STEP_M or count == 1:
+                break
+            low, high, count = max(0.0, along[k] - step), min(float(part.length), along[k] + step), _FINE
     return best, place
-
-
-def _samples(part: LineString) -> list[Point]:
-    count = max(2, min(2000, int(part.length / _DEPTH_STEP_M) + 2))
-    return [part.interpolate(i / (count - 1), normalized=True) for i in range(count)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,13 @@ from shapely.geometry import LineString
 from missions.energy import height_above_home_m
 from missions.geo import FloatArray, LocalFrame
 from missions.model import FlightPlan, VehicleLimits
+
+Names = Sequence[str] | None  # what messages call the waypoints
+
+
+def named(index: int, names: Names) -> str:
+    """How a message speaks of a waypoint."""
+    return f"waypoint {index + 1}" if names is None else names[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Leg:
         return start + t[:, None] * (end - start), self.start_height_m + t * (self.end_height_m - self.start_height_m)
 
 
-def plan_legs(plan: FlightPlan, limits: VehicleLimits) -> tuple[Leg, ...]:
+def plan_legs(plan: FlightPlan, limits: VehicleLimits, names: Names = None) -> tuple[Leg, ...]:
     """Home to the first waypoint, between waypoints, and the return at its own height.
 
     Raises DatumError for an altitude that is not related to home.
@@ -53,22 +61,34 @@ def plan_legs(plan: FlightPlan, limits: VehicleLimits) -> tuple[Leg, ...]:
     legs: list[Leg] = []
     at, height, speed = (0.0, 0.0), plan.takeoff_height_m, plan.cruise_speed_m_s
     before: int | None = None
+    places = frame.to_enu_array(
+        [w.position.latitude_deg for w in plan.waypoints], [w.position.longitude_deg for w in plan.waypoints]
+    )
     for index, waypoint in enumerate(plan.waypoints):
         if waypoint.speed_m_s is not None:
             speed = waypoint.speed_m_s
-        place = frame.to_enu(waypoint.position)
+        place = float(places[index, 0]), float(places[index, 1])
         to_height = height_above_home_m(waypoint.altitude, plan.home_amsl_m)
-        start = "home" if before is None else f"waypoint {before + 1}"
-        name = f"the leg from {start} to waypoint {index + 1}"
+        start = "home" if before is None else named(before, names)
+        name = f"the leg from {start} to {named(index, names)}"
         flown = min(max(speed, 0.0), limits.max_speed_m_s)
         legs.append(Leg(name, before, index, at, place, height, to_height, flown))
         at, height, before = place, to_height, index
     if before is not None:
         top = return_height_m(float(np.hypot(*at)), height, plan.return_height_m)
-        name = f"the return from waypoint {before + 1} to home"
+        name = f"the return from {named(before, names)} to home"
         flown = min(max(speed, 0.0), limits.max_speed_m_s)
         legs.append(Leg(name, before, None, at, (0.0, 0.0), top, top, flown))
     return tuple(legs)
+
+
+def distinct(legs: Sequence[Leg]) -> tuple[Leg, ...]:
+    """Each way only once, the first time that it is flown: loops repeat legs, and say nothing new."""
+    seen: dict[tuple[object, ...], Leg] = {}
+    for leg in legs:
+        key = (leg.start_m, leg.end_m, leg.start_height_m, leg.end_height_m, leg.speed_m_s, leg.item is None)
+        seen.setdefault(key, leg)
+    return tuple(seen.values())
 
 
 def return_height_m(distance: float, height_m: float, return_height: float) -> float:

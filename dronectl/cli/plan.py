@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -12,24 +13,17 @@ import typer
 from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
+from dronectl.cli.plan_files import HeightOption, HeightsOption, convert
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
-from dronectl.operations.planning import (
-    SitePlan,
-    check_at_site,
-    energy_of,
-    finding_document,
-    patrol_document,
-    plan_document,
-    plan_site_patrol,
-    read_plan_file,
-)
+from dronectl.operations.plan_check import check_files, checked_document
+from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
-from missions.feasibility import blockers
 from missions.formats.qgc_plan import write_plan
 from missions.model import Budget, Finding, Severity
 
 plan_app = typer.Typer(help="Make flight plans.", no_args_is_help=True)
+plan_app.command()(convert)
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 
@@ -72,40 +66,64 @@ def patrol(
 
 
 def check(
-    plan: Annotated[Path, typer.Argument(help="A .plan file, ours or QGroundControl's.", metavar="PLAN")],
+    plans: Annotated[
+        list[Path],
+        typer.Argument(help=".plan, GeoJSON, KML, KMZ, GPX, WPML or MAVLink waypoint files.", metavar="FILE..."),
+    ],
     site: SiteOption = None,
     vehicle: Annotated[
-        str | None,
-        typer.Option("--vehicle", help="The drone that is to fly it; needed for plans not made here.", metavar="ID"),
+        list[str] | None,
+        typer.Option(
+            "--vehicle",
+            help="The drone that is to fly it; needed for plans not made here. Once for all, or once for each route.",
+            metavar="ID",
+        ),
     ] = None,
     battery: Annotated[float, typer.Option(help="Battery at take-off, 0 to 1.", min=0, max=1)] = 1.0,
     wind: Annotated[float, typer.Option(help="Wind in m/s, taken to blow against every leg.", min=0, max=60)] = 0.0,
+    height: HeightOption = None,
+    heights: HeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a plan: every leg against fence, keep-outs and ground, heights, speeds, battery with reserve, returns.
+    """Check flights: every leg, loiter circle, loop and way home against fence, ground, limits and battery.
 
-    Exit code 0: can be flown. 1: findings forbid it. 2: the file cannot be read.
+    Several flights are also held against each other, as if started together.
+
+    Exit code 0: can be flown. 1: findings forbid it. 2: a file cannot be read.
     """
     opened = open_site(site)
-    read = read_plan_file(opened, plan, vehicle)
-    findings = check_at_site(opened, read, battery_fraction=battery, wind_m_s=wind)
-    blocked = blockers(findings)
-    datum_is_open = any(f.code == "altitude-datum" for f in findings)
-    energy = None if datum_is_open else energy_of(opened, read, battery_fraction=battery, wind_m_s=wind)
+    checked = check_files(
+        opened,
+        plans,
+        vehicle or (),
+        battery_fraction=battery,
+        wind_m_s=wind,
+        heights=heights,
+        height_m=height,
+    )
     if as_json:
-        numbers = {} if energy is None else plan_document(read, energy, findings)
-        said = [finding_document(f) for f in findings]
-        print_json({"schema_version": 1, "plan": str(plan), "clean": not blocked, **numbers, "findings": said})
+        print_json(checked_document(checked))
     else:
-        if energy is not None:
-            out.print(
-                f"{plan.name} for {read.vehicle_id}: {len(read.waypoints)} waypoints, {energy.length_m / 1000:.2f} km, "
-                f"{_minutes(energy.time_s)}, lands with {max(0.0, energy.landing_fraction):.0%} of the battery",
-                markup=False,
-            )
-        _say_findings(findings, "")
-        out.print("[red]It must not be flown as it is.[/red]" if blocked else "[green]It can be flown.[/green]")
-    if blocked:
+        several = len(checked.flights) > 1
+        for flight in checked.flights:
+            energy, flown = flight.energy, flight.plan
+            if energy is not None:
+                out.print(
+                    f"{flight.file.name} for {flown.vehicle_id}: {len(flown.waypoints)} waypoints, "
+                    f"{energy.length_m / 1000:.2f} km, {_minutes(energy.time_s)}, lands with "
+                    f"{max(0.0, energy.landing_fraction):.0%} of the battery",
+                    markup=False,
+                )
+            places = flight.places if flight.counts == "item" else ()
+            _say_findings(flight.findings, f"{flight.file.name}: " if several else "", places)
+        _say_findings([b.finding for b in checked.breaches], "")
+        it = "They" if several else "It"
+        good, bad = (
+            f"[green]{it} can be flown.[/green]",
+            f"[red]{it} must not be flown as {'they are' if several else 'it is'}.[/red]",
+        )
+        out.print(good if checked.clean else bad)
+    if not checked.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
@@ -162,10 +180,10 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
 
 
-def _say_findings(findings: Sequence[Finding], prefix: str) -> None:
-    for finding in findings:
+def _say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str | None] = ()) -> None:
+    for finding, place in zip_longest(findings, places):
         out.print(f"{_MARK[finding.severity]} ", end="")
-        out.print(f"{prefix}{finding.message} ({finding.code})", markup=False)
+        out.print(f"{prefix}{f'{place}: ' if place else ''}{finding.message} ({finding.code})", markup=False)
 
 
 def _minutes(seconds: float) -> str:

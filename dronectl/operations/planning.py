@@ -100,7 +100,12 @@ def vehicles(drones: Sequence[Drone]) -> tuple[PatrolVehicle, ...]:
 
 
 def check_at_site(
-    site: Site, plan: FlightPlan, *, battery_fraction: float = 1.0, wind_m_s: float = 0.0
+    site: Site,
+    plan: FlightPlan,
+    *,
+    battery_fraction: float = 1.0,
+    wind_m_s: float = 0.0,
+    names: Sequence[str] | None = None,
 ) -> list[Finding]:
     """All findings on a plan at a site: inside the site's fence as well as its own, from the right pad.
 
@@ -114,7 +119,9 @@ def check_at_site(
     drone = site.drone(plan.vehicle_id)
     # As it will be flown here: inside both fences, coming home in the drone's own layer.
     bounded = replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
-    findings = check_plan(bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s)
+    findings = check_plan(
+        bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s, names=names
+    )
     from_pad = distance_m(drone.pad, plan.home)
     if from_pad > _PAD_M:
         message = f"home is {from_pad:.0f} m from the pad of {drone.drone_id}; start from the pad or move the home"

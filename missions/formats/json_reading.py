@@ -84,6 +84,10 @@ class Node:
             self.fail("must be true or false")
         return bool(self.value)
 
+    def json(self) -> str:
+        """The value as it would be written."""
+        return json.dumps(self.value, ensure_ascii=False, sort_keys=True)
+
     def place(self) -> GeoPoint:
         """[latitude, longitude, ...] in degrees."""
         values = self.items()

@@ -10,13 +10,13 @@ mean sea level or home is taken as the item's frame says; QGroundControl's "calc
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, replace
 
 from missions.errors import PlanError
+from missions.fences import circle_ring
 from missions.formats.json_reading import Node, parse_json
 from missions.formats.qgc_write import OUR_KEY, SCHEMA_VERSION
-from missions.geo import Altitude, Datum, GeoError, GeoPoint, destination, distance_m
+from missions.geo import Altitude, Datum, GeoError, GeoPoint, distance_m
 from missions.mavlink_items import (
     DO_CHANGE_SPEED,
     DO_MOUNT_CONTROL,
@@ -29,7 +29,6 @@ from missions.model import Authority, Category, FlightPlan, Geofence, Mission, W
 
 _DATUM_OF_FRAME = {0: Datum.AMSL, 5: Datum.AMSL, 3: Datum.HOME, 6: Datum.HOME}
 _TERRAIN_FRAMES = (10, 11)
-_CIRCLE_SIDES = 36
 _SAME_PLACE_M = 5.0
 _ACCEPTANCE_RADIUS_M = 3.0  # what PX4 makes of 0
 _SWAP_FAR_M = 1_000_000.0
@@ -250,11 +249,7 @@ def _fence(root: Node) -> Geofence:
         radius = circle.get("circle").get("radius").number()
         if radius <= 0.0:
             circle.get("circle").get("radius").fail("must be above 0")
-        # Safe side: the polygon stays inside an inclusion circle and goes around a keep-out.
-        reach = radius if inclusion else radius / math.cos(math.pi / _CIRCLE_SIDES)
-        rings[inclusion].append(
-            tuple(destination(centre, 360.0 * i / _CIRCLE_SIDES, reach) for i in range(_CIRCLE_SIDES))
-        )
+        rings[inclusion].append(circle_ring(centre, radius, inclusion=inclusion))
     return Geofence(tuple(rings[True]), tuple(rings[False]))
 
 

@@ -14,6 +14,7 @@ from mission_plans import FENCE, FRAME, HOME, LIMITS, MARGIN_M, make_plan, plans
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, distance_m
 from missions.model import Geofence, Severity
+from missions.plan_legs import plan_legs
 from missions.terrain import FlatTerrain, GridTerrain
 
 GROUND = FlatTerrain(200.0, resolution_m=30.0)
@@ -250,3 +251,50 @@ def test_the_same_plan_gives_the_same_findings_anywhere(home):
     found = codes(replace(plan, home=home, waypoints=moved, fence=fence))
     assert found == codes(replace(plan, fence=replace(FENCE, max_altitude=None)))
     assert "leg-in-keep-out" in found
+
+
+@given(st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=1, max_size=8), st.floats(40.0, 75.0))
+@settings(max_examples=40, deadline=None)
+def test_return_heights_agree_with_looking_at_every_way(places, return_height):
+    """The raster only sorts out: the worst room over the ground is that of measuring every way home."""
+    ground = hill(-300, 200, 60, sigma=60)
+    plan = make_plan(places, height=40.0, return_height_m=return_height)
+    legs = [leg for leg in plan_legs(plan, LIMITS) if leg.item is not None]
+    least = np.inf
+    for leg in legs:
+        starts, heights = leg.samples(max(100.0, leg.length_m / 50))
+        for start, height in zip(starts, heights, strict=True):
+            distance = float(np.hypot(*start))
+            if distance > 15.0:
+                along = np.linspace(1.0, 15.0 / distance, int(np.ceil(distance / 10.0)) + 1)[:, None] * start
+                top = 200.0 + max(height, min(return_height, distance))
+                geo = FRAME.to_geo_array(along)
+                least = min(least, float((top - ground.height_amsl_m(geo[:, 0], geo[:, 1])).min()))
+    found = [f for f in check_plan(plan, LIMITS, ground) if f.code == "return-altitude-terrain"]
+    assert bool(found) == (least < LIMITS.min_height_above_ground_m - 0.05)
+    if found:
+        words = f"comes within {least:.0f} m of" if least > 0 else "below"
+        assert words in found[0].message
+
+
+def test_a_loop_says_each_thing_once():
+    around = [(200, 0), (600, 0), (600, 300), (0, 300)]
+    once = [f.code for f in check_plan(make_plan(around), LIMITS, GROUND)]
+    often = [f.code for f in check_plan(make_plan(around * 3), LIMITS, GROUND)]
+    assert once.count("leg-in-keep-out") == 1
+    assert often.count("leg-in-keep-out") == 1
+
+
+def test_waypoints_are_called_what_the_caller_calls_them():
+    plan = make_plan([(200, 0), (600, 0), (600, 300)])
+    finding = next(f for f in check_plan(plan, LIMITS, GROUND, names=["item 3", "item 7", "item 8"]))
+    assert "from item 3 to item 7" in finding.message
+
+
+def test_a_crossing_ring_names_its_sides():
+    bow = (FRAME.to_geo(-500, -500), FRAME.to_geo(500, 500), FRAME.to_geo(500, -500), FRAME.to_geo(-500, 500))
+    finding = only(make_plan([(0, 300)], fence=Geofence(inclusion=(bow,))), "fence-invalid")
+    assert "sides 1 and 3 meet near 29.740000, 107.270000" in finding.message
+    assert distance_m(finding.position, HOME) < 0.1
+    flat = (FRAME.to_geo(0, 0), FRAME.to_geo(0, 100), FRAME.to_geo(0, 200))
+    assert "has no area" in only(make_plan([(0, 300)], fence=Geofence(inclusion=(flat,))), "fence-invalid").message

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""DJI WPML: a KMZ with wpmz/template.kml (for the ground station) and wpmz/waylines.wpml (what the vehicle flies).
+
+Written for the waypoint template with heights above the take-off point; holds, gimbal pitch, heading and single photos
+become actions. Read back are waypoints and these actions from waylines.wpml; others are losses with their line.
+Element names follow DJI's published WPML reference (namespace http://www.dji.com/wpmz/1.0.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from missions.errors import PlanError
+from missions.formats.flight_file import (
+    DO_CHANGE_SPEED,
+    DO_MOUNT_CONTROL,
+    IMAGE_START_CAPTURE,
+    NAV_LAND,
+    NAV_RETURN_TO_LAUNCH,
+    NAV_WAYPOINT,
+    FlightFile,
+    Home,
+    Loss,
+    Route,
+    Step,
+    Written,
+    losses_of_fence,
+    losses_of_orders,
+    losses_of_places,
+    one_route,
+)
+from missions.formats.kml import KML_SPACE
+from missions.formats.waypoint_view import PlainRoute, PlainWaypoint, plain_route
+from missions.formats.xml_tree import Element, XmlText, number_of, parse_xml, unzip, zipped
+from missions.geo import Altitude, Datum, GeoError, GeoPoint
+
+WPML_SPACE: Final = "http://www.dji.com/wpmz/1.0.2"
+TEMPLATE: Final = "wpmz/template.kml"
+WAYLINES: Final = "wpmz/waylines.wpml"
+_WHAT = "a WPML file"
+_DEFAULT_SPEED_M_S = 5.0
+_SECURITY_HEIGHT_M = 20.0
+_MOUNT_MODE_MAVLINK_TARGETING = 2.0
+_DATUM_OF_MODE = {
+    "relativeToStartPoint": Datum.HOME,
+    "WGS84": Datum.ELLIPSOID,
+    "realTimeFollowSurface": Datum.TERRAIN,
+}
+
+
+def write_wpml(file: FlightFile, *, written_at_ms: int = 0) -> Written:
+    """The first route. Raises PlanError for altitudes that cannot be given above the take-off point."""
+    route, losses = one_route(file, _WHAT)
+    losses += [*losses_of_fence(file, _WHAT), *losses_of_places(file, _WHAT), *losses_of_orders(route, _WHAT)]
+    plain = plain_route(route, _WHAT)
+    losses += plain.losses
+    if len(plain.waypoints) < 2:
+        raise PlanError(f"route {route.name}: a WPML route needs at least two waypoints")
+    if route.home is not None:
+        losses.append(Loss(route.name, "WPML starts where the vehicle stands: the home is not written"))
+    heights = [_above_home(w, i, route.home) for i, w in enumerate(plain.waypoints)]
+    speed = _DEFAULT_SPEED_M_S if route.cruise_speed_m_s is None else route.cruise_speed_m_s
+    if route.cruise_speed_m_s is None:
+        losses.append(Loss(route.name, f"names no speed: {_DEFAULT_SPEED_M_S:g} m/s is written"))
+    speeds, current = [], speed
+    for waypoint in plain.waypoints:
+        current = current if waypoint.speed_m_s is None else waypoint.speed_m_s
+        speeds.append(current)
+    files = {
+        TEMPLATE: _template(plain, heights, speeds, speed, written_at_ms),
+        WAYLINES: _waylines(plain, heights, speeds, speed),
+    }
+    return Written(zipped(files), tuple(losses))
+
+
+def _above_home(waypoint: PlainWaypoint, index: int, home: Home | None) -> float:
+    altitude = waypoint.altitude
+    if altitude is not None and altitude.datum is Datum.HOME:
+        return altitude.value_m
+    if altitude is not None and altitude.datum is Datum.AMSL and home is not None and home.amsl_m is not None:
+        return altitude.value_m - home.amsl_m
+    why = "it has none" if altitude is None else f"it is above {altitude.datum.value}"
+    raise PlanError(
+        f"waypoint {index + 1}: WPML takes heights above the take-off point, and {why}; give a height above home"
+    )
+
+
+def _mission_config(xml: XmlText, plain: PlainRoute, speed: float) -> None:
+    finish = "goHome" if plain.returns else "autoLand" if plain.lands else "noAction"
+    xml.start("wpml:missionConfig")
+    xml.leaf("wpml:flyToWaylineMode", "safely")
+    xml.leaf("wpml:finishAction", finish)
+    xml.leaf("wpml:exitOnRCLost", "executeLostAction")
+    xml.leaf("wpml:executeRCLostAction", "goBack")
+    xml.leaf("wpml:takeOffSecurityHeight", _SECURITY_HEIGHT_M)
+    xml.leaf("wpml:globalTransitionalSpeed", speed)
+    xml.start("wpml:droneInfo")  # M30, the reference's own example; ground stations ask when it is another
+    xml.leaf("wpml:droneEnumValue", "67")
+    xml.leaf("wpml:droneSubEnumValue", "0")
+    xml.end()
+    xml.start("wpml:payloadInfo")
+    xml.leaf("wpml:payloadEnumValue", "52")
+    xml.leaf("wpml:payloadSubEnumValue", "0")
+    xml.leaf("wpml:payloadPositionIndex", "0")
+    xml.end()
+    xml.end()
+
+
+def _template(plain: PlainRoute, heights: list[float], speeds: list[float], speed: float, written_at_ms: int) -> bytes:
+    xml = XmlText()
+    xml.start("kml", xmlns=KML_SPACE, xmlns__wpml=WPML_SPACE)
+    xml.start("Document")
+    xml.leaf("wpml:author", "dronectl")
+    xml.leaf("wpml:createTime", str(written_at_ms))
+    xml.leaf("wpml:updateTime", str(written_at_ms))
+    _mission_config(xml, plain, speed)
+    xml.start("Folder")
+    xml.leaf("wpml:templateType", "waypoint")
+    xml.leaf("wpml:templateId", "0")
+    xml.start("wpml:waylineCoordinateSysParam")
+    xml.leaf("wpml:coordinateMode", "WGS84")
+    xml.leaf("wpml:heightMode", "relativeToStartPoint")
+    xml.end()
+    xml.leaf("wpml:autoFlightSpeed", speed)
+    xml.leaf("wpml:globalHeight", heights[0])
+    xml.leaf("wpml:caliFlightEnable", "0")
+    xml.leaf("wpml:gimbalPitchMode", "manual")
+    _heading(xml, "wpml:globalWaypointHeadingParam", None)
+    xml.leaf("wpml:globalWaypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
+    xml.leaf("wpml:globalUseStraightLine", "1")
+    for index, waypoint in enumerate(plain.waypoints):
+        xml.start("Placemark")
+        _point(xml, waypoint.position)
+        xml.leaf("wpml:index", str(index))
+        xml.leaf("wpml:height", heights[index])
+        xml.leaf("wpml:useGlobalHeight", "0")
+        xml.leaf("wpml:useGlobalSpeed", str(int(speeds[index] == speed)))
+        xml.leaf("wpml:waypointSpeed", speeds[index])
+        xml.leaf("wpml:useGlobalHeadingParam", str(int(waypoint.yaw_deg is None)))
+        _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
+        xml.leaf("wpml:useGlobalTurnParam", "1")
+        _actions(xml, index, waypoint)
+        xml.end()
+    for _ in range(3):
+        xml.end()
+    return xml.data()
+
+
+def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], speed: float) -> bytes:
+    xml = XmlText()
+    xml.start("kml", xmlns=KML_SPACE, xmlns__wpml=WPML_SPACE)
+    xml.start("Document")
+    _mission_config(xml, plain, speed)
+    xml.start("Folder")
+    xml.leaf("wpml:templateId", "0")
+    xml.leaf("wpml:executeHeightMode", "relativeToStartPoint")
+    xml.leaf("wpml:waylineId", "0")
+    xml.leaf("wpml:autoFlightSpeed", speed)
+    for index, waypoint in enumerate(plain.waypoints):
+        xml.start("Placemark")
+        _point(xml, waypoint.position)
+        xml.leaf("wpml:index", str(index))
+        xml.leaf("wpml:executeHeight", heights[index])
+        xml.leaf("wpml:waypointSpeed", speeds[index])
+        _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
+        xml.start("wpml:waypointTurnParam")
+        xml.leaf("wpml:waypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
+        xml.leaf("wpml:waypointTurnDampingDist", "0")
+        xml.end()
+        xml.leaf("wpml:useStraightLine", "1")
+        _actions(xml, index, waypoint)
+        xml.end()
+    for _ in range(3):
+        xml.end()
+    return xml.data()
+
+
+def _point(xml: XmlText, position: GeoPoint) -> None:
+    xml.start("Point")
+    xml.leaf("coordinates", f"{position.longitude_deg!r},{position.latitude_deg!r}")
+    xml.end()
+
+
+def _heading(xml: XmlText, tag: str, yaw_deg: float | None) -> None:
+    xml.start(tag)
+    xml.leaf("wpml:waypointHeadingMode", "followWayline" if yaw_deg is None else "smoothTransition")
+    xml.leaf("wpml:waypointHeadingAngle", 0.0 if yaw_deg is None else yaw_deg)
+    xml.leaf("wpml:waypointHeadingPathMode", "followBadArc")
+    xml.end()
+
+
+def _actions(xml: XmlText, index: int, waypoint: PlainWaypoint) -> None:
+    actions: list[tuple[str, dict[str, str | float]]] = []
+    if waypoint.gimbal_pitch_deg is not None:
+        turn: dict[str, str | float] = {
+            "gimbalHeadingYawBase": "north",
+            "gimbalRotateMode": "absoluteAngle",
+            "gimbalPitchRotateEnable": "1",
+            "gimbalPitchRotateAngle": waypoint.gimbal_pitch_deg,
+            "gimbalRollRotateEnable": "0",
+            "gimbalRollRotateAngle": "0",
+            "gimbalYawRotateEnable": "0",
+            "gimbalYawRotateAngle": "0",
+            "gimbalRotateTimeEnable": "0",
+            "gimbalRotateTime": "0",
+            "payloadPositionIndex": "0",
+        }
+        actions.append(("gimbalRotate", turn))
+    if waypoint.hold_s:
+        actions.append(("hover", {"hoverTime": waypoint.hold_s}))
+    if waypoint.photo:
+        actions.append(("takePhoto", {"fileSuffix": f"wp{index + 1}", "payloadPositionIndex": "0"}))
+    if not actions:
+        return
+    xml.start("wpml:actionGroup")
+    xml.leaf("wpml:actionGroupId", str(index))
+    xml.leaf("wpml:actionGroupStartIndex", str(index))
+    xml.leaf("wpml:actionGroupEndIndex", str(index))
+    xml.leaf("wpml:actionGroupMode", "sequence")
+    xml.start("wpml:actionTrigger")
+    xml.leaf("wpml:actionTriggerType", "reachPoint")
+    xml.end()
+    for number, (function, parameters) in enumerate(actions):
+        xml.start("wpml:action")
+        xml.leaf("wpml:actionId", str(number))
+        xml.leaf("wpml:actionActuatorFunc", function)
+        xml.start("wpml:actionActuatorFuncParam")
+        for key, value in parameters.items():
+            xml.leaf(f"wpml:{key}", value)
+        xml.end()
+        xml.end()
+    xml.end()
+
+
+def read_wpml(data: bytes, *, source: str) -> FlightFile:
+    """Read a WPML archive. Raises PlanError naming file and line."""
+    entries = unzip(data, source)
+    name = next((n for n in entries if n.lower().endswith("waylines.wpml")), None)
+    if name is None:
+        raise PlanError(f"{source}: holds no {WAYLINES}; export the route again with its waylines")
+    document = parse_xml(entries[name], f"{source}/{name}").get("Document")
+    config = document.find("missionConfig")
+    finish = config.find("finishAction") if config is not None else None
+    losses: list[Loss] = []
+    routes = [_folder(f, n, finish, losses) for n, f in enumerate(document.all("Folder"), 1)]
+    return FlightFile(tuple(routes), losses=tuple(losses))
+
+
+def _folder(folder: Element, number: int, finish: Element | None, losses: list[Loss]) -> Route:
+    mode = folder.get("executeHeightMode")
+    if mode.word() not in _DATUM_OF_MODE:
+        mode.fail(f"{mode.word()[:40]!r} is an unknown altitude frame; use {', '.join(_DATUM_OF_MODE)}")
+    steps: list[Step] = []
+    cruise = folder.find("autoFlightSpeed")
+    speed = None if cruise is None else cruise.number()
+    current = speed
+    for mark in folder.all("Placemark"):
+        wanted = mark.find("waypointSpeed")
+        if wanted is not None and wanted.number() != current:
+            current = wanted.number()
+            steps.append(Step(DO_CHANGE_SPEED, (1.0, current, -1.0, 0.0), place=mark.place))
+        steps += _waypoint(mark, _DATUM_OF_MODE[mode.word()], losses)
+    end = "noAction" if finish is None else finish.word()
+    if end == "goHome":
+        steps.append(Step(NAV_RETURN_TO_LAUNCH, (0.0, 0.0, 0.0, 0.0)))
+    elif end == "autoLand" and steps:
+        last = next(s for s in reversed(steps) if s.position is not None)
+        steps.append(Step(NAV_LAND, (0.0, 0.0, 0.0, None), last.position, last.altitude))
+    elif end != "noAction" and finish is not None:
+        losses.append(Loss(finish.place, f"finishAction {end[:40]} is not supported; the flight ends in a hold"))
+    return Route(f"wayline {number}", tuple(steps), None, speed)
+
+
+def _waypoint(mark: Element, datum: Datum, losses: list[Loss]) -> Iterator[Step]:
+    point = mark.get("Point").get("coordinates")
+    parts = point.word().split(",")
+    if len(parts) < 2:
+        point.fail("must be longitude,latitude")
+    try:
+        position = GeoPoint(number_of(parts[1], point), number_of(parts[0], point))
+    except GeoError as error:
+        point.fail(str(error))
+    altitude = Altitude(mark.get("executeHeight").number(), datum)
+    heading = mark.find("waypointHeadingParam")
+    yaw: float | None = None
+    if heading is not None:
+        kind, angle = heading.find("waypointHeadingMode"), heading.find("waypointHeadingAngle")
+        how = "followWayline" if kind is None else kind.word()
+        if how in {"smoothTransition", "fixed"} and angle is not None:
+            yaw = angle.number()
+        elif how != "followWayline":
+            losses.append(Loss(heading.place, f"heading mode {how[:40]} is not supported; it follows the course"))
+    hold, gimbal, photo = 0.0, None, False
+    for group in mark.all("actionGroup"):
+        for action in group.all("action"):
+            function, given = action.get("actionActuatorFunc").word(), action.find("actionActuatorFuncParam")
+            if function == "hover" and given is not None:
+                hold += given.get("hoverTime").number()
+            elif function == "gimbalRotate" and given is not None and given.find("gimbalPitchRotateAngle") is not None:
+                gimbal = given.get("gimbalPitchRotateAngle").number()
+            elif function == "takePhoto":
+                photo = True
+            else:
+                losses.append(Loss(action.place, f"action {function[:40]} is not supported"))
+    if gimbal is not None:
+        rest = (0.0, 0.0, _MOUNT_MODE_MAVLINK_TARGETING)
+        yield Step(DO_MOUNT_CONTROL, (gimbal, 0.0, 0.0, 0.0), rest=rest, place=mark.place)
+    yield Step(NAV_WAYPOINT, (hold, 0.0, 0.0, yaw), position, altitude, place=mark.place)
+    if photo:
+        yield Step(IMAGE_START_CAPTURE, (0.0, 0.0, 1.0, 0.0), place=mark.place)
