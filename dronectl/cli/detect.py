@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl detect`: pictures, folders, videos and radiometric JPEGs to JSON lines and annotated pictures."""
+"""`dronectl detect`: pictures, folders and videos to JSON lines, GeoJSON, annotated pictures and a review page."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
 
 def detect(
-    paths: Annotated[
-        list[Path],
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            help="Pictures, folders, videos, radiometric JPEGs (DJI, FLIR), 16-bit TIFF or raw Y16.", metavar="PATH..."
+            help="Pictures, folders, videos, radiometric JPEGs (DJI, FLIR), 16-bit TIFF or raw Y16; or one stream: an "
+            "address (rtsp, http, rtmp, udp) or a camera of this machine (usb:0).",
+            metavar="SOURCE...",
         ),
     ],
     out: Annotated[
@@ -33,6 +35,19 @@ def detect(
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option("--annotate", help="Write pictures with boxes into this folder.", metavar="DIR")
+    ] = None,
+    geojson: Annotated[
+        Path | None,
+        typer.Option("--geojson", help="Write located detections and tracks with their 95 % ellipses.", metavar="FILE"),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--review",
+            help="Write an HTML page with a card for each track and each detection of a still, sorted for triage, in "
+            "English and Chinese; its pictures go into a folder beside it.",
+            metavar="FILE",
+        ),
     ] = None,
     model: Annotated[
         Path | None,
@@ -82,6 +97,25 @@ def detect(
         ),
     ] = None,
     every: Annotated[int, typer.Option("--every", min=1, help="Look at every n-th frame of a video.")] = 1,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=1.0, help="End a stream after so many seconds. Default: at Ctrl-C."),
+    ] = None,
+    open_timeout_s: Annotated[
+        float,
+        typer.Option(
+            "--open-timeout-s", min=1.0, max=600.0, help="A stream without a picture for so long ends with code 3."
+        ),
+    ] = 15.0,
+    give_up_s: Annotated[
+        float,
+        typer.Option(
+            "--give-up-s",
+            min=5.0,
+            max=86400.0,
+            help="A stream that was seen, and is away for so long, ends with code 1; until then it is opened again.",
+        ),
+    ] = 60.0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew where --out holds an earlier run, instead of going on with it.")
     ] = False,
@@ -98,7 +132,11 @@ def detect(
     Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
     XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off.
 
-    Codes: 0 all files were read, 1 some could not be read or looked at, 2 none could or the input is wrong.
+    A stream is read in a process of its own: one that stalls for 5 seconds is opened again, with growing pauses, and
+    its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted.
+
+    Codes: 0 all was read, 1 some could not be read or looked at, or a stream was lost, 2 nothing could or the input is
+    wrong, 3 a stream never opened.
     """
     gsd_m, ground_width_m = _scale(gsd_cm, height_m, hfov_deg)
     size = _raw_size(raw_size)
@@ -106,9 +144,12 @@ def detect(
         raise BadInputError(f"--counts {counts}: is none of relative, centikelvin, tlinear, decikelvin")
     # heavy: cv2 and an inference engine, which no other command of this program needs
     from dronectl.operations.detect_run import DetectRequest, Outputs, run_files
+    from dronectl.operations.detect_stream import run_stream
+    from vision.errors import PictureError
+    from vision.sources.streams import StreamSettings, parse_address
 
     request = DetectRequest(
-        outputs=Outputs(out, annotate),
+        outputs=Outputs(out, annotate, geojson, review),
         model=model,
         engine=engine,
         confidence=confidence,
@@ -121,7 +162,16 @@ def detect(
         fresh=fresh,
         as_json=as_json,
     )
-    raise typer.Exit(run_files(paths, request))
+    try:
+        streams = [address for address in map(parse_address, sources) if address is not None]
+    except PictureError as error:
+        raise BadInputError(str(error)) from error
+    if not streams:
+        raise typer.Exit(run_files([Path(source) for source in sources], request))
+    if len(sources) > 1:
+        raise BadInputError(f"{streams[0].label}: a stream is looked at alone; run another `dronectl detect` for more")
+    settings = StreamSettings(open_s=open_timeout_s, give_up_s=give_up_s, run_s=seconds)
+    raise typer.Exit(run_stream(streams[0], settings, request))
 
 
 def _scale(gsd_cm: float | None, height_m: float | None, hfov_deg: float | None) -> tuple[float | None, float | None]:

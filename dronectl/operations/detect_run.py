@@ -10,13 +10,14 @@ import contextlib
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
 from dronectl.operations.detect_journal import Journal, stamp
+from dronectl.operations.detect_outputs import write_geojson, write_review
 from dronectl.operations.detect_progress import Watcher
 from vision.errors import EngineMissingError, VisionError
 from vision.examine import ExamineOptions, Examiner, Names, StatedScale, Tally
@@ -33,11 +34,20 @@ class Outputs:
 
     lines: Path | None = None
     annotate: Path | None = None
+    geojson: Path | None = None
+    review: Path | None = None
 
     @property
     def review_dir(self) -> Path | None:
-        """Where the pictures of the review page lie."""
-        return None
+        """Where the pictures of the review page lie: in a folder beside it."""
+        return None if self.review is None else self.review.with_name(f"{self.review.stem}-pictures")
+
+    def check(self) -> None:
+        """BadInputError for files that could not be written at the end of hours of work."""
+        for option, path in (("--out", self.lines), ("--geojson", self.geojson), ("--review", self.review)):
+            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+                what = "is a folder" if path.is_dir() else "its folder does not exist"
+                raise BadInputError(f"{option} {path}: {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ def load_detectors(request: DetectRequest) -> tuple[YoloDetector, HotSpotDetecto
 
 def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
     """Look through files and return the exit code; errors in what was given are BadInputError."""
+    request.outputs.check()
     try:
         files = find_files(paths)
     except VisionError as error:
@@ -106,11 +117,11 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
         if out is None:
             with _spool(request) as spool:
                 tally, interrupted = _to_stdout(files, examiner, watcher, spool), False
-                _after(request, spool, watcher)
+                make_more(request, spool, watcher.say)
         else:
             tally, interrupted = _to_file(out, files, examiner, watcher, request, learned)
             with out.open("rb") as lines:
-                _after(request, lines, watcher)
+                make_more(request, lines, watcher.say)
     return close(request, tally, len(files), examiner.evidence_lost, interrupted=interrupted)
 
 
@@ -126,12 +137,20 @@ def _spool(request: DetectRequest) -> Iterator[BinaryIO | None]:
 
 def wants_more(request: DetectRequest) -> bool:
     """Whether anything is made of the lines afterwards."""
-    return request.outputs.review_dir is not None
+    return request.outputs.geojson is not None or request.outputs.review is not None
 
 
-def _after(_request: DetectRequest, lines: BinaryIO | None, _watcher: Watcher) -> None:
-    if lines is not None:
-        lines.seek(0)
+def make_more(request: DetectRequest, lines: BinaryIO | None, tell: Callable[[str], None]) -> None:
+    """GeoJSON and review page out of the lines."""
+    outputs = request.outputs
+    if lines is None:
+        return
+    if outputs.geojson is not None:
+        count = write_geojson(outputs.geojson, lines)
+        tell(f"{outputs.geojson}: {count} located")
+    if outputs.review is not None and outputs.review_dir is not None:
+        count = write_review(outputs.review, outputs.review_dir.name, lines)
+        tell(f"{outputs.review}: {count} card(s)")
 
 
 def encode(line: dict[str, Any]) -> bytes:

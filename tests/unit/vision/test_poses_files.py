@@ -8,7 +8,7 @@ import string
 import struct
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from missions.geo import GeoPoint, bearing_deg, distance_m
@@ -56,6 +56,7 @@ def rationals(order: str, *values: float) -> bytes:
     return b"".join(struct.pack(order + "II", round(v * 10_000), 10_000) for v in values)
 
 
+@settings(deadline=None)
 @given(
     st.floats(-89.9, 89.9), st.floats(-179.9, 179.9), st.floats(-400, 8000), st.sampled_from(["<", ">"])
 )  # fmt: skip
@@ -83,6 +84,7 @@ WHOLE = tiff(
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400))
 @example(b"")
 @example(b"II*\0\xff\xff\xff\xff")
@@ -90,6 +92,7 @@ def test_no_bytes_break_exif(data: bytes) -> None:
     assert isinstance(parse_exif(data), ExifFacts)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE)), st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=6))
 def test_damaged_exif_loses_facts_and_no_more(cut: int, changes: list[tuple[int, int]]) -> None:
     data = bytearray(WHOLE)
@@ -172,6 +175,7 @@ def test_rtk_makes_the_ellipse_smaller() -> None:
     assert major(XMP | rtk | {"RtkFlag": "16"}) == major(XMP)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([*XMP, "DewarpData", "DewarpFlag", "CalibratedFocalLength", "RtkFlag", "RtkStdLat"]),
@@ -242,6 +246,7 @@ def test_zoom_takes_the_place_away() -> None:
     assert SubtitlePoses(parse_srt(tenths.replace("dzoom_ratio: 1.00", "dzoom_ratio: 10000"))).focal_35mm == 40.0
 
 
+@settings(deadline=None)
 @given(st.text(string.printable, max_size=300) | st.lists(st.sampled_from([
     "1\n", "00:00:01,000 --> 00:00:02,000\n", "99:99:99,999 -->", "[latitude: 91]", "[latitude: 31.5]", "[longitude: 1e9]",
     "[longitude: 121.2]", "[rel_alt: 60.0 abs_alt: -5]", "[gb_yaw: 1 gb_pitch: -90 gb_roll: 0]", "GPS(", "GPS(1,2)", "\n\n", "\0",

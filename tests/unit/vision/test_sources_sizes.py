@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vision.errors import PictureError
@@ -109,6 +109,7 @@ class Writer:
         return b"\0\0\0\1\x67" + bytes(out) + b"\0\0\0\1\x65\x88\x84"
 
 
+@settings(deadline=None)
 @given(
     width=st.integers(8, 2048).map(lambda v: 2 * v),
     height=st.integers(8, 1100).map(lambda v: 2 * v),
@@ -155,6 +156,7 @@ def test_sizes_in_h264(width: int, height: int, profile: int, order: int, lists:
     assert h264_size(w.nal()) == (width, height)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"\xff\xd8\xff\xc0\x00\x11\x08")
 @example(b"\0\0\1\x67")
