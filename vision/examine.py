@@ -1,28 +1,47 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Looks through files: pictures one by one, videos with tracks. What comes out is ready for JSON lines."""
+"""Looks through files and streams: pictures one by one, videos with tracks. What comes out is ready for JSON lines.
+
+A picture that cannot be written costs evidence, which is counted; looking goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Final
 
 from missions.model import Camera, Modality
 from vision.errors import PictureError
-from vision.evidence import EvidenceStore, annotate, write_jpeg
+from vision.evidence import EvidenceStore, annotate, crop
+from vision.examine_lines import (
+    Line,
+    detection_line,
+    frame_line,
+    kind_of,
+    place_line,
+    track_line,
+    values_line,
+)
 from vision.eye import CameraEye
 from vision.frame import Frame, PixelKind
-from vision.sighting import Kind, Sighting
-from vision.sources.stills import is_video, read_still, read_video
+from vision.geolocate import Locator
+from vision.poses import Lens, focal_from_35mm, focal_from_fov, locator_of, make_camera
+from vision.poses_srt import SubtitlePoses, parse_srt
+from vision.sighting import Kind, Phase
+from vision.sources.stills import Still, StillOptions, is_video, read_still, read_video
 from vision.thermal import HotSpotDetector
 from vision.unite import Observation, unite
 from vision.yolo import YoloDetector
 
-Line = dict[str, Any]
 Teller = Callable[[str], None]
+_PIXEL_SIGMA: Final = 2.0
+_OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its feet are
+_MOST_SUBTITLE_BYTES: Final = 256 << 20
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(slots=True)
@@ -34,15 +53,13 @@ class Tally:
     unreadable: int = 0
     not_looked_at: int = 0
     without_gsd: int = 0
+    without_place: int = 0  # detections
+    tracks: int = 0
 
-
-def kind_of(observation: Observation) -> tuple[Kind, float]:
-    """What one look takes a thing for, and how surely; no more than a single look can say."""
-    if observation.fire:
-        return Kind.FIRE, 0.75
-    if observation.learned_kind is not None:
-        return observation.learned_kind, observation.learned_score
-    return Kind.HOT_SPOT, 0.5 * (1.0 - 7.0 / (observation.hot_sigma + 7.0))
+    def add(self, other: Tally) -> None:
+        """Add what another run counted."""
+        for name in self.__dataclass_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +76,69 @@ class StatedScale:
         return None if self.ground_width_m is None else self.ground_width_m / width_px
 
 
+@dataclass(frozen=True, slots=True)
+class ExamineOptions:
+    """What to look at and what to leave behind."""
+
+    scale: StatedScale = field(default_factory=StatedScale)
+    still: StillOptions = field(default_factory=StillOptions)
+    every: int = 1
+    annotate_dir: Path | None = None  # whole pictures with boxes
+    review_dir: Path | None = None  # crop and context of each detection or track
+
+
+class Names:
+    """A file name for each source's pictures: its stem, where that says enough, else with a hash of its path."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._stems = Counter(path.stem.lower() for path in paths)
+
+    def of(self, path: Path) -> str:
+        """The name; the same in every run that is given the same files."""
+        stem = _UNSAFE.sub("_", path.stem)[:80]
+        if self._stems[path.stem.lower()] <= 1 and stem == path.stem:
+            return stem
+        return f"{stem}-{hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """Where a moving source's frames get their poses, and why they get none."""
+
+    subtitles: SubtitlePoses | None
+    camera: Camera | None
+    why_not: str
+    tell: bool = True
+
+    def posed(self, frame: Frame) -> Frame:
+        if self.subtitles is None or self.camera is None:
+            return frame
+        return replace(frame, camera=self.camera, pose=self.subtitles.at(frame.exposure_s))
+
+
 class Examiner:
-    """Detectors over files."""
+    """Detectors over files and streams. Not thread-safe."""
 
     def __init__(
         self,
         learned: YoloDetector,
         classical: HotSpotDetector,
-        scale: StatedScale | None = None,
-        annotate_dir: Path | None = None,
-        every: int = 1,
+        options: ExamineOptions | None = None,
+        names: Names | None = None,
         tell: Teller = lambda _text: None,
     ) -> None:
         self._learned, self._classical = learned, classical
-        self._scale = scale or StatedScale()
-        self._annotate_dir = annotate_dir
-        self._every = every
+        self._options = options or ExamineOptions()
+        self._names = names or Names(())
         self._tell = tell
+        self._annotated = None if self._options.annotate_dir is None else EvidenceStore(self._options.annotate_dir)
+        self._review = None if self._options.review_dir is None else EvidenceStore(self._options.review_dir)
         self.tally = Tally()
+
+    @property
+    def evidence_lost(self) -> int:
+        """Pictures that could not be written."""
+        return sum(store.lost for store in (self._annotated, self._review) if store is not None)
 
     def file(self, path: Path) -> Iterator[Line]:
         """Lines of one file. A file that cannot be read gives one line of type "error" and is counted."""
@@ -87,21 +149,18 @@ class Examiner:
             self._tell(str(error))
             yield {"type": "error", "source": str(path), "message": str(error)}
 
-    def _still(self, path: Path) -> Iterator[Line]:
-        still = read_still(path)
-        stated = self._scale.gsd(still.frame.width_px)
-        gsd = stated if stated is not None else still.gsd_m
-        source = "stated" if stated is not None else "picture" if still.gsd_m is not None else None
-        line, observations = self._look(path, still.frame, gsd)
-        line |= {"values": still.note, "gsd_from": source}
-        if still.frame.kind in (PixelKind.CELSIUS, PixelKind.RAW16):
-            name = "temperature_c" if still.frame.kind is PixelKind.CELSIUS else "raw"
-            low, middle, high = np.percentile(still.frame.pixels, (0, 50, 100))
-            line[name] = {"min": round(float(low), 2), "median": round(float(middle), 2), "max": round(float(high), 2)}
-        self._draw(path, still.frame, observations, "")
-        yield line
+    def stream(self, name: str, frames: Iterable[Frame]) -> Iterator[Line]:
+        """Lines of a live source's frames. name: what stands for it in lines and file names, without credentials."""
+        nowhere = _Located(None, None, "a stream without telemetry has no pose", tell=False)
+        yield from self._moving(name, Path(_UNSAFE.sub("_", name)[:60]), "stream", frames, nowhere)
 
-    def _look(self, path: Path, frame: Frame, gsd: float | None) -> tuple[Line, list[Observation]]:
+    # stills
+
+    def _still(self, path: Path) -> Iterator[Line]:
+        still = read_still(path, self._options.still)
+        frame = still.frame
+        locator = None if frame.pose is None else locator_of(frame.pose, still.shot.ground_amsl_m)
+        gsd, gsd_from = self._gsd(still, locator)
         self.tally.pictures += 1
         refusal = self._learned.refusal(frame, gsd)
         if refusal is not None:
@@ -109,118 +168,182 @@ class Examiner:
             self._tell(f"{path}: not looked at: {refusal}")
         elif gsd is None:
             self.tally.without_gsd += 1
-        observations = [] if frame.kind is PixelKind.BGR8 else self._observations(frame, gsd)
-        self.tally.detections += len(observations)
-        return {
-            "type": "frame",
-            "source": str(path),
-            "sequence": frame.sequence,
-            "width_px": frame.width_px,
-            "height_px": frame.height_px,
-            "pixels": frame.kind.value,
-            "gsd_cm": None if gsd is None else round(gsd * 100, 2),
-            "pose": None,
-            "not_looked_at": refusal,
-            "detections": [_detection(o, gsd) for o in observations],
-        }, observations
+        observations = unite(self._learned.detect(frame, gsd) + self._classical.detect(frame, gsd))
+        line = frame_line(str(path), "still", frame, gsd, refusal, still.shot.why_not)
+        line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
+        line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
+        name = self._names.of(path)
+        self._draw(frame, observations, name)
+        if self._review is not None and observations:
+            self._cut(self._review, frame, observations, name, line)
+        yield line
 
-    def _observations(self, frame: Frame, gsd: float | None) -> list[Observation]:
-        return unite(self._learned.detect(frame, gsd) + self._classical.detect(frame, gsd))
+    def _gsd(self, still: Still, locator: Locator | None) -> tuple[float | None, str | None]:
+        frame = still.frame
+        stated = self._options.scale.gsd(frame.width_px)
+        if stated is not None:
+            return stated, "stated"
+        if locator is not None and frame.pose is not None and frame.camera is not None:
+            gsd = locator.gsd_m(frame.camera, frame.pose)
+            return gsd, None if gsd is None else "picture"
+        return still.gsd_m, None if still.gsd_m is None else "picture"
+
+    def _detections(
+        self,
+        frame: Frame,
+        observations: Sequence[Observation],
+        gsd: float | None,
+        locator: Locator | None,
+        *,
+        amsl_known: bool,
+    ) -> list[Line]:
+        lines = []
+        for observation in observations:
+            place = _place(frame, observation, locator, amsl_known=amsl_known)
+            self.tally.detections += 1
+            self.tally.without_place += place is None
+            lines.append(detection_line(observation, gsd, place))
+        return lines
+
+    def _cut(
+        self, store: EvidenceStore, frame: Frame, observations: Sequence[Observation], name: str, line: Line
+    ) -> None:
+        """Crops of all detections and one context picture; their names go into the line."""
+        context = store.save(name, "context", annotate(frame, _captions(observations)))
+        line["context"] = None if context is None else context.path
+        for i, (observation, detection) in enumerate(zip(observations, line["detections"], strict=True), 1):
+            picture = store.save(f"{name}-{i}", "crop", crop(frame, observation, kind_of(observation)[0]))
+            detection["crop"] = None if picture is None else picture.path
+
+    def _draw(self, frame: Frame, observations: Sequence[Observation], name: str) -> None:
+        if self._annotated is not None:
+            self._annotated.save(name, "detections", annotate(frame, _captions(observations)))
+
+    # videos and streams
 
     def _video(self, path: Path) -> Iterator[Line]:
-        eye: CameraEye | None = None
-        for frame in read_video(path, self._every):
-            gsd = self._scale.gsd(frame.width_px)
-            refusal = self._learned.refusal(frame, gsd)
-            if refusal is not None:
-                line, _ = self._look(path, frame, gsd)
-                yield line | {"time_s": round(frame.exposure_s, 3)}
-                continue
-            if eye is None:
-                eye = self._eye(path, frame)
-            outcome = eye.look(frame)
-            self.tally.pictures += 1
-            self.tally.detections += len(outcome.observations)
-            self.tally.without_gsd += gsd is None
-            yield {
-                "type": "frame",
-                "source": str(path),
-                "sequence": frame.sequence,
-                "time_s": round(frame.exposure_s, 3),
-                "width_px": frame.width_px,
-                "height_px": frame.height_px,
-                "pixels": frame.kind.value,
-                "gsd_cm": None if gsd is None else round(gsd * 100, 2),
-                "pose": None,
-                "not_looked_at": None,
-                "detections": [_detection(o, gsd) for o in outcome.observations],
-            }
-            if outcome.observations:
-                self._draw(path, frame, list(outcome.observations), f"-{frame.sequence:06d}")
-            yield from (_track(path, s) for s in outcome.sightings)
-        if eye is not None:
-            yield from (_track(path, s) for s in eye.finish())
-
-    def _eye(self, path: Path, frame: Frame) -> CameraEye:
-        camera = Camera(
-            path.stem,
-            Modality.THERMAL,
-            frame.width_px,
-            frame.height_px,
-            1.0,
-            1.0,
-            frame.width_px / 2,
-            frame.height_px / 2,
-        )
-        store = None if self._annotate_dir is None else EvidenceStore(self._annotate_dir)
-        return CameraEye(
-            camera, None, self._learned, self._classical, None, store, "video", gsd_m=self._scale.gsd(frame.width_px)
-        )
-
-    def _draw(self, path: Path, frame: Frame, observations: list[Observation], suffix: str) -> None:
-        if self._annotate_dir is None:
+        frames = read_video(path, self._options.every)
+        first = next(frames, None)
+        if first is None:
             return
-        boxes = []
-        for observation in observations:
-            kind, confidence = kind_of(observation)
-            boxes.append((observation, kind, f"{kind.value} {confidence:.2f}"))
-        write_jpeg(self._annotate_dir, f"{path.stem}{suffix}-detections.jpg", "context", annotate(frame, boxes))
+        located = self._located(path, first)
+        if located.tell:
+            self._tell(f"{path}: detections without place: {located.why_not}")
+        yield from self._moving(str(path), path, "video", _chain(first, frames), located)
+
+    def _located(self, path: Path, first: Frame) -> _Located:
+        subtitles = read_subtitles(path)
+        if subtitles is None:
+            return _Located(None, None, "no subtitles (.srt) lie beside the video", tell=False)
+        poses = SubtitlePoses(parse_srt(subtitles))
+        if poses.why_not is not None:
+            return _Located(None, None, poses.why_not)
+        width, height = first.width_px, first.height_px
+        hfov = self._options.still.hfov_deg
+        focal = focal_from_35mm(poses.focal_35mm, width, height) if hfov is None else focal_from_fov(hfov, width)
+        if focal is None:
+            return _Located(None, None, "the subtitles do not say the focal length; state --hfov-deg")
+        camera = make_camera(
+            self._names.of(path), _modality(first), width, height, Lens(focal, width / 2.0, height / 2.0)
+        )
+        return _Located(poses, camera, "the subtitles have a gap here, or another zoom", tell=False)
+
+    def _moving(
+        self, source: str, path: Path, media: str, frames: Iterable[Frame], located: _Located
+    ) -> Iterator[Line]:
+        eye: CameraEye | None = None
+        broken: PictureError | None = None
+        amsl_known = located.subtitles is not None and located.subtitles.amsl_known
+        locator: Locator | None = None
+        looking = iter(frames)
+        while broken is None:
+            try:
+                bare = next(looking, None)
+            except PictureError as error:
+                broken = error
+                break
+            if bare is None:
+                break
+            frame = located.posed(bare)
+            gsd = self._options.scale.gsd(frame.width_px)
+            if frame.pose is not None and located.subtitles is not None and located.camera is not None:
+                locator = locator or locator_of(frame.pose, located.subtitles.ground_amsl_m)
+                gsd = locator.gsd_m(located.camera, frame.pose)
+            self.tally.pictures += 1
+            refusal = self._learned.refusal(frame, gsd)
+            observations: tuple[Observation, ...] = ()
+            tracks: list[Line] = []
+            if refusal is None:
+                eye = eye or self._eye(path, frame, located.camera, locator)
+                outcome = eye.look(frame)
+                observations, refusal = outcome.observations, outcome.why_not
+                tracks = [track_line(source, media, s, amsl_known=amsl_known) for s in outcome.sightings]
+                self.tally.tracks += sum(s.phase is Phase.NEW for s in outcome.sightings)
+            self.tally.not_looked_at += refusal is not None
+            self.tally.without_gsd += gsd is None and refusal is None
+            line = frame_line(source, media, frame, gsd, refusal, located.why_not)
+            line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=amsl_known)
+            yield line
+            if observations:
+                self._draw(frame, observations, f"{self._names.of(path)}-{frame.sequence:06d}")
+            yield from tracks
+        if eye is not None:
+            yield from (track_line(source, media, s, amsl_known=amsl_known) for s in eye.finish())
+        if broken is not None:
+            raise broken
+
+    def _eye(self, path: Path, frame: Frame, camera: Camera | None, locator: Locator | None) -> CameraEye:
+        name = self._names.of(path)
+        width, height = frame.width_px, frame.height_px
+        if camera is None:  # without a pose nothing is projected through it
+            camera = Camera(name, _modality(frame), width, height, 1.0, 1.0, width / 2, height / 2)
+        return CameraEye(
+            camera,
+            None,
+            self._learned,
+            self._classical,
+            locator,
+            self._review or self._annotated,
+            "video",
+            gsd_m=self._options.scale.gsd(width),
+        )
 
 
-def _round(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
+def read_subtitles(video: Path) -> str | None:
+    """The text of the subtitles beside a video, under its own name; None where there are none that can be read."""
+    for suffix in (".srt", ".SRT", ".Srt"):
+        path = video.with_suffix(suffix)
+        try:
+            if path.is_file() and path.stat().st_size <= _MOST_SUBTITLE_BYTES:
+                return path.read_bytes().decode("utf-8-sig", "replace")
+        except OSError:
+            continue
+    return None
 
 
-def _detection(observation: Observation, gsd: float | None) -> Line:
-    kind, confidence = kind_of(observation)
-    corners = (observation.left_px, observation.top_px, observation.right_px, observation.bottom_px)
-    return {
-        "kind": kind.value,
-        "confidence": round(confidence, 3),
-        "box_px": [round(v, 1) for v in corners],
-        "learned_score": _round(observation.learned_score or None, 3),
-        "hot_spot_sigma": _round(observation.hot_sigma or None, 1),
-        "contrast_c": _round(observation.contrast_c, 2),
-        "temperature_max_c": _round(observation.temperature_max_c, 2),
-        "size_m": None if gsd is None else round(observation.longest_px * gsd, 2),
-        "detectors": list(observation.detectors),
-    }
+def _modality(frame: Frame) -> Modality:
+    return Modality.RGB if frame.kind is PixelKind.BGR8 else Modality.THERMAL
 
 
-def _track(path: Path, s: Sighting) -> Line:
-    return {
-        "type": "track",
-        "source": str(path),
-        "track_id": s.track_id,
-        "sequence": s.sequence,
-        "phase": s.phase.value,
-        "kind": s.kind.value,
-        "confidence": round(s.confidence, 3),
-        "first_s": round(s.first_exposure_s, 3),
-        "last_s": round(s.last_exposure_s, 3),
-        "looks": s.looks,
-        "chances": s.chances,
-        "rule": s.rule,
-        "place": None,
-        "evidence": [e.path for e in s.evidence],
-    }
+def _chain(first: Frame, rest: Iterator[Frame]) -> Iterator[Frame]:
+    yield first
+    yield from rest
+
+
+def _captions(observations: Sequence[Observation]) -> list[tuple[Observation, Kind, str]]:
+    boxes = []
+    for observation in observations:
+        kind, confidence = kind_of(observation)
+        boxes.append((observation, kind, f"{kind.value} {confidence:.2f}"))
+    return boxes
+
+
+def _place(frame: Frame, observation: Observation, locator: Locator | None, *, amsl_known: bool) -> Line | None:
+    """Where a detection is on the ground; None without a pose, or where the ray meets no ground."""
+    if locator is None or frame.pose is None or frame.camera is None:
+        return None
+    x, y = observation.centre_px
+    if frame.pose.pitch_deg > _OBLIQUE_FROM_DEG:
+        y = observation.bottom_px - 0.1 * (observation.bottom_px - observation.top_px)
+    fix = locator.locate(frame.camera, frame.pose, x, y, _PIXEL_SIGMA)
+    return None if fix is None else place_line(locator.ellipse(fix), amsl_known=amsl_known)

@@ -1,30 +1,53 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl detect`: pictures, folders, videos and radiometric JPEGs to JSON lines and annotated pictures."""
+"""`dronectl detect`: pictures, folders and videos to JSON lines, GeoJSON, annotated pictures and a review page."""
 
 from __future__ import annotations
 
-import json
 import math
-import sys
-from contextlib import ExitStack
+import re
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated
 
 import typer
 
-from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
+from dronectl.errors import BadInputError
+
+_SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
 
 def detect(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(help="Pictures, folders, videos or radiometric JPEGs (DJI, FLIR).", metavar="PATH..."),
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, videos, radiometric JPEGs (DJI, FLIR), 16-bit TIFF or raw Y16; or one stream: an "
+            "address (rtsp, http, rtmp, udp) or a camera of this machine (usb:0).",
+            metavar="SOURCE...",
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON lines to this file instead of standard output.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write the JSON lines to this file instead of standard output. A journal beside it lets a run that "
+            "was stopped or killed go on: give the same command again.",
+            metavar="FILE",
+        ),
     ] = None,
     annotate: Annotated[
         Path | None, typer.Option("--annotate", help="Write pictures with boxes into this folder.", metavar="DIR")
+    ] = None,
+    geojson: Annotated[
+        Path | None,
+        typer.Option("--geojson", help="Write located detections and tracks with their 95 % ellipses.", metavar="FILE"),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option(
+            "--review",
+            help="Write an HTML page with a card for each track and each detection of a still, sorted for triage, in "
+            "English and Chinese; its pictures go into a folder beside it.",
+            metavar="FILE",
+        ),
     ] = None,
     model: Annotated[
         Path | None,
@@ -51,9 +74,51 @@ def detect(
         typer.Option("--height-m", min=1.0, max=5000.0, help="Height above ground looking down; with --hfov-deg."),
     ] = None,
     hfov_deg: Annotated[
-        float | None, typer.Option("--hfov-deg", min=1.0, max=170.0, help="The camera's horizontal field of view.")
+        float | None,
+        typer.Option(
+            "--hfov-deg",
+            min=1.0,
+            max=170.0,
+            help="The camera's horizontal field of view; alone, for files that tell their pose but not their lens.",
+        ),
+    ] = None,
+    counts: Annotated[
+        str,
+        typer.Option(
+            "--counts",
+            help="What 16-bit values of TIFF, PNG and Y16 are: relative, centikelvin (0.01 K), tlinear (0.04 K), "
+            "decikelvin (0.1 K).",
+        ),
+    ] = "relative",
+    raw_size: Annotated[
+        str | None,
+        typer.Option(
+            "--raw-size", help="Size of raw Y16 pictures whose length does not tell it, as 640x512.", metavar="WxH"
+        ),
     ] = None,
     every: Annotated[int, typer.Option("--every", min=1, help="Look at every n-th frame of a video.")] = 1,
+    seconds: Annotated[
+        float | None,
+        typer.Option("--seconds", min=1.0, help="End a stream after so many seconds. Default: at Ctrl-C."),
+    ] = None,
+    open_timeout_s: Annotated[
+        float,
+        typer.Option(
+            "--open-timeout-s", min=1.0, max=600.0, help="A stream without a picture for so long ends with code 3."
+        ),
+    ] = 15.0,
+    give_up_s: Annotated[
+        float,
+        typer.Option(
+            "--give-up-s",
+            min=5.0,
+            max=86400.0,
+            help="A stream that was seen, and is away for so long, ends with code 1; until then it is opened again.",
+        ),
+    ] = 60.0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew where --out holds an earlier run, instead of going on with it.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the closing summary as JSON on standard error, too.")
     ] = False,
@@ -64,110 +129,68 @@ def detect(
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
     pictures tell it themselves; without it hot spots are not judged, only learned detections and fires are.
 
-    Codes: 0 all files were read, 1 some could not be read or looked at, 2 none could or the input is wrong.
+    Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
+    XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off.
+
+    A stream is read in a process of its own: one that stalls for 5 seconds is opened again, with growing pauses, and
+    its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted.
+
+    Codes: 0 all was read, 1 some could not be read or looked at, or a stream was lost, 2 nothing could or the input is
+    wrong, 3 a stream never opened.
     """
-    raise typer.Exit(
-        run(
-            paths,
-            out,
-            annotate,
-            model,
-            engine,
-            confidence,
-            _scale(gsd_cm, height_m, hfov_deg),
-            every,
-            as_json,
-        )
+    gsd_m, ground_width_m = _scale(gsd_cm, height_m, hfov_deg)
+    size = _raw_size(raw_size)
+    if counts not in ("relative", "centikelvin", "tlinear", "decikelvin"):
+        raise BadInputError(f"--counts {counts}: is none of relative, centikelvin, tlinear, decikelvin")
+    # heavy: cv2 and an inference engine, which no other command of this program needs
+    from dronectl.operations.detect_run import DetectRequest, Outputs, run_files
+    from dronectl.operations.detect_stream import run_stream
+    from vision.errors import PictureError
+    from vision.sources.streams import StreamSettings, parse_address
+
+    request = DetectRequest(
+        outputs=Outputs(out, annotate, geojson, review),
+        model=model,
+        engine=engine,
+        confidence=confidence,
+        gsd_m=gsd_m,
+        ground_width_m=ground_width_m,
+        hfov_deg=hfov_deg,
+        raw_size=size,
+        counts=counts,
+        every=every,
+        fresh=fresh,
+        as_json=as_json,
     )
+    try:
+        streams = [address for address in map(parse_address, sources) if address is not None]
+    except PictureError as error:
+        raise BadInputError(str(error)) from error
+    if not streams:
+        raise typer.Exit(run_files([Path(source) for source in sources], request))
+    if len(sources) > 1:
+        raise BadInputError(f"{streams[0].label}: a stream is looked at alone; run another `dronectl detect` for more")
+    settings = StreamSettings(open_s=open_timeout_s, give_up_s=give_up_s, run_s=seconds)
+    raise typer.Exit(run_stream(streams[0], settings, request))
 
 
 def _scale(gsd_cm: float | None, height_m: float | None, hfov_deg: float | None) -> tuple[float | None, float | None]:
     """(metres per pixel, metres of ground across a picture): one of the two, or neither."""
     if gsd_cm is not None:
-        if height_m is not None or hfov_deg is not None:
+        if height_m is not None:
             raise BadInputError("give --gsd-cm, or --height-m with --hfov-deg, not both")
         return gsd_cm / 100.0, None
-    if height_m is None and hfov_deg is None:
+    if height_m is None:
         return None, None
-    if height_m is None or hfov_deg is None:
-        raise BadInputError("--height-m and --hfov-deg belong together: neither says alone how large a pixel is")
+    if hfov_deg is None:
+        raise BadInputError("--height-m needs --hfov-deg: it does not say alone how large a pixel is")
     return None, 2.0 * height_m * math.tan(math.radians(hfov_deg / 2))
 
 
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def run(
-    paths: list[Path],
-    out: Path | None,
-    annotate: Path | None,
-    model: Path | None,
-    engine: str | None,
-    confidence: float | None,
-    scale: tuple[float | None, float | None],
-    every: int,
-    as_json: bool,
-) -> int:
-    """Look through the files and return the exit code; errors in what was given are BadInputError."""
-    # heavy: cv2 and an inference engine, which no other command of this program needs
-    from vision.errors import EngineMissingError, VisionError
-    from vision.examine import Examiner, StatedScale
-    from vision.model_card import DEFAULT_MODEL
-    from vision.sources.stills import find_files
-    from vision.thermal import HotSpotDetector
-    from vision.yolo import load_yolo
-
-    try:
-        files = find_files(paths)
-        learned = load_yolo(model or DEFAULT_MODEL, engine, confidence)
-    except EngineMissingError as error:
-        raise UnavailableError(str(error)) from error
-    except VisionError as error:
-        raise BadInputError(str(error)) from error
-    _say(f"{len(files)} file(s), {learned.name}")
-    examiner = Examiner(learned, HotSpotDetector(), StatedScale(*scale), annotate, every, _say)
-    with ExitStack() as stack:
-        try:
-            target: TextIO = sys.stdout if out is None else stack.enter_context(out.open("w", encoding="utf-8"))
-        except OSError as error:
-            raise BadInputError(f"--out {out}: {error.strerror or error}") from error
-        for number, path in enumerate(files, 1):
-            found = examiner.tally.detections
-            try:
-                for line in examiner.file(path):
-                    _write(target, line)
-            except VisionError as error:
-                raise BadInputError(str(error)) from error
-            _say(f"[{number}/{len(files)}] {path.name}: {examiner.tally.detections - found} detection(s)")
-    return _close(examiner.tally, len(files), as_json=as_json)
-
-
-def _write(target: TextIO, line: dict[str, Any]) -> None:
-    target.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-
-
-def _close(tally: Any, files: int, *, as_json: bool) -> int:
-    summary = {
-        "files": files,
-        "frames": tally.pictures,
-        "detections": tally.detections,
-        "unreadable": tally.unreadable,
-        "not_looked_at": tally.not_looked_at,
-        "without_gsd": tally.without_gsd,
-    }
-    if as_json:
-        _say(json.dumps(summary))
-    else:
-        _say(
-            f"{tally.pictures} frame(s), {tally.detections} detection(s), {tally.not_looked_at} not looked at, "
-            f"{tally.unreadable} file(s) unreadable"
-        )
-    if tally.without_gsd:
-        _say(
-            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
-            "state it with --gsd-cm, or --height-m and --hfov-deg"
-        )
-    if tally.unreadable == files or (tally.pictures and tally.not_looked_at == tally.pictures):
-        return EXIT_BAD_INPUT
-    return EXIT_GOAL_MISSED if tally.unreadable or tally.not_looked_at else EXIT_DONE
+def _raw_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text)
+    if match is None or not (0 < int(match[1]) <= 16_384 and 0 < int(match[2]) <= 16_384):
+        raise BadInputError(f"--raw-size {text}: is not WIDTHxHEIGHT in pixels, as 640x512")
+    return int(match[1]), int(match[2])

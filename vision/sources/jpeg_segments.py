@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The marker segments of a JPEG file, and the little of Exif and XMP that thermal pictures need.
+"""The marker segments of a JPEG file, and what Exif and XMP in them say.
 
-Sources: ITU-T T.81 annex B (markers), Exif 2.32 (IFD entries), Adobe XMP part 3 (packet in APP1).
+Sources: ITU-T T.81 annex B (markers), Adobe XMP part 3 (packet in APP1).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from vision.errors import PictureError
+from vision.sources.exif import ExifFacts, parse_exif
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN: Final = 0xDA
-_EXIF_IFD: Final = 0x8769
-_TAG_MAKE, _TAG_MODEL, _TAG_FOCAL_35MM = 0x010F, 0x0110, 0xA405
 _XMP_VALUE: Final = re.compile(rb'drone-dji:(\w+)(?:="([^"]*)"|>([^<]*)<)')
 
 
@@ -66,53 +65,12 @@ def read_jpeg(path: Path) -> JpegFile:
     return JpegFile(path, tuple(segments), data)
 
 
-@dataclass(frozen=True, slots=True)
-class ExifFacts:
-    """Who made the picture, with which lens."""
-
-    make: str = ""
-    model: str = ""
-    focal_length_35mm: float | None = None
-
-
 def exif_facts(jpeg: JpegFile) -> ExifFacts:
-    """Make, model and 35 mm equivalent focal length; empty where the file does not say."""
+    """What the file's first Exif segment says; empty where it says nothing."""
     for number, payload in jpeg.segments:
         if number == 1 and payload.startswith(b"Exif\0\0"):
-            try:
-                return _facts(payload[6:])
-            except (struct.error, IndexError):
-                return ExifFacts()
+            return parse_exif(payload[6:])
     return ExifFacts()
-
-
-def _facts(tiff: bytes) -> ExifFacts:
-    order = "<" if tiff[:2] == b"II" else ">"
-    (first,) = struct.unpack_from(order + "I", tiff, 4)
-    main = _ifd(tiff, order, first)
-    sub = main.get(_EXIF_IFD)
-    more = _ifd(tiff, order, sub) if isinstance(sub, int) else {}
-    focal = more.get(_TAG_FOCAL_35MM)
-    return ExifFacts(
-        make=str(main.get(_TAG_MAKE, "")),
-        model=str(main.get(_TAG_MODEL, "")),
-        focal_length_35mm=float(focal) if isinstance(focal, int) and focal > 0 else None,
-    )
-
-
-def _ifd(tiff: bytes, order: str, at: int) -> dict[int, int | str]:
-    (count,) = struct.unpack_from(order + "H", tiff, at)
-    entries: dict[int, int | str] = {}
-    for i in range(min(count, 500)):
-        tag, kind, number = struct.unpack_from(order + "HHI", tiff, at + 2 + 12 * i)
-        place = at + 10 + 12 * i
-        if kind == 2:
-            start = place if number <= 4 else struct.unpack_from(order + "I", tiff, place)[0]
-            text = tiff[start : start + min(number, 200)].split(b"\0")[0]
-            entries[tag] = text.decode("ascii", "replace").strip()
-        elif kind in (3, 4) and number == 1:
-            entries[tag] = int(struct.unpack_from(order + ("H" if kind == 3 else "I"), tiff, place)[0])
-    return entries
 
 
 def dji_facts(jpeg: JpegFile) -> dict[str, str]:

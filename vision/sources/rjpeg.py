@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from vision.errors import PictureError
 from vision.frame import Frame, PixelKind
+from vision.sources.exif import ExifFacts
 from vision.sources.flir import fff_stream, read_fff
-from vision.sources.jpeg_segments import ExifFacts, JpegFile, dji_facts, exif_facts, read_jpeg
+from vision.sources.jpeg_segments import JpegFile, dji_facts, exif_facts, read_jpeg
 
 _KELVIN: Final = 273.15
 _REFLECTED_C: Final = 25.0  # what these cameras assume unless they are told otherwise
@@ -53,7 +54,12 @@ class ThermalPicture:
 
 def read_rjpeg(path: Path) -> ThermalPicture | None:
     """The radiometric picture in a JPEG; None for an ordinary one. PictureError when it is damaged or cut off."""
-    jpeg = read_jpeg(path)
+    return thermal_in(read_jpeg(path))
+
+
+def thermal_in(jpeg: JpegFile) -> ThermalPicture | None:
+    """The same of a file that has been read."""
+    path = jpeg.path
     exif, flight = exif_facts(jpeg), dji_facts(jpeg)
     stream = fff_stream(jpeg)
     if stream is not None:

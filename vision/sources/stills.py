@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,28 +13,53 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from missions.model import Modality
 from vision.errors import PictureError
 from vision.frame import Frame, PixelKind
-from vision.sources.jpeg_segments import ExifFacts
-from vision.sources.rjpeg import ThermalPicture, read_rjpeg
+from vision.poses import Shot, focal_from_35mm, still_shot
+from vision.sources.coded_size import SizeWatch
+from vision.sources.exif import ExifFacts
+from vision.sources.jpeg_segments import JpegFile, dji_facts, exif_facts, read_jpeg
+from vision.sources.raw16 import RAW, Counts, meaning, read_y16
+from vision.sources.rjpeg import ThermalPicture, thermal_in
 
-PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
-VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts"})
-_DIAGONAL_35MM: Final = 43.2666
+PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
+VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
 _GREY_TOLERANCE: Final = 6.0  # JPEG's colour noise in a grey picture
+_SPREAD_SAMPLES: Final = 60_000
+_MOST_BYTES: Final = 400 << 20
+_MOST_PIXELS: Final = 120_000_000  # three bytes each: more would not fit the memory that a run is promised to take
+_NO_FACTS: Final = Shot(None, None, 0.0, False, "the file does not say where it was taken from")
 
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """A frame from a file, its own statement of ground sample distance, and a note about its values."""
+    """A frame from a file, with its camera and pose where the file tells them.
+
+    gsd_m: its own statement of ground sample distance, used where there is no pose. note: how far to trust its values.
+    """
 
     frame: Frame
     gsd_m: float | None
     note: str
+    shot: Shot = _NO_FACTS
+    taken_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StillOptions:
+    """What the user states about pictures that do not tell it themselves."""
+
+    hfov_deg: float | None = None
+    raw_size: tuple[int, int] | None = None  # width, height of headerless pictures
+    counts: Counts = Counts.RELATIVE
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Pictures and videos named or lying in named folders (sorted, below them too). PictureError if one is neither."""
+    """Pictures and videos named or lying in named folders (sorted, below them too), each once.
+
+    PictureError if one is neither.
+    """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -48,7 +73,10 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
             raise PictureError(f"{path}: neither a picture nor a video ({', '.join(sorted(PICTURES | VIDEOS))})")
         else:
             files.append(path)
-    return files
+    once: dict[Path, Path] = {}
+    for path in files:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 def is_video(path: Path) -> bool:
@@ -56,21 +84,70 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def read_still(path: Path) -> Still:
+def read_still(path: Path, options: StillOptions | None = None) -> Still:
     """One picture file as a frame. PictureError when it cannot be read whole."""
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        thermal = read_rjpeg(path)
+    options = options or StillOptions()
+    suffix = path.suffix.lower()
+    if suffix in RAW:
+        pixels, kind, note = meaning(path, read_y16(path, options.raw_size), options.counts)
+        return Still(Frame(path.name, None, 0, 0.0, pixels, kind), None, note)
+    if suffix in (".jpg", ".jpeg"):
+        jpeg = read_jpeg(path)
+        thermal = thermal_in(jpeg)
         if thermal is not None:
-            return Still(thermal.frame(path.name), own_gsd_m(thermal), thermal.note)
+            return _posed(thermal.frame(path.name), thermal.exif, thermal.flight, options, thermal.note, thermal)
+        decoded, kind = classify(path, _decode(path, np.frombuffer(jpeg.data, np.uint8)))
+        return _ordinary(path, jpeg, decoded, kind, options)
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise PictureError(f"{path}: larger than {_MOST_BYTES >> 20} MB; cut it into parts")
         data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    picture, kind = classify(path, _decode(path, data))
+    note = kind.value
+    if kind is PixelKind.RAW16:
+        picture, kind, note = meaning(path, picture.astype(np.uint16, copy=False), options.counts)
+    return Still(Frame(path.name, None, 0, 0.0, picture, kind), None, note)
+
+
+def _ordinary(path: Path, jpeg: JpegFile, pixels: NDArray[np.generic], kind: PixelKind, options: StillOptions) -> Still:
+    return _posed(
+        Frame(path.name, None, 0, 0.0, pixels, kind), exif_facts(jpeg), dji_facts(jpeg), options, kind.value, None
+    )
+
+
+def _posed(
+    frame: Frame,
+    facts: ExifFacts,
+    xmp: Mapping[str, str],
+    options: StillOptions,
+    note: str,
+    thermal: ThermalPicture | None,
+) -> Still:
+    modality = Modality.RGB if frame.kind is PixelKind.BGR8 else Modality.THERMAL
+    size = (frame.width_px, frame.height_px)
+    shot = still_shot(facts.model or "camera", modality, size, facts, xmp, options.hfov_deg)
+    posed = Frame(
+        frame.source_id, None, frame.sequence, frame.exposure_s, frame.pixels, frame.kind, shot.camera, shot.pose
+    )
+    return Still(posed, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at)
+
+
+def _decode(path: Path, data: NDArray[np.uint8]) -> NDArray[np.generic]:
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        raise PictureError(f"{path}: this picture cannot be decoded: {_last_line(error)}") from error
     if picture is None:
         raise PictureError(f"{path}: this picture cannot be decoded; it is damaged or cut off")
-    pixels, kind = classify(path, np.asarray(picture))
-    return Still(Frame(path.name, None, 0, 0.0, pixels, kind), None, kind.value)
+    if picture.shape[0] * picture.shape[1] > _MOST_PIXELS:
+        raise PictureError(f"{path}: {picture.shape[1]}x{picture.shape[0]} pixels are too many; cut it into parts")
+    return np.asarray(picture)
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else "unknown cause"
 
 
 def classify(path: Path, picture: NDArray[np.generic]) -> tuple[NDArray[np.generic], PixelKind]:
@@ -78,7 +155,9 @@ def classify(path: Path, picture: NDArray[np.generic]) -> tuple[NDArray[np.gener
     if picture.ndim == 3 and picture.shape[2] == 4:
         picture = picture[:, :, :3]
     if picture.ndim == 3 and picture.dtype == np.uint8:
-        spread = np.abs(picture[..., 0].astype(np.int16) - picture[..., 2].astype(np.int16))
+        step = max(1, round(math.sqrt(picture.shape[0] * picture.shape[1] / _SPREAD_SAMPLES)))
+        sample = picture[::step, ::step]
+        spread = np.abs(sample[..., 0].astype(np.int16) - sample[..., 2].astype(np.int16))
         if float(np.percentile(spread, 99)) <= _GREY_TOLERANCE:
             return np.ascontiguousarray(picture[..., 1]), PixelKind.GREY8
         return np.ascontiguousarray(picture), PixelKind.BGR8
@@ -98,33 +177,38 @@ def own_gsd_m(thermal: ThermalPicture) -> float | None:
 
     None when height, tilt or focal length are missing, or the camera looks less than 20 degrees down.
     """
-    focal = thermal.exif.focal_length_35mm
     try:
         height = float(thermal.flight["RelativeAltitude"])
         pitch = math.radians(float(thermal.flight["GimbalPitchDegree"]))
     except (KeyError, ValueError):
         return None
-    if focal is None or height <= 1 or math.sin(-pitch) < math.sin(math.radians(20)):
-        return None
     rows, columns = thermal.pixels.shape
-    return height / math.sin(-pitch) / focal_px(thermal.exif, columns, rows)
-
-
-def focal_px(exif: ExifFacts, width_px: int, height_px: int) -> float:
-    """Focal length in pixels from the 35 mm equivalent, which is defined over the diagonal."""
-    if exif.focal_length_35mm is None:
-        raise ValueError("no focal length")
-    return exif.focal_length_35mm * math.hypot(width_px, height_px) / _DIAGONAL_35MM
+    focal = focal_from_35mm(thermal.exif.focal_length_35mm, columns, rows)
+    if focal is None or not 1 < height < math.inf or not math.sin(-pitch) >= math.sin(math.radians(20)):
+        return None
+    return height / math.sin(-pitch) / focal
 
 
 def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
-    """Every n-th frame of a video; `exposure_s` is the time in the video. PictureError when it does not open."""
+    """Every n-th frame of a video; `exposure_s` is the time in the video.
+
+    PictureError when it does not open, and, after the frames before it, where its picture size changes.
+    """
     capture = cv2.VideoCapture(str(path))
+    watch: SizeWatch | None = None
     try:
         if not capture.isOpened():
             raise PictureError(f"{path}: this video cannot be opened; it is damaged, cut off or of an unknown codec")
-        number = 0
+        watch = SizeWatch(path)
+        number, first, time_s = 0, None, 0.0
         while True:
+            size = watch.next()
+            first = first or size
+            if size is not None and first is not None and size != first:
+                raise PictureError(
+                    f"{path}: the picture size changes from {first[0]}x{first[1]} to {size[0]}x{size[1]} at frame "
+                    f"{number} ({time_s:.1f} s); the part before it was looked at, cut the video there for the rest"
+                )
             if number % every:
                 if not capture.grab():
                     break
@@ -140,3 +224,5 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
             raise PictureError(f"{path}: this video has no frames that can be decoded")
     finally:
         capture.release()
+        if watch is not None:
+            watch.close()

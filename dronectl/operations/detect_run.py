@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A run of `dronectl detect` over files: what is left to do, lines to the output, and what it all came to.
+
+Only this command imports it: it brings OpenCV and an inference engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
+from dronectl.operations.detect_journal import Journal, stamp
+from dronectl.operations.detect_outputs import write_geojson, write_review
+from dronectl.operations.detect_progress import Watcher
+from vision.errors import EngineMissingError, VisionError
+from vision.examine import ExamineOptions, Examiner, Names, StatedScale, Tally
+from vision.model_card import DEFAULT_MODEL
+from vision.sources.raw16 import Counts
+from vision.sources.stills import StillOptions, find_files
+from vision.thermal import HotSpotDetector
+from vision.yolo import YoloDetector, load_yolo
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where results go; None: not wanted, and lines to standard output."""
+
+    lines: Path | None = None
+    annotate: Path | None = None
+    geojson: Path | None = None
+    review: Path | None = None
+
+    @property
+    def review_dir(self) -> Path | None:
+        """Where the pictures of the review page lie: in a folder beside it."""
+        return None if self.review is None else self.review.with_name(f"{self.review.stem}-pictures")
+
+    def check(self) -> None:
+        """BadInputError for files that could not be written at the end of hours of work."""
+        for option, path in (("--out", self.lines), ("--geojson", self.geojson), ("--review", self.review)):
+            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+                what = "is a folder" if path.is_dir() else "its folder does not exist"
+                raise BadInputError(f"{option} {path}: {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectRequest:
+    """What the user asked for."""
+
+    outputs: Outputs = field(default_factory=Outputs)
+    model: Path | None = None
+    engine: str | None = None
+    confidence: float | None = None
+    gsd_m: float | None = None
+    ground_width_m: float | None = None
+    hfov_deg: float | None = None
+    raw_size: tuple[int, int] | None = None
+    counts: str = Counts.RELATIVE.value
+    every: int = 1
+    fresh: bool = False
+    as_json: bool = False
+
+    def options(self) -> ExamineOptions:
+        """The same for the examiner."""
+        return ExamineOptions(
+            StatedScale(self.gsd_m, self.ground_width_m),
+            StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts)),
+            self.every,
+            self.outputs.annotate,
+            self.outputs.review_dir,
+        )
+
+    def settings(self, learned: YoloDetector) -> dict[str, Any]:
+        """What lines depend on: a run that goes on must have the same."""
+        return {
+            "model": learned.card.label,
+            "confidence": self.confidence,
+            "gsd": self.gsd_m,
+            "ground width": self.ground_width_m,
+            "field of view": self.hfov_deg,
+            "raw size": None if self.raw_size is None else list(self.raw_size),
+            "counts": self.counts,
+            "every": self.every,
+            "review": None if self.outputs.review_dir is None else str(self.outputs.review_dir),
+        }
+
+
+def load_detectors(request: DetectRequest) -> tuple[YoloDetector, HotSpotDetector]:
+    """The detectors of a request; BadInputError or UnavailableError."""
+    try:
+        return load_yolo(request.model or DEFAULT_MODEL, request.engine, request.confidence), HotSpotDetector()
+    except EngineMissingError as error:
+        raise UnavailableError(str(error)) from error
+    except VisionError as error:
+        raise BadInputError(str(error)) from error
+
+
+def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
+    """Look through files and return the exit code; errors in what was given are BadInputError."""
+    request.outputs.check()
+    try:
+        files = find_files(paths)
+    except VisionError as error:
+        raise BadInputError(str(error)) from error
+    learned, classical = load_detectors(request)
+    with Watcher(len(files)) as watcher:
+        watcher.say(f"{len(files)} file(s), {learned.name}")
+        examiner = Examiner(learned, classical, request.options(), Names(files), watcher.say)
+        out = request.outputs.lines
+        if out is None:
+            with _spool(request) as spool:
+                tally, interrupted = _to_stdout(files, examiner, watcher, spool), False
+                make_more(request, spool, watcher.say)
+        else:
+            tally, interrupted = _to_file(out, files, examiner, watcher, request, learned)
+            with out.open("rb") as lines:
+                make_more(request, lines, watcher.say)
+    return close(request, tally, len(files), examiner.evidence_lost, interrupted=interrupted)
+
+
+@contextlib.contextmanager
+def _spool(request: DetectRequest) -> Iterator[BinaryIO | None]:
+    """A copy of what goes to standard output, where something is made of it afterwards."""
+    if not wants_more(request):
+        yield None
+        return
+    with tempfile.TemporaryFile() as file:
+        yield file
+
+
+def wants_more(request: DetectRequest) -> bool:
+    """Whether anything is made of the lines afterwards."""
+    return request.outputs.geojson is not None or request.outputs.review is not None
+
+
+def make_more(request: DetectRequest, lines: BinaryIO | None, tell: Callable[[str], None]) -> None:
+    """GeoJSON and review page out of the lines."""
+    outputs = request.outputs
+    if lines is None:
+        return
+    if outputs.geojson is not None:
+        count = write_geojson(outputs.geojson, lines)
+        tell(f"{outputs.geojson}: {count} located")
+    if outputs.review is not None and outputs.review_dir is not None:
+        count = write_review(outputs.review, outputs.review_dir.name, lines)
+        tell(f"{outputs.review}: {count} card(s)")
+
+
+def encode(line: dict[str, Any]) -> bytes:
+    """One line of output. File names that are no UTF-8 are escaped, so that the output is."""
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _to_stdout(files: Sequence[Path], examiner: Examiner, watcher: Watcher, spool: BinaryIO | None) -> Tally:
+    for path in files:
+        found = examiner.tally.detections
+        for line in _lines(examiner, path):
+            data = encode(line)
+            sys.stdout.write(data.decode())
+            if spool is not None:
+                spool.write(data)
+        watcher.step(path.name, examiner.tally.detections - found)
+    sys.stdout.flush()
+    return examiner.tally
+
+
+def _lines(examiner: Examiner, path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from examiner.file(path)
+    except VisionError as error:  # an engine that gives up: no other picture would fare better
+        raise BadInputError(str(error)) from error
+
+
+def _to_file(
+    out: Path,
+    files: Sequence[Path],
+    examiner: Examiner,
+    watcher: Watcher,
+    request: DetectRequest,
+    learned: YoloDetector,
+) -> tuple[Tally, bool]:
+    """(counts of this run and those it goes on from, whether it was interrupted)."""
+    with Journal(out, request.settings(learned), fresh=request.fresh) as journal:
+        total = Tally(**{k: v for k, v in journal.past.tally.items() if k in Tally.__dataclass_fields__})
+        left = _left(files, journal, watcher)
+        past = asdict(total)
+        safe = len(journal.past.done)
+
+        def so_far() -> dict[str, int]:
+            return {k: v + past[k] for k, v in asdict(examiner.tally).items()}
+
+        interrupted = False
+        try:
+            for path in left:
+                mark, found = stamp(path), examiner.tally.detections
+                for line in _lines(examiner, path):
+                    journal.write(encode(line))
+                journal.done(path, mark, so_far())
+                safe += 1
+                watcher.step(path.name, examiner.tally.detections - found)
+            journal.commit(so_far())
+        except KeyboardInterrupt:
+            interrupted = True
+            journal.commit(so_far())
+            watcher.say(f"interrupted; {safe} of {len(files)} file(s) are done; the same command goes on from there")
+        except OSError as error:
+            raise BadInputError(
+                f"--out {out}: {error.strerror or error}; some {safe} of {len(files)} file(s) are safe in it: "
+                "make room and give the same command again"
+            ) from error
+        total.add(examiner.tally)
+        return total, interrupted
+
+
+def _left(files: Sequence[Path], journal: Journal, watcher: Watcher) -> list[Path]:
+    """The files that the journal does not name; those that changed since are named, not done twice."""
+    done = journal.past.done
+    if not done:
+        return list(files)
+    left = [path for path in files if str(path) not in done]
+    changed = [path for path in files if str(path) in done and done[str(path)] != stamp(path)]
+    watcher.skip(len(files) - len(left))
+    watcher.say(f"{len(files) - len(left)} file(s) are done already, {len(left)} left (--fresh starts anew)")
+    if changed:
+        watcher.say(
+            f"{len(changed)} of them have changed since they were looked at, as {changed[0]}; --fresh looks again"
+        )
+    return left
+
+
+def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, *, interrupted: bool = False) -> int:
+    """Say what came of it and return the exit code."""
+    summary = {
+        "files": files,
+        "frames": tally.pictures,
+        "detections": tally.detections,
+        "tracks": tally.tracks,
+        "unreadable": tally.unreadable,
+        "not_looked_at": tally.not_looked_at,
+        "without_gsd": tally.without_gsd,
+        "without_place": tally.without_place,
+        "evidence_lost": evidence_lost,
+    }
+    if request.as_json:
+        say(json.dumps(summary))
+    else:
+        say(
+            f"{tally.pictures} frame(s), {tally.detections} detection(s), {tally.not_looked_at} not looked at, "
+            f"{tally.unreadable} file(s) unreadable"
+        )
+    if tally.without_gsd:
+        say(
+            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
+            "state it with --gsd-cm, or --height-m and --hfov-deg"
+        )
+    if tally.without_place:
+        say(f"{tally.without_place} detection(s) without place: their files do not say from where they were taken")
+    if evidence_lost:
+        say(f"{evidence_lost} picture(s) of evidence could not be written, and are lost")
+    nothing = tally.pictures == 0 and tally.unreadable > 0
+    if nothing or (tally.pictures and tally.not_looked_at == tally.pictures):
+        return EXIT_BAD_INPUT
+    return EXIT_GOAL_MISSED if tally.unreadable or tally.not_looked_at or evidence_lost or interrupted else EXIT_DONE
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    sys.stderr.write(text + "\n")

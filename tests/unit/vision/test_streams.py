@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Live streams, against an MJPEG server of our own on loopback: stalls, ends, refusals, drops."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dronectl.cli.detect import detect
+from dronectl.errors import BadInputError, UnavailableError
+from tests.vision_files import person_picture
+from vision.errors import PictureError
+from vision.sources.streams import (
+    LiveStream,
+    StreamLostError,
+    StreamSettings,
+    StreamUnavailableError,
+    parse_address,
+)
+
+PART = cv2.imencode(".jpg", cv2.resize(person_picture(), (320, 256)))[1].tobytes()
+Script = Callable[[int, Callable[[], None], threading.Event], None]
+
+
+@contextmanager
+def mjpeg(script: Script) -> Iterator[str]:
+    """A server that runs script(connection number, send one picture, over) for each connection; its address."""
+    over = threading.Event()
+    connections = [0]
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = connections[0]
+            connections[0] += 1
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=edge")
+            self.end_headers()
+
+            def send() -> None:
+                head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(PART)}\r\n\r\n"
+                self.wfile.write(head.encode() + PART + b"\r\n")
+                self.wfile.flush()
+
+            try:
+                script(number, send, over)
+            except OSError:
+                return
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://user:secret@127.0.0.1:{server.server_address[1]}/cam.mjpg?token=secret"
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def stream(address: str, told: list[str] | None = None, **settings: float) -> LiveStream:
+    parsed = parse_address(address)
+    assert parsed is not None
+    return LiveStream(parsed, StreamSettings(**settings), (told if told is not None else []).append)
+
+
+def steady(_number: int, send: Callable[[], None], over: threading.Event) -> None:
+    while not over.wait(0.04):
+        send()
+
+
+def test_a_slow_reader_gets_late_frames_dropped_and_counted() -> None:
+    with mjpeg(steady) as address:
+        source = stream(address, open_s=60)
+        times = []
+        for frame in source.frames():
+            times.append(frame.exposure_s)
+            assert (frame.width_px, frame.height_px) == (320, 256)
+            if len(times) == 6:
+                break
+            if len(times) == 2:
+                time.sleep(0.5)  # a detector that takes its time
+        assert times == sorted(times)
+        assert times[0] == 0.0
+        assert source.stats.dropped > 0
+        assert source.stats.delivered == 6
+        # two wait at most: whoever comes late gets what is new
+        assert source.stats.received - source.stats.dropped - source.stats.delivered <= 2
+        assert source.take_gaps() == []
+
+
+def test_a_stall_is_noticed_and_the_stream_opened_again() -> None:
+    def stalls(number: int, send: Callable[[], None], over: threading.Event) -> None:
+        if number == 0:
+            for _ in range(25):
+                send()
+            over.wait(60)
+        else:
+            steady(number, send, over)
+
+    told: list[str] = []
+    with mjpeg(stalls) as address:
+        source = stream(address, told, open_s=60, stall_s=1.0, give_up_s=60)
+        first = 0
+        for _ in source.frames():
+            if source.stats.reconnects:
+                break
+            first += 1
+        assert first > 0
+        assert source.stats.stalls == 1
+        gaps = source.take_gaps()
+        assert len(gaps) == 1
+        assert gaps[0].reason == "it has stalled"
+        assert gaps[0].to_s - gaps[0].from_s >= 1.0
+        assert source.take_gaps() == []
+        assert len(told) == 1
+        assert "stalled" in told[0]
+        assert "secret" not in told[0]
+
+
+def test_a_stream_that_ends_for_good_is_given_up_with_its_gap() -> None:
+    def once(number: int, send: Callable[[], None], _over: threading.Event) -> None:
+        for _ in range(20 if number == 0 else 0):
+            send()
+
+    with mjpeg(once) as address:
+        source = stream(address, open_s=60, give_up_s=1.5)
+        with pytest.raises(StreamLostError, match=r"^http://127.0.0.1:\d+/cam.mjpg: lost for 1.5 s") as caught:
+            deque(source.frames(), maxlen=0)
+        assert source.stats.delivered > 0
+        assert "secret" not in str(caught.value)
+        assert len(source.take_gaps()) == 1
+
+
+@pytest.mark.parametrize("kind", ["silent", "empty"])
+def test_a_stream_that_never_opens_is_one_line_in_time(kind: str) -> None:
+    def never(_number: int, _send: Callable[[], None], over: threading.Event) -> None:
+        if kind == "silent":
+            over.wait(60)
+
+    with mjpeg(never) as address:
+        began = time.monotonic()
+        with pytest.raises(StreamUnavailableError, match="no picture within 2 s") as caught:
+            next(stream(address, open_s=2.0).frames())
+        assert time.monotonic() - began < 2.0 + 3.0  # the reader's own process has to be ended, too
+        assert "\n" not in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
+def test_it_ends_by_itself_when_it_shall() -> None:
+    with mjpeg(steady) as address:
+        source = stream(address, open_s=60, run_s=4.0)
+        began = time.monotonic()
+        for _ in source.frames():
+            pass
+        assert time.monotonic() - began < 4.0 + 3.0
+
+
+def test_addresses() -> None:
+    labels = {
+        "rtsp://u:p@cam.example:554/h264?key=1": "rtsp://cam.example:554/h264",
+        "http://[::1]:80/x": "http://[::1]:80/x",
+        "usb:2": "camera 2",
+        "/dev/video1": "camera 1",
+        "0": "camera 0",
+    }
+    for text, label in labels.items():
+        parsed = parse_address(text)
+        assert parsed is not None
+        assert parsed.label == label
+    assert parse_address("folder/a.jpg") is None
+    assert parse_address("1234") is None
+    for text in ("gopher://host/x", "rtsp://", "rtsp://host:port/x", "http://[::1/x"):
+        with pytest.raises(PictureError):
+            parse_address(text)
+
+
+def test_a_file_named_like_a_camera_is_a_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "0").mkdir()
+    assert parse_address("0") is None
+    assert parse_address("usb:0") is not None
+
+
+app = typer.Typer()
+app.command()(detect)
+
+
+def test_the_command_looks_at_a_stream(tmp_path: Path) -> None:
+    out, geo, review = tmp_path / "o.jsonl", tmp_path / "g.json", tmp_path / "r.html"
+    with mjpeg(steady) as address:
+        line = [
+            address, "--gsd-cm", "8", "--seconds", "8", "--out", str(out), "--geojson", str(geo),
+            "--review", str(review), "--open-timeout-s", "60", "--json",
+        ]  # fmt: skip
+        result = CliRunner().invoke(app, line, standalone_mode=False)
+    assert result.return_value == 0 or result.exit_code == 0, result.stderr
+    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    frames = [entry for entry in lines if entry["type"] == "frame"]
+    assert len(frames) >= 2
+    assert {entry["media"] for entry in frames} == {"stream"}
+    assert frames[0]["no_place"] == "a stream without telemetry has no pose"
+    assert lines[-1]["type"] == "stream"
+    assert lines[-1]["delivered"] == len(frames)
+    assert json.loads(geo.read_text())["features"] == []
+    assert review.is_file()
+    for text in (out.read_text(), review.read_text(), result.stderr):
+        assert "secret" not in text
+    again = CliRunner().invoke(app, [address, "--out", str(out)], standalone_mode=False)
+    assert isinstance(again.exception, BadInputError)
+    assert "--fresh" in str(again.exception)
+
+
+def test_the_command_gives_up_on_what_never_opens(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        port = server.server_address[1]  # nobody answers here once it is closed
+    line = [f"rtsp://user:secret@127.0.0.1:{port}/x", "--open-timeout-s", "2", "--out", str(tmp_path / "o.jsonl")]
+    result = CliRunner().invoke(app, line, standalone_mode=False)
+    assert isinstance(result.exception, UnavailableError)
+    assert str(result.exception).startswith(f"rtsp://127.0.0.1:{port}/x: no picture within 2 s")
+    assert not (tmp_path / "o.jsonl").exists()
+    result = CliRunner().invoke(app, ["rtsp://h/x", str(tmp_path)], standalone_mode=False)
+    assert isinstance(result.exception, BadInputError)
