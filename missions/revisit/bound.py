@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""What worst weighted idleness no plan can beat. Shares no code with the planners.
+
+In any stretch of time as long as the worst idleness T every site is arrived at, so the ways of k drones cover all sites
+in T: they hold a forest with at most k trees. Over a long time each site takes its dwell once per T or more often, and
+a drone is in the air for at most fly / (fly + swap) of the time. Hence `k T share >= forest + dwells`. With weights this
+holds for every set {sites of weight >= tau} with T / tau for T (the other sites only take time).
+
+Drones' ways are paths, not trees: no node has more than two neighbours on them. Lagrange multipliers on the degrees
+lift the forest towards paths (after Held and Karp 1970), which is never worse than the plain forest.
+
+For a single drone T is at least the shortest closed tour: look from any moment until all sites were visited again; the
+last one's previous visit was before that moment, so between its two visits the drone made a closed walk over all sites.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.geo import FloatArray
+
+_STEPS = 120
+
+
+def idleness_bound(
+    time_s: FloatArray, dwell_s: FloatArray, weight: FloatArray, drones: int, *, share: float = 1.0
+) -> float:
+    """Lower bound on the worst weighted idleness: max over weights tau of tau (forest + dwells) / (k share).
+
+    time_s: (n, n) shortest times between sites; dwell_s, weight: (n,); share: fly / (fly + swap).
+    """
+    best = 0.0
+    for tau in np.unique(weight):
+        chosen = np.flatnonzero(weight >= tau)
+        between = time_s[np.ix_(chosen, chosen)]
+        moves = forest_bound(between, drones)
+        if drones == 1 and len(chosen) > 2:
+            moves = max(moves, _one_tree(between))
+        elif drones == 1 and len(chosen) == 2:
+            moves = 2.0 * float(between[0, 1])
+        best = max(best, float(tau) * (moves + float(dwell_s[chosen].sum())) / (drones * share))
+    return best
+
+
+def forest_bound(time_s: FloatArray, trees: int) -> float:
+    """Lower bound on `trees` paths that together visit every node, at least the minimum spanning forest."""
+    n = len(time_s)
+    if n <= trees:
+        return 0.0
+    first, second = np.triu_indices(n, k=1)
+    cost = time_s[first, second]
+    extra = np.zeros(n)
+    step = float(cost.mean()) / 4.0
+    best = 0.0
+    for _ in range(_STEPS):
+        weight, degree = _forest(cost + extra[first] + extra[second], first, second, n, trees)
+        best = max(best, weight - 2.0 * float(extra.sum()))
+        slope = degree - 2.0
+        if not (slope[extra > 0].any() or (slope > 0).any()):
+            break
+        extra = np.maximum(0.0, extra + step * slope)
+        step *= 0.96
+    return best
+
+
+def _forest(
+    cost: FloatArray, first: NDArray[np.intp], second: NDArray[np.intp], n: int, trees: int
+) -> tuple[float, FloatArray]:
+    """Kruskal's forest with exactly that many trees: (weight, degrees)."""
+    root = list(range(n))
+
+    def find(node: int) -> int:
+        while root[node] != node:
+            root[node] = root[root[node]]
+            node = root[node]
+        return node
+
+    degree, weight, wanted = np.zeros(n), 0.0, n - trees
+    for edge in np.argsort(cost, kind="stable"):
+        if wanted == 0:
+            break
+        a, b = int(first[edge]), int(second[edge])
+        ra, rb = find(a), find(b)
+        if ra == rb:
+            continue
+        root[ra] = rb
+        weight += float(cost[edge])
+        degree[a] += 1.0
+        degree[b] += 1.0
+        wanted -= 1
+    return weight, degree
+
+
+def _one_tree(time_s: FloatArray) -> float:
+    """Held-Karp bound on a closed tour: a spanning tree of all nodes but 0, and the two cheapest edges at node 0."""
+    n = len(time_s)
+    first, second = np.triu_indices(n - 1, k=1)
+    first, second = first + 1, second + 1
+    extra = np.zeros(n)
+    step = float(time_s.mean()) / 4.0
+    best = 0.0
+    for _ in range(2 * _STEPS):
+        reduced = time_s + extra[:, None] + extra[None, :]
+        weight, degree = _forest(reduced[first, second], first - 1, second - 1, n - 1, 1)
+        at_zero = np.argsort(reduced[0, 1:], kind="stable")[:2]
+        degree = np.concatenate([[2.0], degree])
+        degree[at_zero + 1] += 1.0
+        best = max(best, weight + float(reduced[0, at_zero + 1].sum()) - 2.0 * float(extra.sum()))
+        if (degree == 2.0).all():
+            break
+        extra += step * (degree - 2.0)
+        step *= 0.98
+    return best
