@@ -222,6 +222,15 @@ def _evaporated(net: Floats, surface_c: Floats, wetness: Floats) -> Floats:
     return np.asarray(wetness * 1.26 * slope / (slope + 0.66) * np.maximum(net, 0.0))
 
 
+def restore(
+    surface_c: Floats, deep_c: Floats, into_w_m2: Floats, inertia: Floats, step_s: float = _STEP_S
+) -> tuple[Floats, Floats]:
+    """Surface and deep temperature one step later. Force-restore: Deardorff (1978), Noilhan and Planton (1989)."""
+    force = 2.0 * math.sqrt(math.pi) / (inertia * math.sqrt(_DAY_S))
+    change = force * into_w_m2 - 2.0 * math.pi / _DAY_S * (surface_c - deep_c)
+    return surface_c + change * step_s, deep_c + (surface_c - deep_c) / _DAY_S * step_s
+
+
 def person_c(
     air: Floats, ground: Floats, sky: Floats, sun: Floats, wind: Floats, insulation_m2k_w: Floats, within_c: float,
     absorbs: Floats,
@@ -270,7 +279,6 @@ def predict(
     # two columns: ground in the sun and in the shade
     surface = np.full((2, _MEMBERS), mean_air)
     deep = np.full((2, _MEMBERS), mean_air)
-    force = 2.0 * math.sqrt(math.pi) / (draw.inertia * math.sqrt(_DAY_S))
     exchange = convection_w_m2k(draw.wind)
     steps = round((_SPIN_UP_DAYS * _DAY_S + hours * 3600.0) / _STEP_S)
     first = start.astimezone(UTC)  # adding to a local time would stumble over summer time
@@ -287,9 +295,7 @@ def predict(
         shone = np.stack([sun, _DIFFUSE * sun])
         net = (1.0 - draw.albedo) * shone + draw.emissivity * (sky - SIGMA * (surface + _KELVIN) ** 4)
         into = net - exchange * (surface - air) - _evaporated(net, surface, draw.wetness)
-        change = force * into - 2.0 * math.pi / _DAY_S * (surface - deep)
-        deep = deep + (surface - deep) / _DAY_S * _STEP_S
-        surface = surface + change * _STEP_S
+        surface, deep = restore(surface, deep, into, draw.inertia)
     return told
 
 

@@ -18,7 +18,18 @@ from typer.testing import CliRunner
 
 from dronectl.cli.vision import vision_app
 from dronectl.errors import BadInputError
-from vision.contrast import GROUNDS, SIGMA, Advice, Weather, advise, person_c, predict, sun_elevation_deg, sun_w_m2
+from vision.contrast import (
+    GROUNDS,
+    SIGMA,
+    Advice,
+    Weather,
+    advise,
+    person_c,
+    predict,
+    restore,
+    sun_elevation_deg,
+    sun_w_m2,
+)
 
 CHINA = timezone(timedelta(hours=8))
 APP = typer.Typer()
@@ -68,6 +79,21 @@ def test_a_bodys_heat_balance_closes(air, ground, sky, sun, wind, insulation):
     radiated = 0.97 * (SIGMA * (t + 273.15) ** 4 - around)
     gain = 1 / insulation + 12.1 * math.sqrt(wind) + 2.38 * 5 + 8.0  # W m-2 that a degree is worth, at least its order
     assert abs(from_skin + 0.65 * sun - to_air - radiated) <= 0.002 * gain * 2
+
+
+@given(st.floats(300, 2500))
+@settings(max_examples=8, deadline=None)
+def test_ground_swings_as_a_thick_layer_heated_by_a_daily_wave(inertia):
+    # conduction into a half-space (Carslaw and Jaeger 1959): amplitude A / (inertia sqrt(w)), an eighth of a day late
+    w, step = 2 * math.pi / 86400, 300.0
+    surface = deep = np.zeros(1)
+    told = []
+    for k in range(288 * 8):
+        surface, deep = restore(surface, deep, np.array([100 * math.cos(w * k * step)]), np.array([inertia]), step)
+        told.append(float(surface[0]))
+    last = np.array(told[-288:])
+    assert np.ptp(last) / 2 == pytest.approx(100 / (inertia * math.sqrt(w)), rel=0.12)
+    assert int(np.argmax(last)) * step / 3600 == pytest.approx(3.0, abs=0.6)
 
 
 @lru_cache
