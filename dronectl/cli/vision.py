@@ -15,10 +15,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dronectl.cli.advise import advise
 from dronectl.cli.common import JsonOption, err, out, print_json
 from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, EXIT_UNAVAILABLE, BadInputError, UnavailableError
 
-vision_app = typer.Typer(no_args_is_help=True, help="Measure models and engines before you trust them.")
+vision_app = typer.Typer(
+    no_args_is_help=True, help="Measure models and engines, and ask which camera will see people today."
+)
+vision_app.command()(advise)
 
 ModelOption = Annotated[
     Path | None,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vision.detector import Detection
 from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
-from vision.tiled import TiledDetector
+from vision.tiled import Interest, TiledDetector
 from vision.tiles import Piece, Sweep, Tile, TilePlan, TileSettings, cut_sides, merge_pieces, plan_tiles, unseen
 
 UNHURRIED = settings(deadline=None, max_examples=60)
@@ -226,3 +226,21 @@ def test_a_height_that_wavers_does_not_begin_the_sweep_anew():
         )
         looked |= {t.corners_px for t in tiled.last.looked_at}
     assert len(looked) == tiled.last.tiles
+
+
+def test_what_moves_against_the_ground_draws_more_than_what_is_brighter_while_the_camera_flies_on():
+    rng = np.random.default_rng(9)
+    ground = cv2.GaussianBlur(rng.uniform(0, 255, (1100, 2200)).astype(np.float32), (0, 0), 3)
+    ground = 90 + (ground - ground.mean()) / ground.std() * 12
+    for x, y in ((300, 150), (1000, 800), (1700, 200), (500, 900)):
+        ground[y : y + 20, x : x + 20] = 200  # brighter than the one who walks, and still
+    plan = plan_tiles((1080, 1920), (512, 640), 0.03, TileSettings())
+    interest = Interest()
+    for k in range(5):
+        picture = ground[10 : 10 + 1080, 12 * k : 12 * k + 1920].copy()
+        x, y = 1500 + 9 * k, 620
+        picture[y : y + 22, x : x + 16] = 160
+        values = interest.of(Frame("c", None, k, float(k), picture.astype(np.uint8), PixelKind.GREY8), plan)
+        best = plan.tiles[int(np.argmax(values))]
+        within = best.left_px <= x + 8 < best.right_px and best.top_px <= y + 11 < best.bottom_px
+        assert within == (k > 0)  # in the first picture nothing can be seen to move
