@@ -212,6 +212,9 @@ def _say(found: Separated, written: Sequence[Path]) -> None:
     for finding in resolution.findings:
         out.print("[red]blocks[/red] ", end="")
         out.print(f"{finding.message} ({finding.code})", markup=False)
+    if found.lost_site and not resolution.findings:
+        pairs_said = ", ".join(f"{one} and {two}" for one, two in found.lost_site)
+        out.print(f"[red]blocks[/red] if the site is lost, too near on the way home: {pairs_said}")
     for plan, findings in zip(found.plans, found.findings, strict=True):
         for finding in findings:
             mark = "[red]blocks[/red]" if finding.severity is Severity.BLOCKER else "[yellow]warns[/yellow]"

@@ -10,6 +10,7 @@ planning in the plane of both times is that of coordination diagrams: O'Donnell 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ from missions.geo import FloatArray
 _GROW_M = 1e-6  # so that extreme points, which lie on the edge, count as inside
 _TIME_SLACK_S = 1e-9
 _PAD_S = 1e-6  # intervals of neighbouring pieces share an end; between them is no gap
-_ROUND_S = 0.1
+_PER_S = 10.0  # delays are given in tenths of a second
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class Forbidden:
             if low >= delay:
                 break
             if high > delay:
-                delay = float(np.ceil(high / _ROUND_S) * _ROUND_S)
+                delay = math.ceil(high * _PER_S) / _PER_S
         return delay
 
 

@@ -211,6 +211,12 @@ def test_one_plan_per_vehicle():
         resolve([*flights, flights[0]], LIMITS)
 
 
+def test_flights_that_only_take_off_and_land_take_turns():
+    found = resolve([Flight(plan(f"d{i}", (0.0, 5.0 * i), [])) for i in range(3)], LIMITS)
+    assert judged(found) == []
+    assert sorted(f.start_s > 0.0 for f in found.flights) == [False, True, True]
+
+
 def test_nothing_and_one_flight():
     assert resolve([], LIMITS).flights == ()
     one = head_on()[:1]
