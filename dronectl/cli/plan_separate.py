@@ -65,6 +65,9 @@ def separate(
     ] = 20.0,
     max_hold: Annotated[float, typer.Option(help="Longest added hold, s; 0: none.", min=0, max=600)] = 120.0,
     sidesteps: Annotated[bool, typer.Option(help="Whether legs may be led round a place.")] = True,
+    slack: Annotated[
+        float, typer.Option(help="How early or late a drone may run against another, s.", min=0, max=600)
+    ] = 0.0,
     return_layers: Annotated[
         bool, typer.Option(help="Whether return heights are laid apart, for the day the site is lost.")
     ] = True,
@@ -104,6 +107,7 @@ def separate(
         max_hold_s=max_hold,
         sidesteps=sidesteps,
         return_layers=return_layers,
+        slack_s=slack,
         wind_m_s=wind,
     )
     zero = _time(at)

@@ -150,6 +150,7 @@ def separation_document(found: Separated, rules: Rules) -> dict[str, Any]:
         "schema_version": 1,
         "site_id": found.site_id,
         "minima": {"lateral_m": rules.minima.lateral_m, "vertical_m": rules.minima.vertical_m},
+        "slack_s": rules.slack_s,
         "clean": found.clean,
         "conflicts_before": [_meeting_document(m) for m in resolution.meetings],
         "conflicts_after": 0,  # the judge has seen to it, or nothing would be written

@@ -41,6 +41,11 @@ class Forbidden:
     def forbids(self, delay_s: float) -> bool:
         return bool(np.any((self.low_s < delay_s) & (delay_s < self.high_s)))
 
+    def core_s(self, delay_s: float) -> float:
+        """The middle of an interval that holds a delay: there the two meet, whatever slack was added."""
+        holding = np.flatnonzero((self.low_s < delay_s) & (delay_s < self.high_s))
+        return float((self.low_s[holding[0]] + self.high_s[holding[0]]) / 2.0)
+
     def earliest(self, from_s: float = 0.0) -> float:
         """The least delay from from_s on that is in no interval, on a tenth of a second if it is later."""
         delay = from_s
@@ -53,12 +58,17 @@ class Forbidden:
         return delay
 
 
-def forbidden_delays(flight: Segments, others: Segments, minima: Minima, longest_s: float) -> Forbidden:
-    """Delays in [0, longest_s] at which the flight would conflict with the others, which keep their times."""
+def forbidden_delays(
+    flight: Segments, others: Segments, minima: Minima, longest_s: float, *, slack_s: float = 0.0
+) -> Forbidden:
+    """Delays in [0, longest_s] at which the flight would conflict with the others, which keep their times.
+
+    slack_s: by how much the flight may then still be early or late against any of them.
+    """
     a, b = near_in_space(flight, others, minima)
     base = others.start_s[b] - flight.start_s[a]
     x_max, y_max = flight.end_s[a] - flight.start_s[a], others.end_s[b] - others.start_s[b]
-    useful = (base + y_max > 0.0) & (base - x_max < longest_s)
+    useful = (base + y_max > -slack_s) & (base - x_max < longest_s + slack_s)
     a, b, base, x_max, y_max = a[useful], b[useful], base[useful], x_max[useful], y_max[useful]
     crossing = _come_near(flight, a, others, b, minima.lateral_bound_m)
     a, b, base, x_max, y_max = a[crossing], b[crossing], base[crossing], x_max[crossing], y_max[crossing]
@@ -70,8 +80,8 @@ def forbidden_delays(flight: Segments, others: Segments, minima: Minima, longest
         y_max,
         minima,
     )
-    met = high > low
-    return Forbidden(base[met] + low[met] - _PAD_S, base[met] + high[met] + _PAD_S, flight.piece[a[met]])
+    met, pad = high > low, slack_s + _PAD_S
+    return Forbidden(base[met] + low[met] - pad, base[met] + high[met] + pad, flight.piece[a[met]])
 
 
 def _come_near(

@@ -29,6 +29,7 @@ class Rules:
     max_delay_s: the latest a start may be put off. max_shift_m: the farthest that a plan's heights may be moved, in
     steps of the vertical minimum (0: never). max_hold_s: the longest added hold (0: none). sidesteps: whether legs may
     be led round a place. return_layers: whether return heights are laid apart for the case that the site is lost.
+    slack_s: by how much any two flights may run early or late against each other and still keep apart.
     """
 
     minima: Minima = field(default_factory=Minima)
@@ -37,6 +38,7 @@ class Rules:
     max_hold_s: float = 120.0
     sidesteps: bool = True
     return_layers: bool = True
+    slack_s: float = 0.0
     wind_m_s: float = 0.0
     terrain: Terrain | None = None
 
@@ -71,7 +73,7 @@ class Change:
     """One change of one flight: seconds for a delay or a hold, metres for the others.
 
     item: the waypoint (index in the changed plan) of a hold or sidestep. because: the meeting that the unchanged
-    flight would have had; None for what is there for the day the site is lost.
+    flight would have had, or within the slack could have had; None for what is there for the day the site is lost.
     """
 
     vehicle_id: str

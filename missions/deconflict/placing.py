@@ -64,10 +64,17 @@ class Placer:
         if settled is None:
             return unchanged
         met = encounters_with(self._cut(flight, flight.trajectory), settled, self.rules.minima)
-        if not met:
+        if not met and self.rules.slack_s <= 0.0:
             return unchanged
-        because = met[0]
         forbidden = self._forbidden(flight, flight.trajectory, settled)
+        if not met:
+            if not forbidden.forbids(0.0):
+                return unchanged
+            late = forbidden.core_s(0.0)
+            met = encounters_with(self._cut(flight, flight.trajectory, late), settled, self.rules.minima)
+            if not met:
+                return unchanged  # they only touch
+        because = met[0]
         delay = forbidden.earliest()
         best: Placed | None = None
         if delay <= self.rules.max_delay_s:
@@ -118,8 +125,11 @@ class Placer:
                 continue
             plan = held(flight.plan, item, hold)
             trajectory = fly(plan, self.limits, flight.places, wind_m_s=rules.wind_m_s)
-            cut = segments(trajectory, start_s=flight.start_s + delay, owner=flight.owner)
-            if encounters_with(cut, settled, rules.minima) or not lasts(plan, flight.plan, self.limits, rules.wind_m_s):
+            cut = self._cut(flight, trajectory, delay)
+            meets_others = bool(encounters_with(cut, settled, rules.minima)) or (
+                rules.slack_s > 0.0 and self._forbidden(flight, trajectory, settled).forbids(delay)
+            )
+            if meets_others or not lasts(plan, flight.plan, self.limits, rules.wind_m_s):
                 continue
             steps = ((ChangeKind.HOLD, hold, item),)
             cost = _HOLD_COST_S + _HOLD_WEIGHT * hold
@@ -175,12 +185,16 @@ class Placer:
 
     def _forbidden(self, flight: Piece, trajectory: Trajectory, settled: Segments) -> Forbidden:
         return forbidden_delays(
-            self._cut(flight, trajectory), settled, self.rules.minima, self.rules.max_delay_s + self.rules.max_hold_s
+            self._cut(flight, trajectory),
+            settled,
+            self.rules.minima,
+            self.rules.max_delay_s + self.rules.max_hold_s,
+            slack_s=self.rules.slack_s,
         )
 
     @staticmethod
-    def _cut(flight: Piece, trajectory: Trajectory) -> Segments:
-        return segments(trajectory, start_s=flight.start_s, owner=flight.owner)
+    def _cut(flight: Piece, trajectory: Trajectory, delay_s: float = 0.0) -> Segments:
+        return segments(trajectory, start_s=flight.start_s + delay_s, owner=flight.owner)
 
 
 def _extra_stop_s(flight: Piece, item: int, limits: VehicleLimits, wind_m_s: float) -> float:

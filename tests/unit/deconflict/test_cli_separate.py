@@ -110,6 +110,16 @@ def test_starts_far_apart_change_nothing(patrol, tmp_path):
         assert (tmp_path / file.name).read_text() == file.read_text()
 
 
+def test_slack_puts_launches_farther_apart(patrol, separated, tmp_path):
+    result = run(*patrol, "--out", tmp_path, "--priority", "d3=1", "--slack", "20", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    before = json.loads((separated[0] / "summary.json").read_text())
+    wide, narrow = (sorted(f["start_s"] for f in d["flights"]) for d in (document, before))
+    assert document["slack_s"] == 20.0
+    assert wide[1] >= 20.0 > narrow[1] > 0.0
+
+
 def test_a_missing_return_layer_is_exit_code_1(site, patrol, tmp_path):
     """All fly as high as the fence allows: there is one layer for three."""
     files = []

@@ -41,6 +41,14 @@ def test_the_judge_finds_nothing_after_resolution(flights, shift):
 
 
 @settings(max_examples=30, deadline=None)
+@given(flight_sets(most=4), st.lists(st.floats(-4.0, 4.0), min_size=4, max_size=4))
+def test_with_slack_flights_may_run_early_and_late(flights, off):
+    found = resolve(flights, LIMITS, replace(LONG, slack_s=8.0))
+    starts = [f.start_s + late for f, late in zip(found.flights, off, strict=False)]
+    assert judge_separation([f.plan for f in found.flights], starts, LIMITS) == []
+
+
+@settings(max_examples=30, deadline=None)
 @given(flight_sets(most=5, top_priority=2), st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(flights, rng):
     other = flights[:]
