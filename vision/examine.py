@@ -56,11 +56,6 @@ class Tally:
     without_place: int = 0  # detections
     tracks: int = 0
 
-    def add(self, other: Tally) -> None:
-        """Add what another run counted."""
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
 
 @dataclass(frozen=True, slots=True)
 class StatedScale:

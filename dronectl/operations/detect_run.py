@@ -189,9 +189,8 @@ def _to_file(
 ) -> tuple[Tally, bool]:
     """(counts of this run and those it goes on from, whether it was interrupted)."""
     with Journal(out, request.settings(learned), fresh=request.fresh) as journal:
-        total = Tally(**{k: v for k, v in journal.past.tally.items() if k in Tally.__dataclass_fields__})
         left = _left(files, journal, watcher)
-        past = asdict(total)
+        past = asdict(_tally(journal.tally))
         safe = len(journal.past.done)
 
         def so_far() -> dict[str, int]:
@@ -206,18 +205,21 @@ def _to_file(
                 journal.done(path, mark, so_far())
                 safe += 1
                 watcher.step(path.name, examiner.tally.detections - found)
-            journal.commit(so_far())
+            journal.commit()
         except KeyboardInterrupt:
             interrupted = True
-            journal.commit(so_far())
+            journal.commit()
             watcher.say(f"interrupted; {safe} of {len(files)} file(s) are done; the same command goes on from there")
         except OSError as error:
             raise BadInputError(
                 f"--out {out}: {error.strerror or error}; some {safe} of {len(files)} file(s) are safe in it: "
                 "make room and give the same command again"
             ) from error
-        total.add(examiner.tally)
-        return total, interrupted
+        return _tally(journal.tally), interrupted
+
+
+def _tally(counts: dict[str, int]) -> Tally:
+    return Tally(**{k: v for k, v in counts.items() if k in Tally.__dataclass_fields__})
 
 
 def _left(files: Sequence[Path], journal: Journal, watcher: Watcher) -> list[Path]:

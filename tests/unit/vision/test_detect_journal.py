@@ -36,13 +36,15 @@ def work(out: Path, commits: set[int], stop_after: int | None = None) -> None:
                 return
             for part in (1, 2):
                 journal.write(json.dumps([path.name, part]).encode() + b"\n")
-            journal.done(path, STAMP, {"pictures": number})
+            journal.done(path, STAMP, {"pictures": 1 + journal.tally.get("pictures", 0)})
             if number in commits:
-                journal.commit({"pictures": number})
-        journal.commit({})
+                journal.commit()
+        journal.commit()
 
 
 def assert_whole(out: Path) -> None:
+    """Every file once, and counted once."""
+    assert read_journal(journal_path(out).read_bytes())[1].tally == {"pictures": len(FILES)}
     lines = [json.loads(line) for line in out.read_bytes().splitlines()]
     assert sorted(lines) == sorted([p.name, part] for p in FILES for part in (1, 2))
 
