@@ -298,3 +298,23 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> N
         assert option in said
     assert invoke(str(picture), "--raw-size", "big")[0] == 2
     assert invoke(str(picture), "--counts", "kelvin")[0] == 2
+
+
+def test_a_folder_of_refused_pictures_is_no_flood_of_lines(tmp_path: Path) -> None:
+    colour = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for i in range(9):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), colour)
+    code, lines, said = invoke(str(tmp_path))
+    assert code == 2
+    assert len(lines) == 9
+    assert said.count(": not looked at:") == 5
+    assert "9 not looked at" in said
+
+
+def test_a_shallow_view_has_places_but_no_one_scale(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(dji_still(31.5, 121.25, pitch=-12.0))
+    code, lines, _ = invoke(str(path))
+    assert code == 0
+    assert lines[0]["pose"]["pitch_deg"] == -12.0
+    assert lines[0]["gsd_cm"] is None
