@@ -318,3 +318,25 @@ def test_a_shallow_view_has_places_but_no_one_scale(tmp_path: Path) -> None:
     assert code == 0
     assert lines[0]["pose"]["pitch_deg"] == -12.0
     assert lines[0]["gsd_cm"] is None
+
+
+def test_its_own_pictures_are_not_looked_at_in_the_next_run(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), person_picture())
+    arguments = [
+        str(tmp_path),
+        "--gsd-cm",
+        "8",
+        "--annotate",
+        str(tmp_path / "boxes"),
+        "--review",
+        str(tmp_path / "r.html"),
+    ]
+    assert len(invoke(*arguments)[1]) == 1
+    half = tmp_path / "r-pictures" / f".a-context.jpg.{2**22 + 1}.tmp"
+    half.write_bytes(b"half")
+    code, lines, said = invoke(*arguments)
+    assert code == 0
+    assert [line["source"] for line in lines] == [str(tmp_path / "a.png")]
+    assert "are left out" in said
+    assert not half.exists()
+    assert invoke(str(tmp_path / "boxes"), "--annotate", str(tmp_path / "boxes"))[0] == 2
