@@ -16,11 +16,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from dronectl.cli.detect import detect
 from dronectl.errors import BadInputError
 from dronectl.operations.detect_journal import Journal, Stamp, journal_path, read_journal
+
+app = typer.Typer()
+app.command()(detect)
 
 SETTINGS = {"model": "m", "confidence": None}
 FILES = [Path(f"p{i}.png") for i in range(9)]
@@ -136,9 +142,9 @@ def test_killed_with_sigkill_and_run_again(tmp_path: Path) -> None:
     assert "23 frame(s)" in again.stderr
     assert "1 file(s) unreadable" in again.stderr
     before = out.read_bytes()
-    third = subprocess.run(line, capture_output=True, text=True, check=False)
+    third = CliRunner().invoke(app, line[4:], standalone_mode=False)
     assert "0 left" in third.stderr
-    assert third.returncode == 1
+    assert third.return_value == 1
     assert out.read_bytes() == before
 
 
@@ -177,6 +183,6 @@ def test_no_room_for_lines_is_one_line_and_what_is_safe_stays(tmp_path: Path) ->
     assert done.returncode == 2
     assert "make room" in done.stderr
     assert "Traceback" not in done.stderr
-    again = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    again = CliRunner().invoke(app, line[4:], standalone_mode=False)
+    assert again.return_value == 0, again.stderr
     assert [json.loads(text)["source"] for text in out.read_text().splitlines()] == [str(p) for p in paths]

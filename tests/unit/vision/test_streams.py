@@ -87,6 +87,11 @@ def steady(_number: int, send: Callable[[], None], over: threading.Event) -> Non
         send()
 
 
+def leisurely(_number: int, send: Callable[[], None], over: threading.Event) -> None:
+    while not over.wait(0.25):
+        send()
+
+
 def test_a_slow_reader_gets_late_frames_dropped_and_counted() -> None:
     with mjpeg(steady) as address:
         source = stream(address, open_s=60)
@@ -206,9 +211,9 @@ app.command()(detect)
 
 def test_the_command_looks_at_a_stream(tmp_path: Path) -> None:
     out, geo, review = tmp_path / "o.jsonl", tmp_path / "g.json", tmp_path / "r.html"
-    with mjpeg(steady) as address:
+    with mjpeg(leisurely) as address:
         line = [
-            address, "--gsd-cm", "8", "--seconds", "8", "--out", str(out), "--geojson", str(geo),
+            address, "--gsd-cm", "8", "--seconds", "6", "--out", str(out), "--geojson", str(geo),
             "--review", str(review), "--open-timeout-s", "60", "--json",
         ]  # fmt: skip
         result = CliRunner().invoke(app, line, standalone_mode=False)
@@ -243,7 +248,7 @@ def test_the_command_gives_up_on_what_never_opens(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_stream_with_all_that_was_seen(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
-    with mjpeg(steady) as address:
+    with mjpeg(leisurely) as address:
         line = [sys.executable, "-m", "dronectl", "detect", address, "--engine", "opencv", "--open-timeout-s", "60"]
         line += ["--gsd-cm", "8", "--out", str(out), "--review", str(tmp_path / "r.html")]
         with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as child:
