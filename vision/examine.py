@@ -40,6 +40,8 @@ from vision.yolo import YoloDetector
 Teller = Callable[[str], None]
 _PIXEL_SIGMA: Final = 2.0
 _OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its feet are
+_STEEP_DEG: Final = -20.0  # shallower, the ground's scale at the centre says little about the rest of the picture
+_MOST_TOLD: Final = 5  # refusals that are told one by one: a folder of thousands can be refused
 _MOST_SUBTITLE_BYTES: Final = 256 << 20
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -55,11 +57,6 @@ class Tally:
     without_gsd: int = 0
     without_place: int = 0  # detections
     tracks: int = 0
-
-    def add(self, other: Tally) -> None:
-        """Add what another run counted."""
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +162,7 @@ class Examiner:
         refusal = self._learned.refusal(frame, gsd)
         if refusal is not None:
             self.tally.not_looked_at += 1
-            self._tell(f"{path}: not looked at: {refusal}")
+            self._tell_refusal(path, refusal)
         elif gsd is None:
             self.tally.without_gsd += 1
         observations = unite(self._learned.detect(frame, gsd) + self._classical.detect(frame, gsd))
@@ -178,12 +175,18 @@ class Examiner:
             self._cut(self._review, frame, observations, name, line)
         yield line
 
+    def _tell_refusal(self, path: Path, refusal: str) -> None:
+        if self.tally.not_looked_at <= _MOST_TOLD:
+            more = "; others like it are only counted" if self.tally.not_looked_at == _MOST_TOLD else ""
+            self._tell(f"{path}: not looked at: {refusal}{more}")
+
     def _gsd(self, still: Still, locator: Locator | None) -> tuple[float | None, str | None]:
         frame = still.frame
         stated = self._options.scale.gsd(frame.width_px)
         if stated is not None:
             return stated, "stated"
-        if locator is not None and frame.pose is not None and frame.camera is not None:
+        steep = frame.pose is not None and frame.pose.pitch_deg <= _STEEP_DEG
+        if locator is not None and frame.pose is not None and frame.camera is not None and steep:
             gsd = locator.gsd_m(frame.camera, frame.pose)
             return gsd, None if gsd is None else "picture"
         return still.gsd_m, None if still.gsd_m is None else "picture"

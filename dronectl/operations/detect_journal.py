@@ -96,6 +96,7 @@ class Journal:
             self._file.close()
             raise
         self._pending: list[list[str | int]] = []
+        self.tally = dict(self.past.tally)  # of all files that are done
         self._whole_bytes = self._safe_bytes = self.past.out_bytes  # written whole; on the disk and in the journal
         self._committed_s = -math.inf  # the first file is vouched for at once
 
@@ -146,16 +147,17 @@ class Journal:
     def done(self, path: Path, mark: Stamp, tally: dict[str, int]) -> None:
         """All lines of a file are written. tally: counts of all files so far."""
         self._pending.append([str(path), *mark])
+        self.tally = tally
         self._whole_bytes = self._out.tell()
         if len(self._pending) >= _BATCH_FILES or time.monotonic() - self._committed_s >= _BATCH_S:
-            self.commit(tally)
+            self.commit()
 
-    def commit(self, tally: dict[str, int]) -> None:
+    def commit(self) -> None:
         """Bring everything to the disk: the output first, then the word for it."""
         if self._pending:
             self._out.flush()
             os.fsync(self._out.fileno())
-            self._append({"done": self._pending, "bytes": self._whole_bytes, "tally": tally})
+            self._append({"done": self._pending, "bytes": self._whole_bytes, "tally": self.tally})
             self._pending, self._safe_bytes = [], self._whole_bytes
         self._committed_s = time.monotonic()
 

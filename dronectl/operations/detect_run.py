@@ -109,8 +109,14 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
         files = find_files(paths)
     except VisionError as error:
         raise BadInputError(str(error)) from error
+    own = [folder for folder in (request.outputs.annotate, request.outputs.review_dir) if folder is not None]
+    files, left_out = _without(files, own)
+    for folder in own:
+        _tidy(folder)
     learned, classical = load_detectors(request)
     with Watcher(len(files)) as watcher:
+        if left_out:
+            watcher.say(f"{left_out} picture(s) are left out: they lie where this command writes its own")
         watcher.say(f"{len(files)} file(s), {learned.name}")
         examiner = Examiner(learned, classical, request.options(), Names(files), watcher.say)
         out = request.outputs.lines
@@ -123,6 +129,23 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
             with out.open("rb") as lines:
                 make_more(request, lines, watcher.say)
     return close(request, tally, len(files), examiner.evidence_lost, interrupted=interrupted)
+
+
+def _without(files: Sequence[Path], folders: Sequence[Path]) -> tuple[list[Path], int]:
+    """Files outside the folders that this run writes to, and how many lie inside; BadInputError if all do."""
+    own = [folder.resolve() for folder in folders]
+    kept = [path for path in files if not any(path.resolve().is_relative_to(folder) for folder in own)]
+    if not kept:
+        raise BadInputError(f"{folders[0]}: all pictures lie in the folder that this command writes its own to")
+    return kept, len(files) - len(kept)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove halves of pictures that a killed run left."""
+    for path in folder.glob(".*.tmp"):
+        pid = path.name.rsplit(".", 2)[-2]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -189,9 +212,8 @@ def _to_file(
 ) -> tuple[Tally, bool]:
     """(counts of this run and those it goes on from, whether it was interrupted)."""
     with Journal(out, request.settings(learned), fresh=request.fresh) as journal:
-        total = Tally(**{k: v for k, v in journal.past.tally.items() if k in Tally.__dataclass_fields__})
         left = _left(files, journal, watcher)
-        past = asdict(total)
+        past = asdict(_tally(journal.tally))
         safe = len(journal.past.done)
 
         def so_far() -> dict[str, int]:
@@ -206,18 +228,21 @@ def _to_file(
                 journal.done(path, mark, so_far())
                 safe += 1
                 watcher.step(path.name, examiner.tally.detections - found)
-            journal.commit(so_far())
+            journal.commit()
         except KeyboardInterrupt:
             interrupted = True
-            journal.commit(so_far())
+            journal.commit()
             watcher.say(f"interrupted; {safe} of {len(files)} file(s) are done; the same command goes on from there")
         except OSError as error:
             raise BadInputError(
                 f"--out {out}: {error.strerror or error}; some {safe} of {len(files)} file(s) are safe in it: "
                 "make room and give the same command again"
             ) from error
-        total.add(examiner.tally)
-        return total, interrupted
+        return _tally(journal.tally), interrupted
+
+
+def _tally(counts: dict[str, int]) -> Tally:
+    return Tally(**{k: v for k, v in counts.items() if k in Tally.__dataclass_fields__})
 
 
 def _left(files: Sequence[Path], journal: Journal, watcher: Watcher) -> list[Path]:

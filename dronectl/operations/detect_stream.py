@@ -6,10 +6,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -54,43 +56,77 @@ def run_stream(address: StreamAddress, settings: StreamSettings, request: Detect
 
 def _look(examiner: Examiner, stream: LiveStream, frames: Iterator[Frame], label: str, write: Any) -> bool:
     """Write lines until the end and return whether the stream was lost."""
-    lost, told = False, time.monotonic()
+    told = time.monotonic()
     watched = _Watched(frames)
     try:
-        for line in examiner.stream(label, watched):
-            for gap in stream.take_gaps():
-                write({"type": "gap", "source": label, **asdict(gap)})
-            write(line)
-            if time.monotonic() - told >= _TELL_S:
-                told = time.monotonic()
-                say(
-                    f"{label}: {examiner.tally.pictures} frame(s), {stream.stats.dropped} dropped, "
-                    f"{examiner.tally.detections} detection(s), {examiner.tally.tracks} track(s)"
-                )
+        with _ended_by_signals(watched.end):
+            for line in examiner.stream(label, watched):
+                for gap in stream.take_gaps():
+                    write({"type": "gap", "source": label, **asdict(gap)})
+                write(line)
+                if time.monotonic() - told >= _TELL_S:
+                    told = time.monotonic()
+                    say(
+                        f"{label}: {examiner.tally.pictures} frame(s), {stream.stats.dropped} dropped, "
+                        f"{examiner.tally.detections} detection(s), {examiner.tally.tracks} track(s)"
+                    )
     except VisionError as error:
         raise BadInputError(str(error)) from error
     if watched.lost is not None:
-        lost = True
         say(watched.lost)
     for gap in stream.take_gaps():
         write({"type": "gap", "source": label, **asdict(gap)})
-    return lost
+    return watched.lost is not None
 
 
 class _Watched:
-    """Frames that end where the stream is lost or Ctrl-C is pressed, so that tracks are ended as at any other end."""
+    """Frames that end where the stream is lost or somebody ends it, so that tracks end as they would at any other end.
+
+    A signal that comes while a frame is looked at waits for the look; one that comes while waiting ends the wait.
+    """
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
+        self._waiting = False
+        self._ended = False
         self.lost: str | None = None
 
+    def end(self, *_: object) -> None:
+        """Handle SIGINT and SIGTERM."""
+        self._ended = True
+        if self._waiting:
+            self._waiting = False  # a second one must not hit what is done on the way out
+            raise KeyboardInterrupt
+
     def __iter__(self) -> Iterator[Frame]:
-        try:
-            yield from self._frames
-        except StreamLostError as error:
-            self.lost = str(error)
-        except KeyboardInterrupt:
-            say("ended by Ctrl-C")
+        while not self._ended:
+            try:
+                self._waiting = not self._ended
+                frame = next(self._frames, None)
+                self._waiting = False
+            except StreamLostError as error:
+                self._waiting = False
+                self.lost = str(error)
+                return
+            except KeyboardInterrupt:
+                break
+            if frame is None:
+                return
+            yield frame
+        say("ended as asked")
+
+
+@contextlib.contextmanager
+def _ended_by_signals(handler: Callable[..., None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 @contextlib.contextmanager

@@ -16,11 +16,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from dronectl.cli.detect import detect
 from dronectl.errors import BadInputError
 from dronectl.operations.detect_journal import Journal, Stamp, journal_path, read_journal
+
+app = typer.Typer()
+app.command()(detect)
 
 SETTINGS = {"model": "m", "confidence": None}
 FILES = [Path(f"p{i}.png") for i in range(9)]
@@ -36,13 +42,15 @@ def work(out: Path, commits: set[int], stop_after: int | None = None) -> None:
                 return
             for part in (1, 2):
                 journal.write(json.dumps([path.name, part]).encode() + b"\n")
-            journal.done(path, STAMP, {"pictures": number})
+            journal.done(path, STAMP, {"pictures": 1 + journal.tally.get("pictures", 0)})
             if number in commits:
-                journal.commit({"pictures": number})
-        journal.commit({})
+                journal.commit()
+        journal.commit()
 
 
 def assert_whole(out: Path) -> None:
+    """Every file once, and counted once."""
+    assert read_journal(journal_path(out).read_bytes())[1].tally == {"pictures": len(FILES)}
     lines = [json.loads(line) for line in out.read_bytes().splitlines()]
     assert sorted(lines) == sorted([p.name, part] for p in FILES for part in (1, 2))
 
@@ -134,9 +142,9 @@ def test_killed_with_sigkill_and_run_again(tmp_path: Path) -> None:
     assert "23 frame(s)" in again.stderr
     assert "1 file(s) unreadable" in again.stderr
     before = out.read_bytes()
-    third = subprocess.run(line, capture_output=True, text=True, check=False)
+    third = CliRunner().invoke(app, line[4:], standalone_mode=False)
     assert "0 left" in third.stderr
-    assert third.returncode == 1
+    assert third.return_value == 1
     assert out.read_bytes() == before
 
 
@@ -175,6 +183,6 @@ def test_no_room_for_lines_is_one_line_and_what_is_safe_stays(tmp_path: Path) ->
     assert done.returncode == 2
     assert "make room" in done.stderr
     assert "Traceback" not in done.stderr
-    again = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    again = CliRunner().invoke(app, line[4:], standalone_mode=False)
+    assert again.return_value == 0, again.stderr
     assert [json.loads(text)["source"] for text in out.read_text().splitlines()] == [str(p) for p in paths]

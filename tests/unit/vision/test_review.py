@@ -298,3 +298,45 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(tmp_path: Path) -> N
         assert option in said
     assert invoke(str(picture), "--raw-size", "big")[0] == 2
     assert invoke(str(picture), "--counts", "kelvin")[0] == 2
+
+
+def test_a_folder_of_refused_pictures_is_no_flood_of_lines(tmp_path: Path) -> None:
+    colour = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    for i in range(9):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), colour)
+    code, lines, said = invoke(str(tmp_path))
+    assert code == 2
+    assert len(lines) == 9
+    assert said.count(": not looked at:") == 5
+    assert "9 not looked at" in said
+
+
+def test_a_shallow_view_has_places_but_no_one_scale(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(dji_still(31.5, 121.25, pitch=-12.0))
+    code, lines, _ = invoke(str(path))
+    assert code == 0
+    assert lines[0]["pose"]["pitch_deg"] == -12.0
+    assert lines[0]["gsd_cm"] is None
+
+
+def test_its_own_pictures_are_not_looked_at_in_the_next_run(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), person_picture())
+    arguments = [
+        str(tmp_path),
+        "--gsd-cm",
+        "8",
+        "--annotate",
+        str(tmp_path / "boxes"),
+        "--review",
+        str(tmp_path / "r.html"),
+    ]
+    assert len(invoke(*arguments)[1]) == 1
+    half = tmp_path / "r-pictures" / f".a-context.jpg.{2**22 + 1}.tmp"
+    half.write_bytes(b"half")
+    code, lines, said = invoke(*arguments)
+    assert code == 0
+    assert [line["source"] for line in lines] == [str(tmp_path / "a.png")]
+    assert "are left out" in said
+    assert not half.exists()
+    assert invoke(str(tmp_path / "boxes"), "--annotate", str(tmp_path / "boxes"))[0] == 2

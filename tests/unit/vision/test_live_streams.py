@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -81,6 +84,11 @@ def stream(address: str, told: list[str] | None = None, **settings: float) -> Li
 
 def steady(_number: int, send: Callable[[], None], over: threading.Event) -> None:
     while not over.wait(0.04):
+        send()
+
+
+def leisurely(_number: int, send: Callable[[], None], over: threading.Event) -> None:
+    while not over.wait(0.25):
         send()
 
 
@@ -203,9 +211,9 @@ app.command()(detect)
 
 def test_the_command_looks_at_a_stream(tmp_path: Path) -> None:
     out, geo, review = tmp_path / "o.jsonl", tmp_path / "g.json", tmp_path / "r.html"
-    with mjpeg(steady) as address:
+    with mjpeg(leisurely) as address:
         line = [
-            address, "--gsd-cm", "8", "--seconds", "8", "--out", str(out), "--geojson", str(geo),
+            address, "--gsd-cm", "8", "--seconds", "6", "--out", str(out), "--geojson", str(geo),
             "--review", str(review), "--open-timeout-s", "60", "--json",
         ]  # fmt: skip
         result = CliRunner().invoke(app, line, standalone_mode=False)
@@ -236,3 +244,20 @@ def test_the_command_gives_up_on_what_never_opens(tmp_path: Path) -> None:
     assert not (tmp_path / "o.jsonl").exists()
     result = CliRunner().invoke(app, ["rtsp://h/x", str(tmp_path)], standalone_mode=False)
     assert isinstance(result.exception, BadInputError)
+
+
+def test_ctrl_c_ends_a_stream_with_all_that_was_seen(tmp_path: Path) -> None:
+    out = tmp_path / "o.jsonl"
+    with mjpeg(leisurely) as address:
+        line = [sys.executable, "-m", "dronectl", "detect", address, "--engine", "opencv", "--open-timeout-s", "60"]
+        line += ["--gsd-cm", "8", "--out", str(out), "--review", str(tmp_path / "r.html")]
+        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as child:
+            while child.poll() is None and not (out.exists() and b'"frame"' in out.read_bytes()):
+                time.sleep(0.02)
+            child.send_signal(signal.SIGINT)
+            _, said = child.communicate()
+    assert child.returncode == 0, said
+    assert "ended as asked" in said
+    assert "Traceback" not in said
+    assert json.loads(out.read_text().splitlines()[-1])["type"] == "stream"
+    assert (tmp_path / "r.html").is_file()
