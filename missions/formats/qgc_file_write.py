@@ -86,6 +86,7 @@ def write_qgc(file: FlightFile) -> Written:
             "globalPlanAltitudeMode": _global_mode(route),
             "plannedHomePosition": [home.position.latitude_deg, home.position.longitude_deg, home.amsl_m],
             "items": _with_surveys(items, route),
+            **{key: int(value) if value == int(value) else value for key, value in route.planner},
         },
         "geoFence": {
             "version": 2,

@@ -17,6 +17,7 @@ from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Authority, Category, Mission
 
 NOTE_KEY = "dronectl_route"
+PLANNER_KEYS = ("firmwareType", "vehicleType", "cruiseSpeed")
 _SCHEMA_VERSION = 1
 
 
@@ -33,6 +34,7 @@ def route_note(route: Route) -> dict[str, Any]:
         "surveys": [
             {"kind": s.kind, "first": s.first, "count": s.count, "settings": s.settings} for s in route.surveys
         ],
+        "planner": dict(route.planner),
         "steps": [_step(s) for s in route.steps],
     }
 
@@ -93,6 +95,7 @@ def route_of_note(note: Node, name: str, line: Sequence[GeoPoint]) -> Route:
     places = iter(line)
     steps = tuple(_read_step(node, next(places) if node.get("placed").flag() else None) for node in nodes)
     home, orders, speed = note.find("home"), note.find("orders"), note.find("cruise_speed_m_s")
+    planner = note.find("planner")
     return Route(
         name,
         steps,
@@ -100,6 +103,7 @@ def route_of_note(note: Node, name: str, line: Sequence[GeoPoint]) -> Route:
         None if speed is None else speed.number(),
         None if orders is None else read_orders(orders),
         tuple(_survey(s, len(steps)) for s in note.get("surveys").items()),
+        () if planner is None else read_planner(planner),
     )
 
 
@@ -125,6 +129,12 @@ def read_params(node: Node) -> Params:
         node.fail("must hold 4 parameters")
     a, b, c, d = (None if v.value is None else v.number() for v in values)
     return a, b, c, d
+
+
+def read_planner(node: Node) -> tuple[tuple[str, float], ...]:
+    """A .plan's own settings of its vehicle, those of them that are numbers."""
+    found = [(key, node.find(key)) for key in PLANNER_KEYS]
+    return tuple((key, value.number()) for key, value in found if value is not None)
 
 
 def _three(node: Node) -> tuple[float, float, float]:

@@ -133,8 +133,31 @@ def test_unsupported_parts_are_listed_with_their_place():
     ]
     kml = read_flight_file(KML.format("<NetworkLink/>\n<GroundOverlay/>").encode(), source="x")
     assert [loss.place for loss in kml.losses] == ["line 2", "line 3"]
+    mark = "<Placemark><description>mind the mast</description>{}</Placemark>"
+    point, line = (
+        "<Point><coordinates>1,1</coordinates></Point>",
+        "<LineString><coordinates>1,1 1,2</coordinates></LineString>",
+    )
+    kml = read_flight_file(KML.format(mark.format(point)).encode(), source="x")
+    assert (kml.places[0].properties, kml.losses) == ((("description", "mind the mast"),), ())
+    assert len(read_flight_file(KML.format(mark.format(line)).encode(), source="x").losses) == 1
+    assert len(read_flight_file(KML.format(mark.format("")).encode(), source="x").losses) == 1
+    track = '<gpx><trk><trkseg><trkpt lat="1" lon="2"><time/></trkpt><trkpt lat="1" lon="2"><time/></trkpt></trkseg></trk></gpx>'
+    assert [str(x) for x in read_flight_file(track.encode(), source="x").losses] == [
+        "line 1: <time> of a <trk> is not kept"
+    ]
     geo = read_flight_file(b'{"type": "Feature", "geometry": null, "properties": {}}', source="x")
     assert len(geo.losses) == 1
+
+
+def test_a_plan_for_another_vehicle_stays_one():
+    document = json.loads(plan_with())
+    document["mission"] |= {"firmwareType": 3, "vehicleType": 1, "cruiseSpeed": 15.5}
+    for kind in (FileFormat.PLAN, FileFormat.GEOJSON):
+        first = write_flight_file(read_flight_file(json.dumps(document).encode(), source="x"), kind).data
+        again = json.loads(write_flight_file(read_flight_file(first, source="x"), FileFormat.PLAN).data)["mission"]
+        assert (again["firmwareType"], again["vehicleType"], again["cruiseSpeed"]) == (3, 1, 15.5)
+        assert again["hoverSpeed"] == document["mission"]["hoverSpeed"]
 
 
 def test_foreign_files_mean_what_their_formats_say():

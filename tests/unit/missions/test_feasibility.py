@@ -298,3 +298,17 @@ def test_a_crossing_ring_names_its_sides():
     assert distance_m(finding.position, HOME) < 0.1
     flat = (FRAME.to_geo(0, 0), FRAME.to_geo(0, 100), FRAME.to_geo(0, 200))
     assert "has no area" in only(make_plan([(0, 300)], fence=Geofence(inclusion=(flat,))), "fence-invalid").message
+
+
+def test_a_return_that_cuts_the_corner_of_a_fence_is_a_warning():
+    ell = (FRAME.to_geo(-500, -500), FRAME.to_geo(500, -500), FRAME.to_geo(500, 100), FRAME.to_geo(100, 100))
+    fence = Geofence(inclusion=((*ell, FRAME.to_geo(100, 900), FRAME.to_geo(-500, 900)),))
+    round_it = [(0, 0), (0, 50), (60, 850)]
+    home = FRAME.to_geo(450, 0)
+    plan = make_plan(round_it, fence=fence, home=home)
+    finding = only(plan, "return-outside-fence")
+    assert finding.severity is Severity.WARNING
+    assert finding.item == 2
+    assert "near waypoint 3" in finding.message
+    straight = make_plan(round_it[:2], fence=fence, home=home)
+    assert "return-outside-fence" not in codes(straight)
