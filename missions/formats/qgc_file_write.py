@@ -44,8 +44,8 @@ _TERRAIN_MODE = 4
 
 
 def write_qgc(file: FlightFile) -> Written:
-    """The first route, the fence, circles and rally points. Raises PlanError for a file without a route."""
-    route, losses = one_route(file, _WHAT)
+    """The first route, the fence, circles and rally points. Raises PlanError for a file without any of these."""
+    route, losses = one_route(file, _WHAT) if file.routes else (_fence_only(file), [])
     losses += losses_of_places(file, _WHAT)
     losses += [Loss(ring.name, "a fence ring has no name in a .plan file") for ring in file.rings if ring.name]
     home = route.home
@@ -118,6 +118,15 @@ def write_qgc(file: FlightFile) -> Written:
             document[NAME_KEY] = route.name
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return Written(text.encode(), tuple(losses))
+
+
+def _fence_only(file: FlightFile) -> Route:
+    """No flight: a plan that only carries a fence to a vehicle."""
+    corners = [ring.corners[0] for ring in file.rings] + [circle.centre for circle in file.circles]
+    corners += [point.position for point in file.rally]
+    if not corners:
+        raise PlanError(f"{_WHAT} needs a route or a fence, and the file holds none")
+    return Route(UNNAMED, (), Home(corners[0]))
 
 
 def _assumed_home(route: Route) -> Home:

@@ -16,6 +16,7 @@ from missions.geo import Altitude, Datum, GeoPoint, distance_m
 from missions.model import Geofence, Severity
 from missions.plan_legs import plan_legs
 from missions.terrain import FlatTerrain, GridTerrain
+from missions.validate import judge_patrol
 
 GROUND = FlatTerrain(200.0, resolution_m=30.0)
 
@@ -312,3 +313,23 @@ def test_a_return_that_cuts_the_corner_of_a_fence_is_a_warning():
     assert "near waypoint 3" in finding.message
     straight = make_plan(round_it[:2], fence=fence, home=home)
     assert "return-outside-fence" not in codes(straight)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-950, 950), st.floats(-950, 950)), min_size=1, max_size=6),
+    st.lists(st.floats(500.0, 1000.0), min_size=7, max_size=7),
+    st.floats(0.0, 350.0),
+)
+@settings(max_examples=80, deadline=None)
+def test_what_the_independent_judge_sees_the_rules_see(places, reach, hole):
+    """Ray casting over two-metre steps, which shares nothing with these rules, never finds more than they do."""
+    turns = [2 * np.pi * i / 7 for i in range(7)]
+    star = tuple(FRAME.to_geo(r * np.cos(t), r * np.sin(t)) for r, t in zip(reach, turns, strict=True))
+    fence = Geofence((star,), (square(100, hole, 300, hole + 200), square(-400, -400, -300, -300)))
+    plan = make_plan(places, fence=fence)
+    complaints = [c for c in judge_patrol([plan], [], [], fence, LIMITS, GROUND) if "inclusion" in c or "keep-out" in c]
+    found = {f.code for f in check_plan(plan, LIMITS, GROUND)}
+    if complaints:
+        assert found & {"leg-outside-fence", "leg-in-keep-out", "waypoint-outside-fence", "home-outside-fence"}, (
+            complaints
+        )
