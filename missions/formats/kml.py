@@ -168,7 +168,10 @@ class _Reader:
         inclusion = data.get("kind") not in {"exclusion", "keep-out"}
         if "circle" in data and NOTE_KEY in data:
             note = _json(data["circle"], shape)
-            self.circles.append(Circle(note.get("centre").place(), note.get("radius_m").number(), inclusion))
+            radius = note.get("radius_m").number()
+            if radius <= 0.0:
+                note.get("radius_m").fail("must be above 0")
+            self.circles.append(Circle(note.get("centre").place(), radius, inclusion))
             return
         self._ring(shape.get("outerBoundaryIs").get("LinearRing"), name, inclusion=inclusion)
         for hole in shape.all("innerBoundaryIs"):

@@ -31,7 +31,7 @@ from missions.formats.flight_file import (
 )
 from missions.formats.json_reading import Node, parse_json
 from missions.formats.qgc_write import FIRMWARE_TYPE_PX4, OUR_KEY, VEHICLE_TYPE_QUADROTOR
-from missions.formats.steps_json import read_altitude, read_mission, read_planner
+from missions.formats.steps_json import TRANSECT, read_altitude, read_mission, read_planner
 from missions.geo import Altitude, Datum
 from missions.rings import ring_fault
 
@@ -45,7 +45,6 @@ DATUM_OF_FRAME: Final = {
 }
 FRAME_OF_DATUM: Final = {Datum.AMSL: 0, Datum.HOME: 3, Datum.TERRAIN: 10}
 FRAME_MISSION: Final = 2
-TRANSECT: Final = "TransectStyleComplexItem"
 NAME_KEY: Final = "dronectl_name"
 UNNAMED: Final = "mission"
 MAX_STEPS: Final = 100_000

@@ -27,7 +27,7 @@ from missions.formats.flight_file import (
     losses_of_places,
     one_route,
 )
-from missions.formats.qgc_file import FRAME_MISSION, FRAME_OF_DATUM, NAME_KEY, TRANSECT, UNNAMED
+from missions.formats.qgc_file import FRAME_MISSION, FRAME_OF_DATUM, NAME_KEY, UNNAMED
 from missions.formats.qgc_write import (
     ALTITUDE_MODE,
     FIRMWARE_TYPE_PX4,
@@ -35,7 +35,7 @@ from missions.formats.qgc_write import (
     SCHEMA_VERSION,
     VEHICLE_TYPE_QUADROTOR,
 )
-from missions.formats.steps_json import altitude_json, orders_json
+from missions.formats.steps_json import TRANSECT, altitude_json, orders_json
 from missions.geo import Altitude, Datum
 
 _WHAT = "a .plan file"

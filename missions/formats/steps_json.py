@@ -12,11 +12,12 @@ from typing import Any
 
 from missions.errors import PlanError
 from missions.formats.flight_file import Home, Orders, Params, Route, Scalar, Step, Survey
-from missions.formats.json_reading import Node
+from missions.formats.json_reading import Node, parse_json
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Authority, Category, Mission
 
 NOTE_KEY = "dronectl_route"
+TRANSECT = "TransectStyleComplexItem"
 PLANNER_KEYS = ("firmwareType", "vehicleType", "cruiseSpeed")
 _SCHEMA_VERSION = 1
 
@@ -154,7 +155,11 @@ def _survey(node: Node, steps: int) -> Survey:
     first, count = node.get("first").whole(), node.get("count").whole()
     if first < 0 or count < 0 or first + count > steps:
         node.fail(f"covers steps {first + 1} to {first + count} of {steps}")
-    return Survey(node.get("kind").text(), first, count, node.get("settings").text())
+    settings = node.get("settings")
+    parsed = parse_json(settings.text(), f"{settings.source}: {settings.path}")
+    if not isinstance(parsed, dict) or not isinstance(parsed.get(TRANSECT, {}), dict):
+        settings.fail("is not the JSON object of a pattern")
+    return Survey(node.get("kind").text(), first, count, settings.text())
 
 
 def read_orders(node: Node) -> Orders:

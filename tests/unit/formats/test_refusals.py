@@ -8,6 +8,7 @@ import io
 import json
 import time
 import zipfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from test_round_trips import RICH
 
 from missions.errors import PlanError
 from missions.formats.files import FileFormat, read_flight_file, write_flight_file
+from missions.formats.flight_file import Survey
 from missions.geo import Datum
 
 KML = '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n{}\n</Document></kml>'
@@ -181,7 +183,9 @@ def test_foreign_files_mean_what_their_formats_say():
     assert read_flight_file(track.encode(), source="x").routes[0].steps[0].altitude.datum is Datum.AMSL
 
 
-SEEDS = {kind: write_flight_file(RICH, kind).data for kind in FileFormat}
+PATTERN = json.dumps({"type": "ComplexItem", "complexItemType": "survey", "TransectStyleComplexItem": {"version": 1}})
+FLOWN = replace(RICH.routes[0], surveys=(Survey("survey", 1, 2, PATTERN),))
+SEEDS = {kind: write_flight_file(replace(RICH, routes=(FLOWN,)), kind).data for kind in FileFormat}
 
 
 @given(st.sampled_from(list(FileFormat)), st.data())
