@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry import LineString, Point
 from shapely.geometry.base import BaseGeometry
 
@@ -73,7 +74,9 @@ def check_fence(plan: FlightPlan, limits: VehicleLimits, legs: Sequence[Leg], na
             findings += _leg_out(leg, context, shape)
         for number in keep_outs.get(index, ()):
             findings += _leg_in_keep_out(leg, number, context, shape, outside)
-    return findings + _returns_in_keep_outs(context, shape)
+    returns = _returns(context)
+    findings += _returns_outside(context, shape, outside, returns)
+    return findings + _returns_in_keep_outs(context, shape, returns)
 
 
 def _crossed_rings(context: _Context) -> list[Finding]:
@@ -195,16 +198,52 @@ def _leg_in_keep_out(leg: Leg, index: int, context: _Context, shape: FenceShape,
     return [Finding("leg-in-keep-out", Severity.BLOCKER, message, leg.item, where)]
 
 
-def _returns_in_keep_outs(context: _Context, shape: FenceShape) -> list[Finding]:
-    """A failsafe flies straight home from wherever it strikes, keep-out or not: worth knowing, no reason to stay."""
+_Returns = tuple[NDArray[np.object_], NDArray[np.int64]]
+
+
+def _returns(context: _Context) -> _Returns:
+    """Straight ways home from along every leg, and the waypoints that the legs lead to."""
     legs = [leg for leg in context.legs if leg.item is not None]
-    if not shape.keep_outs or not legs:
-        return []
     step = max(_RETURN_FROM_EVERY_M, sum(leg.length_m for leg in legs) / _MAX_RETURNS)
     sampled = [leg.samples(step)[0] for leg in legs]
     starts = np.concatenate(sampled)
-    items = np.repeat([leg.item for leg in legs], [len(s) for s in sampled])
-    ways = np.asarray(shapely.linestrings(np.stack([starts, np.zeros_like(starts)], axis=1)))
+    items = np.repeat(np.asarray([leg.item for leg in legs], dtype=np.int64), [len(s) for s in sampled])
+    return np.asarray(shapely.linestrings(np.stack([starts, np.zeros_like(starts)], axis=1))), items
+
+
+def _returns_outside(context: _Context, shape: FenceShape, outside: set[int], returns: _Returns) -> list[Finding]:
+    """The same for the outer edge, which a straight way home may cut where the fence is not convex."""
+    ways, items = returns
+    if shape.inside.is_empty or not shape.inside.covers(Point(0.0, 0.0)):
+        return []
+    shapely.prepare(shape.inside)
+    wanted = np.isin(items, [i for i in range(len(context.plan.waypoints)) if i not in outside])
+    hits = np.flatnonzero(wanted & ~shapely.covers(shape.inside, ways) & shapely.covers(shape.inside, _starts(ways)))
+    if not hits.size:
+        return []
+    beyond = shapely.length(shapely.difference(ways[hits], shape.inside))
+    order = np.argsort(-beyond, kind="stable")[:_RETURNS_MEASURED]
+    measured = [(*farthest_outside(ways[hit], shape.inside), int(items[hit])) for hit in hits[order]]
+    away, place, item = max(measured, key=lambda m: m[0])
+    if away <= _TOLERANCE_M:
+        return []
+    where = context.frame.to_geo(place.x, place.y)
+    message = (
+        f"if the vehicle must return by itself near {named(item, context.names)}, its straight way home leaves the "
+        f"fence by {said(away)} near {_place(where)}"
+    )
+    return [Finding("return-outside-fence", Severity.WARNING, message, item, where)]
+
+
+def _starts(ways: NDArray[np.object_]) -> NDArray[np.object_]:
+    return np.asarray(shapely.get_point(ways, 0))
+
+
+def _returns_in_keep_outs(context: _Context, shape: FenceShape, returns: _Returns) -> list[Finding]:
+    """A failsafe flies straight home from wherever it strikes, keep-out or not: worth knowing, no reason to stay."""
+    if not shape.keep_outs:
+        return []
+    ways, items = returns
     pairs = shapely.STRtree(shape.keep_outs).query(ways, predicate="intersects")
     worst: tuple[float, int, int, Point] | None = None
     for number, ring in enumerate(shape.keep_outs):

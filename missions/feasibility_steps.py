@@ -47,6 +47,7 @@ _SIDES = 24
 _SHORTEST_SIDE_M = 1.5
 _HOVER_RADIUS_M = 2.0
 _DEFAULT_RADIUS_M = 80.0  # PX4's NAV_LOITER_RAD
+_MAX_RADIUS_M = 20_000.0
 _DO_FENCE_ENABLE = 207
 _HARMLESS = frozenset(  # they move cameras, gimbals, servos or the nose, not the vehicle
     {112, 113, 114, 115, 181, 182, 183, 184, 189, 195, 196, 197, 200, 201, 202, 203, 204, 205, 206, 211, 214}
@@ -243,6 +244,10 @@ class _Walk:
             self._say("loiter-radius", Severity.WARNING, index, what)
         if command == NAV_LOITER_UNLIM:
             self._say("loiter-endless", Severity.BLOCKER, index, "never ends; use a loiter by time or turns")
+        if radius > _MAX_RADIUS_M:
+            what = f"has a radius of {said(radius)}, more than {said(_MAX_RADIUS_M)}; correct it"
+            self._say("loiter-radius", Severity.BLOCKER, index, what)
+            radius = 0.0
         hold_s = first if command == NAV_LOITER_TIME else 0.0
         if radius < _HOVER_RADIUS_M:
             self._add(index, step, hold_s=hold_s)

@@ -43,6 +43,8 @@ def convert(
     Nothing is dropped silently. Exit code 0: everything is in the new file. 1: written, and what it cannot say is
     listed. 2: the file cannot be read, or the new format cannot hold it at all; nothing is written.
 
+    WPML names a DJI model, and the M30 is written: choose yours when its ground station imports the file.
+
     Example: dronectl plan convert survey.plan --to geojson --out survey.geojson
     """
     content = read_file(file, heights=heights, height_m=height)

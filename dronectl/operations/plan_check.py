@@ -29,7 +29,7 @@ from missions.formats.flight_file import (
     Route,
     refuse_swapped,
 )
-from missions.geo import Datum, GeoPoint
+from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Finding, FlightPlan, Severity
 from missions.terrain import OutsideTerrainError, height_at
 
@@ -136,11 +136,12 @@ class _Judge:
             refuse_swapped(content, self.site.frame.origin, str(self.file))
         except PlanError as error:
             raise BadInputError(str(error)) from error
+        route, lifted = self._above_sea(route)
         flight = fly_steps(route, fence_of(content), starter)
         losses = [Finding("unsupported-item", Severity.BLOCKER, str(loss)) for loss in content.losses]
         marked: list[tuple[Finding, str | None]] = []
         marked += zip(losses, (loss.place for loss in content.losses), strict=True)
-        marked += [(f, self._place(route, f.item)) for f in flight.findings]
+        marked += [(f, self._place(route, f.item)) for f in (*lifted, *flight.findings)]
         bounded = replace(flight.plan, fence=merged(self.site.fence, flight.plan.fence))
         marked += [(f, f"rallyPoints.points[{i}]") for i, f in enumerate(check_rally(content.rally, bounded))]
         judged = self._at_site(flight.plan, flight.names)
@@ -150,6 +151,28 @@ class _Judge:
         once = dict(marked)  # a loop says it in every round
         energy = self._energy(flight.plan, judged)
         return CheckedFlight(self.file, route.name, flight.plan, energy, tuple(once), tuple(once.values()), "item")
+
+    def _above_sea(self, route: Route) -> tuple[Route, list[Finding]]:
+        """Heights above terrain as heights above the sea at each place, where the site's terrain knows the ground."""
+        steps, lifted = list(route.steps), []
+        for index, step in enumerate(steps):
+            if step.position is None or step.altitude is None or step.altitude.datum is not Datum.TERRAIN:
+                continue
+            try:
+                ground = height_at(self.site.terrain, step.position)
+            except OutsideTerrainError:
+                continue  # then the altitude's datum is a finding
+            steps[index] = replace(step, altitude=Altitude(ground + step.altitude.value_m, Datum.AMSL))
+            lifted.append(index)
+        if not lifted:
+            return route, []
+        message = (
+            f"{len(lifted)} heights are above the terrain ({self.site.terrain.source}): between the places the straight "
+            "line is checked, and a vehicle that follows the ground flies another"
+        )
+        return replace(route, steps=tuple(steps)), [
+            Finding("height-above-terrain", Severity.WARNING, message, lifted[0])
+        ]
 
     def _at_site(self, plan: FlightPlan, names: Sequence[str] | None) -> list[Finding]:
         return check_at_site(

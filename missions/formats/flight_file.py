@@ -139,6 +139,7 @@ class Route:
     cruise_speed_m_s: float | None = None
     orders: Orders | None = None
     surveys: tuple[Survey, ...] = ()
+    planner: tuple[tuple[str, float], ...] = ()  # firmwareType, vehicleType, cruiseSpeed of a .plan, where not ours
 
 
 @dataclass(frozen=True, slots=True)

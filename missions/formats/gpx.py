@@ -40,6 +40,7 @@ def read_gpx(data: bytes, *, source: str, heights: Datum | None = None) -> Fligh
     places: list[NamedPlace] = []
     losses: list[Loss] = []
     for child in root.children:
+        _say_unread(child, losses)
         if child.tag == "rte":
             routes.append(_route(child, list(child.all("rtept")), len(routes), datum))
         elif child.tag == "trk":
@@ -51,6 +52,26 @@ def read_gpx(data: bytes, *, source: str, heights: Datum | None = None) -> Fligh
         elif child.tag not in {"metadata", "name", "desc", "author", "time", "bounds"}:
             losses.append(Loss(child.place, f"<{child.tag}> is not read"))
     return FlightFile(tuple(routes), places=tuple(places), losses=tuple(losses))
+
+
+def _say_unread(node: Element, losses: list[Loss]) -> None:
+    """What stands inside a route, track or waypoint and is not kept: each kind once, where it comes first."""
+    if node.tag not in {"rte", "trk", "wpt"}:
+        return
+    first: dict[str, Element] = {}
+    todo = [node]
+    while todo:
+        at = todo.pop()
+        for child in at.children:
+            if child.tag in _PARTS:
+                todo.append(child)
+            elif child.tag not in _KEPT:
+                first.setdefault(child.tag, child)
+    losses += [Loss(c.place, f"<{c.tag}> of a <{node.tag}> is not kept") for c in first.values()]
+
+
+_PARTS = frozenset({"trkseg", "rtept", "trkpt"})
+_KEPT = frozenset({"name", "ele"})
 
 
 def _route(node: Element, points: list[Element], before: int, datum: Datum) -> Route:

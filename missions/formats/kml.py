@@ -104,9 +104,21 @@ class _Reader:
         shapes = [
             c for c in mark.children if c.tag in {"Point", "LineString", "LinearRing", "Polygon", "MultiGeometry"}
         ]
-        for child in mark.children:
-            if child.tag in _UNREAD:
-                self.losses.append(Loss(child.place, f"<{child.tag}>: {_UNREAD[child.tag]}"))
+        unread = [c for c in mark.children if c.tag in _UNREAD]
+        self.losses += [Loss(c.place, f"<{c.tag}>: {_UNREAD[c.tag]}") for c in unread]
+        if not shapes and not unread:
+            self.losses.append(Loss(mark.place, "a placemark without geometry has no place on a map"))
+        description = mark.find("description")
+        if description is not None and description.word():
+            if all(shape.tag == "Point" for shape in shapes):
+                data.setdefault("description", description.word())
+            else:
+                self.losses.append(Loss(description.place, "the description of a line or area is not kept"))
+        if NOTE_KEY not in data and any(shape.tag != "Point" for shape in shapes):
+            more = [key for key in data if key not in {"kind", "description"}]
+            if more:
+                why = f"data of a line or area are not kept: {', '.join(more)[:120]}"
+                self.losses.append(Loss(mark.place, why))
         for shape in shapes:
             self._shape(shape, label, data)
 
@@ -156,7 +168,10 @@ class _Reader:
         inclusion = data.get("kind") not in {"exclusion", "keep-out"}
         if "circle" in data and NOTE_KEY in data:
             note = _json(data["circle"], shape)
-            self.circles.append(Circle(note.get("centre").place(), note.get("radius_m").number(), inclusion))
+            radius = note.get("radius_m").number()
+            if radius <= 0.0:
+                note.get("radius_m").fail("must be above 0")
+            self.circles.append(Circle(note.get("centre").place(), radius, inclusion))
             return
         self._ring(shape.get("outerBoundaryIs").get("LinearRing"), name, inclusion=inclusion)
         for hole in shape.all("innerBoundaryIs"):

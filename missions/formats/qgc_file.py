@@ -30,8 +30,8 @@ from missions.formats.flight_file import (
     refuse_swapped,
 )
 from missions.formats.json_reading import Node, parse_json
-from missions.formats.qgc_write import OUR_KEY
-from missions.formats.steps_json import read_altitude, read_mission
+from missions.formats.qgc_write import FIRMWARE_TYPE_PX4, OUR_KEY, VEHICLE_TYPE_QUADROTOR
+from missions.formats.steps_json import TRANSECT, read_altitude, read_mission, read_planner
 from missions.geo import Altitude, Datum
 from missions.rings import ring_fault
 
@@ -45,7 +45,6 @@ DATUM_OF_FRAME: Final = {
 }
 FRAME_OF_DATUM: Final = {Datum.AMSL: 0, Datum.HOME: 3, Datum.TERRAIN: 10}
 FRAME_MISSION: Final = 2
-TRANSECT: Final = "TransectStyleComplexItem"
 NAME_KEY: Final = "dronectl_name"
 UNNAMED: Final = "mission"
 MAX_STEPS: Final = 100_000
@@ -73,6 +72,7 @@ def read_qgc(text: str, *, source: str) -> FlightFile:
         None if speed is None else speed.number(),
         None,
         tuple(reader.surveys),
+        _planner(mission, None if speed is None else speed.number()),
     )
     top = None
     if ours is not None:
@@ -91,6 +91,12 @@ def _home(mission: Node) -> Home | None:
     if len(values) != 3:
         node.fail("must be [latitude, longitude, altitude above mean sea level]")
     return Home(node.place(), values[2].number())
+
+
+def _planner(mission: Node, hover_speed_m_s: float | None) -> tuple[tuple[str, float], ...]:
+    """What the plan says of its vehicle, where that is not what we would write ourselves."""
+    usual = {"firmwareType": FIRMWARE_TYPE_PX4, "vehicleType": VEHICLE_TYPE_QUADROTOR, "cruiseSpeed": hover_speed_m_s}
+    return tuple((key, value) for key, value in read_planner(mission) if usual[key] != value)
 
 
 class _Items:

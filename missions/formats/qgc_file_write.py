@@ -27,7 +27,7 @@ from missions.formats.flight_file import (
     losses_of_places,
     one_route,
 )
-from missions.formats.qgc_file import FRAME_MISSION, FRAME_OF_DATUM, NAME_KEY, TRANSECT, UNNAMED
+from missions.formats.qgc_file import FRAME_MISSION, FRAME_OF_DATUM, NAME_KEY, UNNAMED
 from missions.formats.qgc_write import (
     ALTITUDE_MODE,
     FIRMWARE_TYPE_PX4,
@@ -35,7 +35,7 @@ from missions.formats.qgc_write import (
     SCHEMA_VERSION,
     VEHICLE_TYPE_QUADROTOR,
 )
-from missions.formats.steps_json import altitude_json, orders_json
+from missions.formats.steps_json import TRANSECT, altitude_json, orders_json
 from missions.geo import Altitude, Datum
 
 _WHAT = "a .plan file"
@@ -44,8 +44,8 @@ _TERRAIN_MODE = 4
 
 
 def write_qgc(file: FlightFile) -> Written:
-    """The first route, the fence, circles and rally points. Raises PlanError for a file without a route."""
-    route, losses = one_route(file, _WHAT)
+    """The first route, the fence, circles and rally points. Raises PlanError for a file without any of these."""
+    route, losses = one_route(file, _WHAT) if file.routes else (_fence_only(file), [])
     losses += losses_of_places(file, _WHAT)
     losses += [Loss(ring.name, "a fence ring has no name in a .plan file") for ring in file.rings if ring.name]
     home = route.home
@@ -86,6 +86,7 @@ def write_qgc(file: FlightFile) -> Written:
             "globalPlanAltitudeMode": _global_mode(route),
             "plannedHomePosition": [home.position.latitude_deg, home.position.longitude_deg, home.amsl_m],
             "items": _with_surveys(items, route),
+            **{key: int(value) if value == int(value) else value for key, value in route.planner},
         },
         "geoFence": {
             "version": 2,
@@ -117,6 +118,15 @@ def write_qgc(file: FlightFile) -> Written:
             document[NAME_KEY] = route.name
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     return Written(text.encode(), tuple(losses))
+
+
+def _fence_only(file: FlightFile) -> Route:
+    """No flight: a plan that only carries a fence to a vehicle."""
+    corners = [ring.corners[0] for ring in file.rings] + [circle.centre for circle in file.circles]
+    corners += [point.position for point in file.rally]
+    if not corners:
+        raise PlanError(f"{_WHAT} needs a route or a fence, and the file holds none")
+    return Route(UNNAMED, (), Home(corners[0]))
 
 
 def _assumed_home(route: Route) -> Home:

@@ -12,11 +12,13 @@ from typing import Any
 
 from missions.errors import PlanError
 from missions.formats.flight_file import Home, Orders, Params, Route, Scalar, Step, Survey
-from missions.formats.json_reading import Node
+from missions.formats.json_reading import Node, parse_json
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Authority, Category, Mission
 
 NOTE_KEY = "dronectl_route"
+TRANSECT = "TransectStyleComplexItem"
+PLANNER_KEYS = ("firmwareType", "vehicleType", "cruiseSpeed")
 _SCHEMA_VERSION = 1
 
 
@@ -33,6 +35,7 @@ def route_note(route: Route) -> dict[str, Any]:
         "surveys": [
             {"kind": s.kind, "first": s.first, "count": s.count, "settings": s.settings} for s in route.surveys
         ],
+        "planner": dict(route.planner),
         "steps": [_step(s) for s in route.steps],
     }
 
@@ -93,6 +96,7 @@ def route_of_note(note: Node, name: str, line: Sequence[GeoPoint]) -> Route:
     places = iter(line)
     steps = tuple(_read_step(node, next(places) if node.get("placed").flag() else None) for node in nodes)
     home, orders, speed = note.find("home"), note.find("orders"), note.find("cruise_speed_m_s")
+    planner = note.find("planner")
     return Route(
         name,
         steps,
@@ -100,6 +104,7 @@ def route_of_note(note: Node, name: str, line: Sequence[GeoPoint]) -> Route:
         None if speed is None else speed.number(),
         None if orders is None else read_orders(orders),
         tuple(_survey(s, len(steps)) for s in note.get("surveys").items()),
+        () if planner is None else read_planner(planner),
     )
 
 
@@ -127,6 +132,12 @@ def read_params(node: Node) -> Params:
     return a, b, c, d
 
 
+def read_planner(node: Node) -> tuple[tuple[str, float], ...]:
+    """A .plan's own settings of its vehicle, those of them that are numbers."""
+    found = [(key, node.find(key)) for key in PLANNER_KEYS]
+    return tuple((key, value.number()) for key, value in found if value is not None)
+
+
 def _three(node: Node) -> tuple[float, float, float]:
     values = node.items()
     if len(values) != 3:
@@ -144,7 +155,11 @@ def _survey(node: Node, steps: int) -> Survey:
     first, count = node.get("first").whole(), node.get("count").whole()
     if first < 0 or count < 0 or first + count > steps:
         node.fail(f"covers steps {first + 1} to {first + count} of {steps}")
-    return Survey(node.get("kind").text(), first, count, node.get("settings").text())
+    settings = node.get("settings")
+    parsed = parse_json(settings.text(), f"{settings.source}: {settings.path}")
+    if not isinstance(parsed, dict) or not isinstance(parsed.get(TRANSECT, {}), dict):
+        settings.fail("is not the JSON object of a pattern")
+    return Survey(node.get("kind").text(), first, count, settings.text())
 
 
 def read_orders(node: Node) -> Orders:

@@ -99,6 +99,23 @@ def test_a_bare_line_is_flown_from_the_pad_at_the_height_that_is_named(site, tmp
     assert found["findings"][0]["place"] == "line 2"
 
 
+def test_heights_above_the_ground_are_taken_from_the_sites_terrain(site, tmp_path):
+    corners = [site.frame.to_geo(*p) for p in ((0, 150), (-150, 150), (-150, 20))]
+    file = tmp_path / "line.kml"
+
+    def at_height(height):
+        text = " ".join(f"{p.longitude_deg},{p.latitude_deg},{height}" for p in corners)
+        mode = "<altitudeMode>relativeToGround</altitudeMode>"
+        shape = f"<LineString>{mode}<coordinates>{text}</coordinates></LineString>"
+        file.write_text(f"<kml><Placemark>{shape}</Placemark></kml>", encoding="utf-8")
+        return file
+
+    found = document(at_height(60), "--vehicle", "d1", code=0)
+    assert [f["code"] for f in found["findings"]] == ["height-above-terrain", "no-return"]
+    assert "clearance-low" in {f["code"] for f in document(at_height(20), "--vehicle", "d1", code=1)["findings"]}
+    assert "clearance-high" in {f["code"] for f in document(at_height(130), "--vehicle", "d1", code=1)["findings"]}
+
+
 def _keep_out(site):
     corners = [site.frame.to_enu(p) for p in site.fence.exclusion[0]]
     return tuple(sum(c) / len(corners) for c in zip(*corners, strict=True))

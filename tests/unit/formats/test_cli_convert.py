@@ -75,6 +75,23 @@ def test_what_cannot_be_read_or_written_leaves_the_old_file(source, tmp_path):
     assert out.stat().st_mode & 0o777 == 0o644
 
 
+def test_a_fence_alone_becomes_a_plan_without_items(tmp_path):
+    fence = tmp_path / "fence.kml"
+    ring = "<LinearRing><coordinates>1,2 1,3 2,3 1,2</coordinates></LinearRing>"
+    shape = f"<Polygon><outerBoundaryIs>{ring}</outerBoundaryIs></Polygon>"
+    fence.write_text(f"<kml><Placemark>{shape}</Placemark></kml>")
+    result = run(fence, "--to", "plan", "--out", tmp_path / "fence.plan")
+    assert result.exit_code == 1
+    assert "lost mission: a .plan file needs a home with its height" in result.stdout
+    plan = json.loads((tmp_path / "fence.plan").read_text())
+    assert plan["mission"]["items"] == []
+    assert plan["mission"]["plannedHomePosition"] == [2.0, 1.0, 0.0]
+    assert plan["geoFence"]["polygons"][0]["polygon"] == [[2.0, 1.0], [3.0, 1.0], [3.0, 2.0]]
+    fence.write_text("<kml/>")
+    assert "needs a route or a fence" in str(run(fence, "--to", "plan", "--out", tmp_path / "x").exception)
+    assert not (tmp_path / "x").exists()
+
+
 def test_bare_heights_mean_what_the_user_says(tmp_path):
     line = tmp_path / "line.geojson"
     line.write_text('{"type": "LineString", "coordinates": [[1, 2, 30], [1, 3, 30]]}')

@@ -8,6 +8,7 @@ import io
 import json
 import time
 import zipfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from test_round_trips import RICH
 
 from missions.errors import PlanError
 from missions.formats.files import FileFormat, read_flight_file, write_flight_file
+from missions.formats.flight_file import Survey
 from missions.geo import Datum
 
 KML = '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n{}\n</Document></kml>'
@@ -133,8 +135,31 @@ def test_unsupported_parts_are_listed_with_their_place():
     ]
     kml = read_flight_file(KML.format("<NetworkLink/>\n<GroundOverlay/>").encode(), source="x")
     assert [loss.place for loss in kml.losses] == ["line 2", "line 3"]
+    mark = "<Placemark><description>mind the mast</description>{}</Placemark>"
+    point, line = (
+        "<Point><coordinates>1,1</coordinates></Point>",
+        "<LineString><coordinates>1,1 1,2</coordinates></LineString>",
+    )
+    kml = read_flight_file(KML.format(mark.format(point)).encode(), source="x")
+    assert (kml.places[0].properties, kml.losses) == ((("description", "mind the mast"),), ())
+    assert len(read_flight_file(KML.format(mark.format(line)).encode(), source="x").losses) == 1
+    assert len(read_flight_file(KML.format(mark.format("")).encode(), source="x").losses) == 1
+    track = '<gpx><trk><trkseg><trkpt lat="1" lon="2"><time/></trkpt><trkpt lat="1" lon="2"><time/></trkpt></trkseg></trk></gpx>'
+    assert [str(x) for x in read_flight_file(track.encode(), source="x").losses] == [
+        "line 1: <time> of a <trk> is not kept"
+    ]
     geo = read_flight_file(b'{"type": "Feature", "geometry": null, "properties": {}}', source="x")
     assert len(geo.losses) == 1
+
+
+def test_a_plan_for_another_vehicle_stays_one():
+    document = json.loads(plan_with())
+    document["mission"] |= {"firmwareType": 3, "vehicleType": 1, "cruiseSpeed": 15.5}
+    for kind in (FileFormat.PLAN, FileFormat.GEOJSON):
+        first = write_flight_file(read_flight_file(json.dumps(document).encode(), source="x"), kind).data
+        again = json.loads(write_flight_file(read_flight_file(first, source="x"), FileFormat.PLAN).data)["mission"]
+        assert (again["firmwareType"], again["vehicleType"], again["cruiseSpeed"]) == (3, 1, 15.5)
+        assert again["hoverSpeed"] == document["mission"]["hoverSpeed"]
 
 
 def test_foreign_files_mean_what_their_formats_say():
@@ -158,7 +183,9 @@ def test_foreign_files_mean_what_their_formats_say():
     assert read_flight_file(track.encode(), source="x").routes[0].steps[0].altitude.datum is Datum.AMSL
 
 
-SEEDS = {kind: write_flight_file(RICH, kind).data for kind in FileFormat}
+PATTERN = json.dumps({"type": "ComplexItem", "complexItemType": "survey", "TransectStyleComplexItem": {"version": 1}})
+FLOWN = replace(RICH.routes[0], surveys=(Survey("survey", 1, 2, PATTERN),))
+SEEDS = {kind: write_flight_file(replace(RICH, routes=(FLOWN,)), kind).data for kind in FileFormat}
 
 
 @given(st.sampled_from(list(FileFormat)), st.data())

@@ -16,6 +16,7 @@ from missions.geo import Altitude, Datum, GeoPoint, distance_m
 from missions.model import Geofence, Severity
 from missions.plan_legs import plan_legs
 from missions.terrain import FlatTerrain, GridTerrain
+from missions.validate import judge_patrol
 
 GROUND = FlatTerrain(200.0, resolution_m=30.0)
 
@@ -253,11 +254,14 @@ def test_the_same_plan_gives_the_same_findings_anywhere(home):
     assert "leg-in-keep-out" in found
 
 
-@given(st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=1, max_size=8), st.floats(40.0, 75.0))
-@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-900, -350), st.floats(200, 700)), min_size=1, max_size=4),
+    st.integers(550, 750).map(lambda dm: dm / 10.0),
+)
+@settings(max_examples=80, deadline=None)
 def test_return_heights_agree_with_looking_at_every_way(places, return_height):
     """The raster only sorts out: the worst room over the ground is that of measuring every way home."""
-    ground = hill(-300, 200, 60, sigma=60)
+    ground = hill(-300, 200, 40, sigma=60)
     plan = make_plan(places, height=40.0, return_height_m=return_height)
     legs = [leg for leg in plan_legs(plan, LIMITS) if leg.item is not None]
     least = np.inf
@@ -298,3 +302,37 @@ def test_a_crossing_ring_names_its_sides():
     assert distance_m(finding.position, HOME) < 0.1
     flat = (FRAME.to_geo(0, 0), FRAME.to_geo(0, 100), FRAME.to_geo(0, 200))
     assert "has no area" in only(make_plan([(0, 300)], fence=Geofence(inclusion=(flat,))), "fence-invalid").message
+
+
+def test_a_return_that_cuts_the_corner_of_a_fence_is_a_warning():
+    ell = (FRAME.to_geo(-500, -500), FRAME.to_geo(500, -500), FRAME.to_geo(500, 100), FRAME.to_geo(100, 100))
+    fence = Geofence(inclusion=((*ell, FRAME.to_geo(100, 900), FRAME.to_geo(-500, 900)),))
+    round_it = [(0, 0), (0, 50), (60, 850)]
+    home = FRAME.to_geo(450, 0)
+    plan = make_plan(round_it, fence=fence, home=home)
+    finding = only(plan, "return-outside-fence")
+    assert finding.severity is Severity.WARNING
+    assert finding.item == 2
+    assert "near waypoint 3" in finding.message
+    straight = make_plan(round_it[:2], fence=fence, home=home)
+    assert "return-outside-fence" not in codes(straight)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-950, 950), st.floats(-950, 950)), min_size=1, max_size=6),
+    st.lists(st.floats(500.0, 1000.0), min_size=7, max_size=7),
+    st.floats(0.0, 350.0),
+)
+@settings(max_examples=80, deadline=None)
+def test_what_the_independent_judge_sees_the_rules_see(places, reach, hole):
+    """Ray casting over two-metre steps, which shares nothing with these rules, never finds more than they do."""
+    turns = [2 * np.pi * i / 7 for i in range(7)]
+    star = tuple(FRAME.to_geo(r * np.cos(t), r * np.sin(t)) for r, t in zip(reach, turns, strict=True))
+    fence = Geofence((star,), (square(100, hole, 300, hole + 200), square(-400, -400, -300, -300)))
+    plan = make_plan(places, fence=fence)
+    complaints = [c for c in judge_patrol([plan], [], [], fence, LIMITS, GROUND) if "inclusion" in c or "keep-out" in c]
+    found = {f.code for f in check_plan(plan, LIMITS, GROUND)}
+    if complaints:
+        assert found & {"leg-outside-fence", "leg-in-keep-out", "waypoint-outside-fence", "home-outside-fence"}, (
+            complaints
+        )
