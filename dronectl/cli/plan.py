@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
-from dronectl.cli.plan_patrols import heat
+from dronectl.cli.plan_patrols import heat, timetable
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.planning import (
     SitePlan,
@@ -33,6 +33,7 @@ from missions.model import Budget, Finding, Severity
 plan_app = typer.Typer(help="Make flight plans.", no_args_is_help=True)
 
 plan_app.command()(heat)
+plan_app.command()(timetable)
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 
