@@ -245,7 +245,8 @@ def _say_day(made: SiteDay) -> None:
             out.print(f"{f.vehicle_id} gave up {item} for {f.stops[-1].item_id}.", markup=False)
     for miss in found.misses:
         out.print(f"[red]not kept[/red] {clock(miss.from_s)} to {clock(miss.to_s)} ", end="")
-        out.print(f"{miss.item_id}: {miss.why}", markup=False)
+        what = miss.item_id if miss.wanted_s > 0.0 else f"{miss.item_id} (watch)"
+        out.print(f"{what}: {miss.why}", markup=False)
 
 
 def _month(word: str | None) -> tuple[int, int] | None:

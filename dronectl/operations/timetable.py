@@ -290,6 +290,7 @@ def timetable_document(made: SiteDay) -> dict[str, Any]:
         "not_kept": [
             {
                 "item": m.item_id,
+                "what": "visit" if m.item_id in wanted and m.wanted_s > 0.0 else "presence",
                 "from": clock(m.from_s),
                 "to": clock(m.to_s),
                 "wanted_s": round(m.wanted_s, 1),

@@ -71,26 +71,25 @@ def gantt_svg(made: SiteDay) -> str:
             bar(window, y + 6, 16, 'fill="#e5e7eb"')
         y += _ROW
     for item_id in watched:
-        parts.append(_name(names.get(item_id, item_id), y))
+        watch_name = f"{names[item_id]} (watch)" if item_id in names else item_id
+        parts.append(_name(watch_name, y))
         for window in (w for watch in task.watches if watch.item_id == item_id for w in watch.windows):
             bar(window, y + 6, 16, 'fill="#e5e7eb"')
         y += _ROW
-    rows = {item: _TOP + _ROW * (len(task.craft) + i) for i, item in enumerate([*items, *watched])}
+    # A watched point may also be an item of its own: they have a row each.
+    first = _TOP + _ROW * len(task.craft)
+    rows = {(True, item): first + _ROW * i for i, item in enumerate(items)}
+    rows |= {(False, item): first + _ROW * (len(items) + i) for i, item in enumerate(watched)}
     for miss in found.misses:
-        if miss.item_id in rows:
-            bar((miss.from_s, miss.to_s), rows[miss.item_id] + 6, 16, 'fill="#dc2626" fill-opacity=".28"', miss.why)
+        row = rows.get((miss.wanted_s > 0.0, miss.item_id), rows.get((False, miss.item_id)))
+        if row is not None:
+            bar((miss.from_s, miss.to_s), row + 6, 16, 'fill="#dc2626" fill-opacity=".28"', miss.why)
     for f in found.flights:
         for s in f.stops:
-            key = s.item_id
-            if s.kind == "watch":
-                # A watched point may also be an item of its own; the watch has the later row.
-                row = _TOP + _ROW * (len(task.craft) + len(items) + watched.index(key))
-            elif key in rows:
-                row = rows[key]
-            else:
-                continue
-            style = f'fill="{colour[f.vehicle_id]}"'
-            bar((s.arrive_s, max(s.leave_s, s.arrive_s + 2.0 / scale)), row + 6, 16, style, clock(s.arrive_s))
+            row = rows.get((s.kind == "visit", s.item_id))
+            if row is not None:
+                style = f'fill="{colour[f.vehicle_id]}"'
+                bar((s.arrive_s, max(s.leave_s, s.arrive_s + 2.0 / scale)), row + 6, 16, style, clock(s.arrive_s))
     words = [f"{clock(m.from_s)} to {clock(m.to_s)}  {names.get(m.item_id, m.item_id)}: {m.why}" for m in found.misses]
     shown = words[:_MISSES_SHOWN]
     if len(words) > len(shown):

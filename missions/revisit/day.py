@@ -107,7 +107,10 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Something that could not be kept: from when to when nobody came, how long was wanted, and why."""
+    """Something that could not be kept: from when to when nobody came, how long was wanted, and why.
+
+    wanted_s: the interval of a visit, the wait of an urgent mission; 0 where somebody should be there all the time.
+    """
 
     item_id: str
     from_s: float

@@ -28,6 +28,7 @@ _ALONG = (0.35, 0.2, 0.5, 0.65)
 _CANDIDATES = 4
 _MARGIN_S = 5.0
 _MOST_FLIGHTS = 2000
+_AS_NEAR_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,10 @@ class _Patrol:
                 if flight is None:
                     continue
                 arrive = flight.stops[0].arrive_s
-                key = (max(0.0, arrive - due.due_s), arrive - flight.depart_s, flight.depart_s)
+                # Drones that are about as near take turns, so that they wear alike.
+                near = float(round((arrive - flight.depart_s) / _AS_NEAR_S))
+                flown = sum(f.landed_s - f.depart_s for f in flights if f.vehicle_id == craft.vehicle_id)
+                key = (max(0.0, arrive - due.due_s), near, flown, flight.depart_s)
                 if best is None or key < best[0]:
                     best = key, craft, flight, [do]
         if best is None:
