@@ -8,6 +8,8 @@ them come out.
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -86,3 +88,132 @@ def _longest_flight_s(
         if following >= sites:
             longest, flown = max(longest, flown), 0.0
     return longest
+
+
+@dataclass(frozen=True, slots=True)
+class DayFlight:
+    """A flight as it is judged: stops are (kind, item, arrive_s, leave_s), moves are (start_s, end_s, path in metres)."""
+
+    vehicle_id: str
+    depart_s: float
+    landed_s: float
+    stops: tuple[tuple[str, str, float, float], ...]
+    moves: tuple[tuple[float, float, tuple[tuple[float, float], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DayRules:
+    """What a day must keep. Places are metres, times seconds of the day.
+
+    pads: where each drone stands. items: (path, interval_s, windows) by id, a path of one place is a point.
+    watches: (place, windows) by id. closed: (ring, windows) without any margin. fence: a ring.
+    said: (item, from_s, to_s) of everything that the timetable itself says it does not keep.
+    """
+
+    pads: dict[str, tuple[float, float]]
+    fly_s: dict[str, float]
+    swap_s: float
+    speed_m_s: float
+    items: dict[str, tuple[tuple[tuple[float, float], ...], float, tuple[tuple[float, float], ...]]]
+    watches: dict[str, tuple[tuple[float, float], tuple[tuple[float, float], ...]]]
+    closed: tuple[tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]], ...]
+    fence: tuple[tuple[float, float], ...]
+    said: tuple[tuple[str, float, float], ...]
+
+
+_STEP_M = 3.0
+_GIVE_S = 2.0
+_GIVE_M = 1.0
+
+
+def judge_day(flights: Sequence[DayFlight], rules: DayRules) -> list[str]:
+    """Complaints about a timetable; an empty list is a day that can be flown and that says what it does not keep."""
+    out: list[str] = []
+    for vehicle in sorted({f.vehicle_id for f in flights}):
+        own = sorted((f for f in flights if f.vehicle_id == vehicle), key=lambda f: f.depart_s)
+        for first, second in itertools.pairwise(own):
+            if second.depart_s < first.landed_s + rules.swap_s - 0.01:
+                out.append(f"{vehicle} starts at {second.depart_s:.0f} before its battery is swapped")
+    for flight in flights:
+        out += _judge_flight(flight, rules)
+    said = list(rules.said)
+    for item, (_, interval, windows) in rules.items.items():
+        came = sorted(s[2] for f in flights for s in f.stops if s[0] == "visit" and s[1] == item)
+        for begin, end in windows:
+            inside = [t for t in came if begin <= t <= end]
+            for a, b in itertools.pairwise([begin, *inside, end]):
+                late = b - a > interval + _GIVE_S or (not inside and interval >= end - begin)
+                if late and not any(i == item and f <= a + _GIVE_S and t >= b - _GIVE_S for i, f, t in said):
+                    out.append(f"{item} is left alone from {a:.0f} to {b:.0f} and nothing says so")
+    for item, (_, windows) in rules.watches.items():
+        spans = [(s[2], s[3]) for f in flights for s in f.stops if s[0] == "watch" and s[1] == item]
+        spans += [(f, t) for i, f, t in said if i == item]
+        for begin, end in windows:
+            at = begin
+            for start, stop in sorted(spans):
+                at = max(at, stop) if start <= at + _GIVE_S else at
+            if at < end - _GIVE_S:
+                out.append(f"{item} is unwatched from {at:.0f} and nothing says so")
+    return out
+
+
+def _judge_flight(flight: DayFlight, rules: DayRules) -> list[str]:
+    name = f"{flight.vehicle_id} at {flight.depart_s:.0f}"
+    out: list[str] = []
+    if flight.landed_s - flight.depart_s > rules.fly_s[flight.vehicle_id] + 0.01:
+        out.append(f"{name} flies longer than its battery lasts")
+    at, now = rules.pads[flight.vehicle_id], flight.depart_s
+    where: list[tuple[float, float, tuple[float, float]]] = []  # stays: from, to, place
+    for start, end, path in flight.moves:
+        if math.dist(at, path[0]) > _GIVE_M or start < now - 0.01:
+            out.append(f"{name} jumps to {path[0]} at {start:.0f}")
+        where.append((now, start, at))
+        length = sum(math.dist(a, b) for a, b in itertools.pairwise(path))
+        if length > rules.speed_m_s * (end - start) * 1.001 + _GIVE_M:
+            out.append(f"{name} flies {length:.0f} m in {end - start:.0f} s")
+        out += _judge_path(name, start, end, path, length, rules)
+        at, now = path[-1], end
+    if math.dist(at, rules.pads[flight.vehicle_id]) > _GIVE_M:
+        out.append(f"{name} does not come home")
+    where.append((now, flight.landed_s, at))
+    for kind, item, arrive, leave in flight.stops:
+        if kind == "visit" and len(rules.items[item][0]) > 1:
+            path = rules.items[item][0]
+            flown = any(
+                abs(s - arrive) < 0.01 and abs(e - leave) < 0.01 and p in (path, path[::-1]) for s, e, p in flight.moves
+            )
+            if not flown:
+                out.append(f"{name} does not fly along {item}")
+        elif kind in {"visit", "watch"}:
+            place = rules.items[item][0][0] if kind == "visit" else rules.watches[item][0]
+            if not any(s <= arrive + 0.01 and leave <= e + 0.01 and math.dist(p, place) < _GIVE_M for s, e, p in where):
+                out.append(f"{name} is not at {item} from {arrive:.0f} to {leave:.0f}")
+    return out
+
+
+def _judge_path(
+    name: str, start: float, end: float, path: tuple[tuple[float, float], ...], length: float, rules: DayRules
+) -> list[str]:
+    flown = 0.0
+    for a, b in itertools.pairwise(path):
+        steps = max(1, int(math.dist(a, b) / _STEP_M))
+        for step in range(steps + 1):
+            part = step / steps
+            x, y = a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part
+            time = start + (end - start) * ((flown + math.dist(a, b) * part) / length if length > 0 else 0.0)
+            if not _within(x, y, rules.fence):
+                return [f"{name} leaves the fence at {time:.0f}"]
+            for ring, windows in rules.closed:
+                if _within(x, y, ring) and any(s <= time <= e for s, e in windows):
+                    return [f"{name} is above a closed area at {time:.0f}"]
+        flown += math.dist(a, b)
+    return []
+
+
+def _within(x: float, y: float, ring: tuple[tuple[float, float], ...]) -> bool:
+    """Ray casting (Shimrat 1962)."""
+    inside = False
+    for (x1, y1), (x2, y2) in zip(ring, ring[1:] + ring[:1], strict=True):
+        if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
+            inside = not inside
+    return inside

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
 from dronectl.cli.plan_files import HeightOption, HeightsOption, convert
-from dronectl.cli.plan_patrols import heat
+from dronectl.cli.plan_patrols import heat, timetable
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.plan_check import check_files, checked_document
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
@@ -26,6 +26,7 @@ from missions.model import Budget, Finding, Severity
 plan_app = typer.Typer(help="Make flight plans.", no_args_is_help=True)
 plan_app.command()(convert)
 plan_app.command()(heat)
+plan_app.command()(timetable)
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 

@@ -1,24 +1,37 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl plan heat`: where patrols matter."""
+"""`dronectl plan heat` and `dronectl plan timetable`: where patrols matter, and when they fly."""
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
+from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
-from dronectl.errors import BadInputError
+from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.heat import HeatOptions, SiteHeat, heat_at_site, heat_document, heat_geojson
+from dronectl.operations.timetable import (
+    SiteDay,
+    day_at_site,
+    read_timetable_file,
+    read_weights,
+    timetable_csv,
+    timetable_document,
+)
+from dronectl.report.gantt import gantt_svg
 from dronectl.report.heat_picture import heat_svg
 from dronectl.site_model import ReferenceSystem
+from missions.geo import GeoError, GeoPoint
 from missions.heat.weights import sentence
+from missions.model import Budget
+from missions.revisit.reasons import clock
 
 _REJECTS_SHOWN = 8
 _OUTSIDE_SHARE = 0.2
@@ -99,6 +112,141 @@ def heat(
         return
     _say_heat(found)
     out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
+
+
+def timetable(
+    site: SiteOption = None,
+    day: Annotated[str | None, typer.Option(help="The day. Default: today at the site.", metavar="YYYY-MM-DD")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="Hours, intervals, calendars, watches and school hours as YAML. Default: timetable.yaml beside the "
+            "site file, else every item once an hour from 07:00 to 22:00.",
+            metavar="FILE",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="heat.json of `dronectl plan heat`: intervals are divided by its weights.", metavar="FILE"),
+    ] = None,
+    urgent: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--urgent",
+            help="An urgent mission: local time, latitude, longitude (WGS 84), minutes to stay, for example "
+            "14:30,29.7401,107.2699,10. The nearest drone goes, the patrol resumes. May be given several times.",
+            metavar="HH:MM,LAT,LON,MIN",
+        ),
+    ] = None,
+    drones: Annotated[
+        str | None,
+        typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
+    ] = None,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder for timetable.json, timetable.csv and timetable.svg.", metavar="DIR")
+    ] = Path("timetable"),
+    seed: Annotated[int, typer.Option(help="Same seed, same timetable.", min=0)] = 1,
+    iterations: Annotated[int, typer.Option(help="How many ways of planning the day are tried.", min=1)] = 24,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan a day of patrols: every must-patrol item within its interval, batteries swapped, watches never left alone.
+
+    No leg goes above a school in its hours. Writes the day as JSON, CSV and a picture; what cannot be kept is listed with
+    the reason, and the exit code is then 1.
+    """
+    opened = open_site(site)
+    model, _, _ = read_timetable_file(opened, file)
+    chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
+    if chosen == []:
+        raise BadInputError("--drones names no drone; write it as d1,d3")
+    with Progress(transient=True, console=err) as progress:
+        bar = progress.add_task("planning the day", total=1.0)
+        budget = Budget(iterations=iterations, seed=seed, progress=lambda f, _: progress.update(bar, completed=f))
+        made = day_at_site(
+            opened,
+            model,
+            _day(day, opened.model.timezone),
+            budget,
+            weights=None if weights is None else read_weights(weights, opened),
+            urgent=[_urgent(word) for word in urgent or ()],
+            drone_ids=chosen,
+        )
+    document = timetable_document(made)
+    written = write_files(
+        out_dir,
+        {
+            "timetable.json": json.dumps(document, ensure_ascii=False, indent=2) + "\n",
+            "timetable.csv": timetable_csv(made),
+            "timetable.svg": gantt_svg(made),
+        },
+    )
+    if as_json:
+        print_json({**document, "files": [str(p) for p in written]})
+    else:
+        _say_day(made)
+        out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
+    if made.found.misses:
+        raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _day(word: str | None, zone: str) -> date:
+    if word is None:
+        return datetime.now(ZoneInfo(zone)).date()
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        raise BadInputError(f"--day is {word!r}; write it as 2026-11-23") from None
+
+
+def _urgent(word: str) -> tuple[float, GeoPoint, float]:
+    parts = [p.strip() for p in word.split(",")]
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", parts[0])
+    say = f"--urgent is {word!r}; write it as 14:30,29.7401,107.2699,10"
+    if match is None or len(parts) != 4:
+        raise BadInputError(say)
+    try:
+        latitude, longitude, minutes = (float(p) for p in parts[1:])
+    except ValueError:
+        raise BadInputError(say) from None
+    if not 0.0 < minutes <= 600.0:
+        raise BadInputError(f"--urgent {word!r}: minutes to stay must be above 0 and at most 600")
+    try:
+        return 3600.0 * int(match[1]) + 60.0 * int(match[2]), GeoPoint(latitude, longitude), 60.0 * minutes
+    except GeoError as error:
+        raise BadInputError(f"--urgent {word!r}: {error}") from error
+
+
+def _say_day(made: SiteDay) -> None:
+    found = made.found
+    wanted = {v.item_id: v.interval_s for v in made.task.visits}
+    table = Table(title=f"{made.day:%A} {made.day.isoformat()}", title_justify="left")
+    table.add_column("item")
+    for heading in ("wanted every", "visits", "longest without", "of interval"):
+        table.add_column(heading, justify="right")
+    for kept in found.kept:
+        colour = "red" if kept.ratio > 1 else "green"
+        table.add_row(
+            kept.item_id,
+            f"{wanted[kept.item_id] / 60:.0f} min",
+            str(len(kept.arrivals_s)),
+            f"{kept.worst_s / 60:.0f} min",
+            f"[{colour}]{kept.ratio:.0%}[/{colour}]",
+        )
+    out.print(table)
+    air = sum(f.landed_s - f.depart_s for f in found.flights)
+    out.print(
+        f"{len(found.flights)} flights of {len(made.task.craft)} drones, {air / 3600:.1f} h in the air. Longest time "
+        f"without a visit over its interval: {found.worst_ratio:.2f}; no timetable can do better than {found.bound:.2f}.",
+        markup=False,
+    )
+    for f in found.flights:
+        for item in f.dropped:
+            out.print(f"{f.vehicle_id} gave up {item} for {f.stops[-1].item_id}.", markup=False)
+    for miss in found.misses:
+        out.print(f"[red]not kept[/red] {clock(miss.from_s)} to {clock(miss.to_s)} ", end="")
+        what = miss.item_id if miss.wanted_s > 0.0 else f"{miss.item_id} (watch)"
+        out.print(f"{what}: {miss.why}", markup=False)
 
 
 def _month(word: str | None) -> tuple[int, int] | None:
