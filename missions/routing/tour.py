@@ -20,7 +20,9 @@ from missions.model import Budget
 from missions.routing import tour_kernel
 from missions.routing.compiled import COMPILED, floats, generator, ints
 
-_NEIGHBOURS = 10
+_NEIGHBOURS = 10  # of each city that moves may join it to
+_DIRECTIONS = 5  # of them for their direction
+_RANKED = 250  # the nearest, from which they are chosen
 _REACH = 50  # the longest stretch that a kick moves
 _AT_ONCE = 500 if COMPILED else 5  # iterations between two looks at stop(); a few milliseconds
 IntArray = NDArray[np.int64]
@@ -48,12 +50,12 @@ def tour_through_points(points_m: FloatArray, budget: Budget) -> Tour:
         raise ValueError(f"points must have the shape (n, 2), not {points.shape}")
     if not np.isfinite(points).all():
         raise ValueError("a point's coordinates must be finite numbers")
-    count = min(_NEIGHBOURS, len(points) - 1)
-    if len(points) <= 3:
-        near = np.zeros((len(points), 0), dtype=np.int64)
+    count = min(_RANKED, len(points) - 1)
+    if count < 1:
+        ranked = np.zeros((len(points), 0), dtype=np.int64)
     else:
-        near = _without_self(cKDTree(points).query(points, k=count + 1)[1])
-    return _search(len(points), points, np.empty(0), near, budget)
+        ranked = _without_self(cKDTree(points).query(points, k=count + 1)[1])
+    return _search(points, np.empty(0), ranked, budget)
 
 
 def tour_over_matrix(cost: FloatArray, budget: Budget) -> Tour:
@@ -69,11 +71,11 @@ def tour_over_matrix(cost: FloatArray, budget: Budget) -> Tour:
         raise ValueError("every cost must be a finite number")
     if not np.allclose(matrix, matrix.T, rtol=1e-9, atol=1e-9):
         raise ValueError("the costs of a tour must be the same both ways")
-    ranked = matrix.copy()
-    np.fill_diagonal(ranked, -np.inf)
-    count = min(_NEIGHBOURS, len(matrix) - 1)
-    near = np.argsort(ranked, axis=1, kind="stable")[:, 1 : count + 1]
-    return _search(len(matrix), np.empty((0, 2)), matrix, near, budget)
+    selfless = matrix.copy()
+    np.fill_diagonal(selfless, -np.inf)
+    count = max(0, min(_RANKED, len(matrix) - 1))
+    ranked = np.argsort(selfless, axis=1, kind="stable")[:, 1 : count + 1]
+    return _search(np.empty((len(matrix), 0)), matrix, ranked, budget)
 
 
 def _without_self(found: IntArray) -> IntArray:
@@ -83,7 +85,33 @@ def _without_self(found: IntArray) -> IntArray:
     return np.asarray(found[~own]).reshape(len(found), -1)
 
 
-def _search(n: int, points: FloatArray, matrix: FloatArray, near: IntArray, budget: Budget) -> Tour:
+def _neighbours(points: FloatArray, matrix: FloatArray, ranked: IntArray) -> IntArray:
+    """Of cities ranked by distance, shape (n, r), those to join: the nearest, and some in other directions.
+
+    A city is kept for its direction when no nearer one that is kept lies nearer to it (the relative neighbourhood
+    graph, Toussaint 1980): where cities stand in clusters, the nearest ones alone would never leave a cluster.
+    """
+    n, ranks = ranked.shape
+    chosen = np.zeros((n, _DIRECTIONS), dtype=np.int64)
+    count = np.zeros(n, dtype=np.int64)
+    keep = np.zeros((n, ranks), dtype=np.bool_)
+    own = np.arange(n)
+    for rank in range(ranks):
+        city = ranked[:, rank]
+        far = _lengths(points, matrix, own, city)
+        free = count < _DIRECTIONS
+        for j in range(_DIRECTIONS):
+            free &= (j >= count) | (_lengths(points, matrix, chosen[:, j], city) > far)
+        keep[free, rank] = True
+        chosen[free, count[free]] = city[free]
+        count += free
+    order = np.argsort(~keep, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    return np.take_along_axis(ranked, np.sort(order, axis=1), axis=1)
+
+
+def _search(points: FloatArray, matrix: FloatArray, ranked: IntArray, budget: Budget) -> Tour:
+    n = len(points)
+    near = _neighbours(points, matrix, ranked)
     order = _greedy_start(n, points, matrix, near) if n > 3 else np.arange(n)
     length = float(_lengths(points, matrix, order, np.roll(order, -1)).sum())
     done = 0
@@ -94,6 +122,7 @@ def _search(n: int, points: FloatArray, matrix: FloatArray, near: IntArray, budg
             xy=floats(points),
             matrix=floats(matrix),
             near=ints(near),
+            gap=floats(_lengths(points, matrix, np.repeat(np.arange(n), near.shape[1]), near.ravel())),
             tour=ints(order),
             position=ints(np.argsort(order)),
             queue=ints(order),

@@ -27,6 +27,7 @@ class Cycle(NamedTuple):
     xy: Floats  # 2 n coordinates, or nothing when there is a matrix
     matrix: Floats  # n * n, or nothing
     near: Ints  # near[city * k + j]: neighbours, nearest first
+    gap: Floats  # the distances to them
     tour: Ints  # the city at each position
     position: Ints  # the position of each city
     queue: Ints  # a ring of cities to look at; the others have don't-look bits
@@ -108,7 +109,7 @@ def _move_segment(before: int, a: int, b: int, after: int, u: int, v: int, kept:
 @compiled
 def _improve_city(c: int, cycle: Cycle) -> float:
     """Make the best 2-opt or Or-opt move that gives c a new, nearer neighbour; returns what it gained, 0 for none."""
-    n, k, near, tour, position = cycle.n, cycle.k, cycle.near, cycle.tour, cycle.position
+    n, k, near, gap, tour, position = cycle.n, cycle.k, cycle.near, cycle.gap, cycle.tour, cycle.position
     best = _EPSILON
     kind = 0
     m0, m1, m2, m3, m4, m5, kept = 0, 0, 0, 0, 0, 0, 0
@@ -119,10 +120,10 @@ def _improve_city(c: int, cycle: Cycle) -> float:
         d = tour[(here + step) % n]
         cut = distance(c, d, cycle)
         for j in range(k):
-            e = near[c * k + j]
-            joined = distance(c, e, cycle)
+            joined = gap[c * k + j]
             if joined >= cut:
                 break
+            e = near[c * k + j]
             f = tour[(position[e] + step) % n]
             gain = cut - joined + distance(e, f, cycle) - distance(d, f, cycle)
             if gain > best:
@@ -141,10 +142,10 @@ def _improve_city(c: int, cycle: Cycle) -> float:
                 break
             free = loose + distance(b, after, cycle) - distance(before, after, cycle)
             for j in range(k):
-                e = near[c * k + j]
-                joined = distance(c, e, cycle)
+                joined = gap[c * k + j]
                 if joined >= free:
                     break
+                e = near[c * k + j]
                 offset = (position[e] - here) % n if side == 0 else (here - position[e]) % n
                 if offset < length:
                     continue
