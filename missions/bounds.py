@@ -1,101 +1,197 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Lower bounds on the longest flight: what no plan can beat, so that a plan can say how good it is."""
+"""Lower bounds on tours and on the longest flight: what no plan can beat, so that a plan can say how good it is.
+
+No planner's code is used here. The only thing shared is the decision whether inner loops are compiled.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from missions.geo import FloatArray
-from missions.routing.minmax import Task
+from missions.routing.compiled import COMPILED, compiled
+from missions.routing.task import Task
 
-_STEPS = 250
+_STEPS = 300
+_DECAY = 0.98
+_MOMENTUM = 0.3  # of the last direction in the next (Volgenant and Jonker 1982)
+_FIRST = 1e15  # seconds: below every price
+IntArray = NDArray[np.int64]
+
+
+def tour_bound(cost: FloatArray) -> float:
+    """Held-Karp bound (1970, 1971) on a closed tour that visits every node of a symmetric (n, n) matrix once.
+
+    A tour is a spanning tree of all nodes but one, and two edges at that one (a 1-tree) in which every node has degree
+    two; subgradient ascent on prices of the degrees brings the cheapest 1-tree near it. Raises ValueError for a matrix
+    that is not square.
+    """
+    matrix = np.array(cost, dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"the matrix of costs must be square, not {matrix.shape}")
+    if len(matrix) < 2:
+        return 0.0
+    if len(matrix) == 2:
+        return float(matrix[0, 1] + matrix[1, 0])
+    return _ascend(np.minimum(matrix, matrix.T), [], 1, np.ones(len(matrix) - 1, dtype=np.int64))
 
 
 def longest_flight_bound_s(task: Task) -> float:
     """The greater of two bounds on the longest of the flights that serve all items.
 
-    - Reach: some vehicle flies to the item that is hardest to serve, serves it and comes home.
-    - Share: all moves together cost at least a Held-Karp bound with the homes contracted to one node; the longest
-      flight takes at least an equal share of moves, services, take-offs and landings.
+    - Reach: some vehicle flies to the item that is hardest to serve, serves it and comes home, by the shortest ways.
+    - Share: with u vehicles in the air the longest flight takes at least the u-th part of all moves, services,
+      take-offs and landings. The moves cost at least `moves_bound_s` for u tours; the least share over u counts.
     """
     if not task.items:
         return 0.0
+    out, back = _ways(task), _ways(task, back=True)
     reach = max(
-        min(
-            fixed + task.time_s[home][item.entry] + item.service_s + task.time_s[item.exit][home]
-            for home, fixed in zip(task.homes, task.fixed_s, strict=True)
+        item.service_s
+        + min(
+            fixed + min(there[item.entry] + home[item.exit], there[item.exit] + home[item.entry])
+            for fixed, there, home in zip(task.fixed_s, out, back, strict=True)
         )
         for item in task.items
     )
-    work = moves_bound_s(task) + sum(item.service_s for item in task.items)
-    fixed = np.sort(np.asarray(task.fixed_s))
-    # With u vehicles in the air an equal share is (work + their take-offs and landings) / u.
-    share = min(float(work + fixed[:used].sum()) / used for used in range(1, len(fixed) + 1))
-    return max(reach, share)
+    service = sum(item.service_s for item in task.items)
+    fixed = np.cumsum(np.sort(np.asarray(task.fixed_s)))
+    most = min(len(task.homes), len(task.items))
+    one = moves_bound_s(task)
+    shares = {used: (one + service + float(fixed[used - 1])) / used for used in range(1, most + 1)}
+    sharpened = {1}
+    while (used := min(shares, key=lambda u: shares[u])) not in sharpened:
+        sharpened.add(used)
+        moves = max(one, moves_bound_s(task, used))
+        shares[used] = (moves + service + float(fixed[used - 1])) / used
+    return float(max(reach, min(shares.values())))
 
 
-def moves_bound_s(task: Task) -> float:
-    """Held-Karp bound (1970, 1971) on all moves of any number of tours from the homes through every item.
+def _ways(task: Task, *, back: bool = False) -> FloatArray:
+    """Shortest seconds from (or back to) each vehicle's home to every place; flying along a line counts its service.
 
-    Node 0 is all homes as one, every other place of an item is a node with exactly two edges; the two ends of a line
-    are joined by an edge that every solution has. The union of the tours is connected, so it holds a spanning tree and
-    at least one edge more; Lagrange multipliers on the degrees tighten the spanning tree's weight.
+    Times may break the triangle inequality: other places on the way may make it shorter.
     """
-    places = sorted({p for item in task.items for p in (item.entry, item.exit)})
-    index = {p: i + 1 for i, p in enumerate(places)}
-    n = len(places) + 1
-    times = np.asarray(task.time_s)
-    cost = np.zeros((n, n))
-    cost[1:, 1:] = times[np.ix_(places, places)]
-    cost[0, 1:] = cost[1:, 0] = times[np.ix_(task.homes, places)].min(axis=0)
-    forced = [(index[item.entry], index[item.exit]) for item in task.items if item.reversible]
-    big = float(cost.sum()) + 1.0
-    for a, b in forced:
-        cost[a, b] = cost[b, a] = -big
-    np.fill_diagonal(cost, np.inf)
-    multipliers = np.zeros(n)
-    best = -np.inf
-    step = float(np.median(cost[np.isfinite(cost) & (cost > -big / 2)])) / 4.0
-    for _ in range(_STEPS):
-        reduced = cost + multipliers[:, None] + multipliers[None, :]
-        weight, degree, extra = _tree_and_edge(reduced)
-        # The union of u tours has u edges beyond its spanning tree, 1 <= u <= vehicles.
-        value = weight + big * len(forced) + min(extra, extra * len(task.homes)) - 2.0 * multipliers.sum()
-        best = max(best, float(value))
+    times = np.array(task.time_s, dtype=np.float64)
+    for item in task.items:
+        ways = ((item.entry, item.exit),) if item.one_way else ((item.entry, item.exit), (item.exit, item.entry))
+        for a, b in ways:
+            times[a, b] = min(times[a, b], item.service_s)
+    if back:
+        times = times.T
+    ways_s = times[list(task.homes)]
+    while True:
+        shorter = np.stack([np.minimum(row, (row[:, None] + times).min(axis=0)) for row in ways_s])
+        if np.allclose(shorter, ways_s, rtol=0.0, atol=1e-9):
+            return shorter
+        ways_s = shorter
+
+
+def moves_bound_s(task: Task, tours: int | None = None) -> float:
+    """Lower bound on all moves of tours from the homes through every item; of exactly so many tours when given.
+
+    All homes are one node, 0. A point is a node with two edges, a line two nodes with one edge between them that every
+    solution has. Without node 0 the tours are paths: a forest with one tree per tour. So the cheapest such forest and
+    twice as many edges at node 0 cost no more; for one tour that is a 1-tree. Any number of tours becomes one when all
+    but one passage i-0-j of node 0 is cut short to i-j, so the bound for one holds for all if i-j costs at most i-0-j.
+    """
+    if not task.items:
+        return 0.0
+    ends: list[int] = []
+    lines: list[tuple[int, int]] = []
+    copies: list[int] = []  # how often an edge to node 0 may be used: a tour of one point flies it there and back
+    again = 2 if len(task.items) == 1 or (tours or 1) > 1 else 1
+    for item in task.items:
+        ends.append(item.entry)
+        copies.append(again)
+        if item.entry != item.exit:
+            ends.append(item.exit)
+            copies[-1:] = [1, 1]
+            lines.append((len(ends) - 1, len(ends)))
+    times = np.asarray(task.time_s, dtype=np.float64)
+    times = np.minimum(times, times.T)
+    cost = np.zeros((len(ends) + 1, len(ends) + 1))
+    cost[1:, 1:] = times[np.ix_(ends, ends)]
+    cost[0, 1:] = cost[1:, 0] = times[np.ix_(task.homes, ends)].min(axis=0)
+    if tours is None:
+        cost[1:, 1:] = np.minimum(cost[1:, 1:], cost[1:, :1] + cost[:1, 1:])
+    return max(0.0, _ascend(cost, lines, tours or 1, np.array(copies)))
+
+
+def _ascend(cost: FloatArray, lines: list[tuple[int, int]], tours: int, copies: IntArray) -> float:
+    """The best bound that prices on the degrees of nodes 1 to n - 1 of an (n, n) matrix find; each is a true bound."""
+    n = len(cost)
+    order = cost[1:, 1:].copy()  # what the tree is grown by: lines before everything
+    real = cost[1:, 1:].copy()
+    for a, b in lines:
+        order[a - 1, b - 1] = order[b - 1, a - 1] = -_FIRST
+        real[a - 1, b - 1] = real[b - 1, a - 1] = 0.0
+    doors = np.repeat(np.arange(n - 1), copies)
+    prices = np.zeros(n - 1)
+    direction = np.zeros(n - 1)
+    best, step = -np.inf, 0.0
+    for number in range(_STEPS):
+        parent = _tree(order, prices)
+        nodes = np.arange(1, n - 1)
+        joined = parent[1:]
+        weight = real[nodes, joined] + prices[nodes] + prices[joined]
+        if tours > 1:
+            # One tree per tour: the heaviest edges go, never a line's.
+            rank = np.where(order[nodes, joined] == -_FIRST, -np.inf, weight)
+            left = np.argsort(rank, kind="stable")[: n - 1 - tours]
+            weight, nodes, joined = weight[left], nodes[left], joined[left]
+        ways = cost[0, 1 + doors] + prices[doors]
+        chosen = np.argpartition(ways, 2 * tours - 1)[: 2 * tours]
+        best = max(best, float(weight.sum() + ways[chosen].sum() - 2.0 * prices.sum()))
+        degree = np.bincount(np.concatenate([nodes, joined, doors[chosen]]), minlength=n - 1)
         slope = degree - 2.0
-        slope[0] = 0.0
         if not slope.any():
             break
-        multipliers += step * slope
-        step *= 0.98
-    return max(0.0, best)
+        if number == 0:
+            step = max(best, float(cost.max())) / (2.0 * n)
+        direction = (1.0 - _MOMENTUM) * slope + _MOMENTUM * (direction if number else slope)
+        prices += step * direction
+        step *= _DECAY
+    return best
 
 
-def _tree_and_edge(cost: FloatArray) -> tuple[float, FloatArray, float]:
-    """Prim's spanning tree: (its weight, the degree of every node, the cheapest further edge).
-
-    An edge from node 0 may be used twice: a tour of one stop flies it there and back.
-    """
-    n = len(cost)
-    parent = np.zeros(n, dtype=np.int64)
-    reach = cost[0].copy()
-    inside = np.zeros(n, dtype=bool)
+def _tree(order: FloatArray, prices: FloatArray) -> IntArray:
+    """Prim's spanning tree (1957) of the priced matrix: the parent of every node; node 0 is the root."""
+    parent = np.zeros(len(order), dtype=np.int64)
+    if COMPILED:
+        _grow(order, prices, parent)
+        return parent
+    inside = np.zeros(len(order), dtype=np.bool_)
     inside[0] = True
-    weight, degree = 0.0, np.zeros(n)
-    spare = cost.copy()
-    for _ in range(n - 1):
+    reach = order[0] + prices[0] + prices
+    for _ in range(len(order) - 1):
         node = int(np.argmin(np.where(inside, np.inf, reach)))
-        weight += float(reach[node])
-        degree[node] += 1
-        degree[parent[node]] += 1
-        if parent[node] != 0:
-            spare[node, parent[node]] = spare[parent[node], node] = np.inf
         inside[node] = True
-        closer = cost[node] < reach
-        reach = np.where(closer, cost[node], reach)
-        parent = np.where(closer, node, parent)
-    extra = int(np.argmin(spare))
-    a, b = divmod(extra, n)
-    degree[a] += 1
-    degree[b] += 1
-    return weight, degree, float(spare[a, b])
+        length = order[node] + prices[node] + prices
+        nearer = ~inside & (length < reach)
+        parent[nearer] = node
+        reach[nearer] = length[nearer]
+    return parent
+
+
+@compiled
+def _grow(order: FloatArray, prices: FloatArray, parent: IntArray) -> None:
+    """The same, in plain loops. parent is all zeros on entry."""
+    n = len(parent)
+    reach = np.empty(n)
+    inside = np.zeros(n, dtype=np.bool_)
+    inside[0] = True
+    for other in range(n):
+        reach[other] = order[0, other] + prices[0] + prices[other]
+    for _ in range(n - 1):
+        node = -1
+        for other in range(n):
+            if not inside[other] and (node < 0 or reach[other] < reach[node]):
+                node = other
+        inside[node] = True
+        for other in range(n):
+            length = order[node, other] + prices[node] + prices[other]
+            if not inside[other] and length < reach[other]:
+                reach[other] = length
+                parent[other] = node
