@@ -7,6 +7,8 @@
   of maps on months they have not seen: of the cases of $DRONECTL_DATA (planning/incidents; they carry no dates, so they
   are dealt out to six months at random) and of generated ones.
 
+- day: the demonstration site's timetable of a school day, worst idleness over interval, misses and CPU.
+
 Every figure is a ratio, so it does not depend on the machine; CPU seconds are printed beside a calibration loop.
 """
 
@@ -22,6 +24,9 @@ import numpy as np
 from pyproj import CRS, Transformer
 from shapely.geometry import MultiPoint, box
 
+from dronectl.operations.timetable import day_at_site, read_timetable_file
+from dronectl.paths import default_site_file
+from dronectl.site import load_site
 from missions.geo import GeoPoint, LocalFrame
 from missions.heat.grid import Case, heat_grid
 from missions.heat.score import backtest
@@ -140,7 +145,7 @@ def show_heat(months):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iterations", type=int, default=4000)
-    parser.add_argument("part", nargs="?", choices=("graphs", "heat", "all"), default="all")
+    parser.add_argument("part", nargs="?", choices=("graphs", "heat", "day", "all"), default="all")
     parser.add_argument("--months", type=int, default=400, help="even months to test for false warnings")
     parser.add_argument("--drones", type=int, default=10, help="from 1 to this many")
     options = parser.parse_args()
@@ -151,6 +156,22 @@ def main():
         show_graphs(options)
     if options.part in {"heat", "all"}:
         show_heat(options.months)
+    if options.part in {"day", "all"}:
+        show_day()
+
+
+def show_day():
+    site = load_site(default_site_file())
+    model = read_timetable_file(site, None)[0]
+    for drones in (3, 2, 1):
+        start = time.process_time()
+        ids = [d.drone_id for d in site.drones[:drones]]
+        made = day_at_site(site, model, date(2026, 11, 23), Budget(24), drone_ids=ids)
+        print(
+            f"school day, {drones} drones: worst idleness over interval {made.found.worst_ratio:.2f} (bound "
+            f"{made.found.bound:.2f}), {len(made.found.flights)} flights, {len(made.found.misses)} misses, "
+            f"{time.process_time() - start:.1f} s CPU for {made.found.tried} tries"
+        )
 
 
 def show_graphs(options):
