@@ -19,8 +19,19 @@ class Benchmark:
 
 BENCHMARKS = {
     "planning": Benchmark("planning and checks: quality and CPU", ("bench_planning.py", "--iterations", "2000")),
+    "routing": Benchmark("tours and splits against optima and bounds", ("bench_routing.py",)),
+    "separation": Benchmark(
+        "separation of random plan sets: breaches and makespan", ("bench_separation.py", "--sets", "500")
+    ),
+    "check": Benchmark("checks of 1,000-item plans: CPU", ("bench_check.py",)),
+    "patrols": Benchmark(
+        "idleness, heat and a school day", ("bench_patrols.py", "--iterations", "2000", "--months", "100")
+    ),
+    "stills": Benchmark(
+        "thousands of stills: memory, none lost or doubled under kill -9", ("bench_stills.py", "--stills", "600")
+    ),
     "sim": Benchmark("CPU of the simulator with 100 vehicles", ("bench_sim.py", "--seconds", "10")),
-    "vision": Benchmark("seeing beyond raw inference", ("bench_vision.py", "--frames", "30")),
+    "vision": Benchmark("seeing beyond raw inference", ("bench_vision.py",)),
     "alerts": Benchmark("no alert lost or doubled under kill -9", ("bench_alerts.py", "--alerts", "500")),
     "fleet-cpu": Benchmark("CPU of the links of 100 vehicles", ("bench_fleet.py", "cpu", "--seconds", "10")),
     "fleet-scale": Benchmark("250 vehicles: discovery, uploads, hold to all", ("bench_fleet.py", "scale")),
