@@ -30,6 +30,7 @@ _PACKED = 8
 _ORDERED = 6
 _FINISHED = 2
 _PASSES = 3
+_SEEN = 0.45  # of the width: what lies farther from any allowed place would cost a visit for every hand's breadth
 _FINE = 1000.0  # paths are searched in millimetres: the search's slack is then far below any swath
 """Cost of a metre flown in a direction (degrees counter-clockwise from east), over one flown in still air."""
 MetreCost = Callable[[float], float]
@@ -86,7 +87,7 @@ def sweep_area(
         raise PlanningError("the area is empty; nothing is to be covered")
     room = _filled(area) if allowed is None else allowed
     careful = CAREFUL * width_m
-    seen = _polygons(area.intersection(room.buffer(0.495 * careful)))
+    seen = _polygons(area.intersection(room.buffer(_SEEN * careful)))
     if seen.is_empty:
         raise PlanningError("no allowed place can see any of the area; check the fence and the keep-outs")
     planner = _Planner(seen, room, careful, width_m, budget, depot_m, metre_cost, turn_cost_m)

@@ -53,7 +53,7 @@ def test_long_areas_are_swept_lengthways():
     assert found.ratio <= 1.12
 
 
-def test_forbidden_holes_are_gone_round_and_others_may_be_overflown():
+def test_forbidden_holes_are_gone_round():
     area = star(4, size=36.0, holes=15, hole_m=3.0)
     holes = [Polygon(h) for h in area.interiors]
     assert len(holes) == 15
@@ -63,7 +63,11 @@ def test_forbidden_holes_are_gone_round_and_others_may_be_overflown():
     assert verdict.forbidden_m <= 1e-3 * around.length_m
     assert all(LineString(around.corners_m).intersection(h.buffer(-0.001)).is_empty for h in holes)
     assert around.ratio <= 1.30
-    over = sweep_area(area, 3.0, BUDGET)
+
+
+def test_other_holes_may_be_overflown():
+    area = star(4, size=30.0, holes=3, hole_m=4.0)
+    over = sweep_area(area, 4.0, BUDGET)
     assert judged(area, over).fraction == 1.0
     assert over.ratio <= 1.25
 
@@ -102,8 +106,8 @@ def test_a_stopped_planner_gives_what_it_has():
 
 
 def test_what_cannot_be_seen_is_said():
-    found = sweep_area(box(0, 0, 40, 100), 10.0, BUDGET, allowed=box(0, 0, 40, 50))
-    assert found.unswept_m2 == pytest.approx(40 * 45, rel=0.02)
+    found = sweep_area(box(0, 0, 20, 60), 10.0, BUDGET, allowed=box(0, 0, 20, 30))
+    assert found.unswept_m2 == pytest.approx(20 * 25, abs=20)
 
 
 @pytest.mark.parametrize(
