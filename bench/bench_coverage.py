@@ -2,12 +2,13 @@
 """How short and how complete coverage paths are: path length over A / w, judged by raster, and CPU time.
 
 Areas: those of $DRONECTL_DATA/planning/polygons (tool radius 1, so w = 2) when it is set, and generated ones, some
-with 15 forbidden holes. Ratios do not depend on the machine; times do, so load and a calibration loop are printed.
+with 15 forbidden holes. `--peer PYTHON` runs opencoverage on the areas without holes. Ratios do not depend on the machine; times do, so load and a calibration loop are printed.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -60,10 +61,31 @@ def run(name, area, width_m, iterations, *, forbidden=False):
     return found.ratio, good, cpu_s
 
 
+def peer(python, areas):
+    """opencoverage beside it, in its own interpreter; it gets a polygon and a swath width and gives a polyline."""
+    for name, area, width_m in areas:
+        if area.interiors:
+            continue
+        asked = {"ring": list(area.exterior.coords)[:-1], "width": width_m}
+        script = Path(__file__).with_name("peer_opencoverage.py")
+        done = subprocess.run(
+            [python, str(script)], input=json.dumps(asked), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            print(f"{name}: opencoverage did not run: {done.stderr.strip().splitlines()[-1]}")
+            continue
+        answer = json.loads(done.stdout)
+        path = np.asarray(answer["path"])
+        verdict = judge_coverage([path], rings_of(area), width_m)
+        ratio = verdict.length_m / (area.area / width_m)
+        print(f"{name}: opencoverage ratio {ratio:.3f}, covered {verdict.fraction:.4%}, {answer['cpu_s']:.2f} s CPU")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--generated", type=int, default=10)
+    parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has opencoverage")
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}, calibration {calibration_s():.3f} s")
     made = [(f"generated {seed}", star(seed, size=40.0, holes=seed % 3), 3.0) for seed in range(options.generated)]
@@ -72,6 +94,8 @@ def main():
         run(f"keep-outs {seed}", star(seed, size=50.0, holes=15, hole_m=4.0), 3.0, options.iterations, forbidden=True)
         for seed in range(4, 4 + max(1, options.generated // 3))
     ]
+    if options.peer:
+        peer(options.peer, real_areas())
     ratios = [r for r, _, _ in results]
     worst = max(r for r, _, _ in around)
     seconds = [s for _, _, s in results]

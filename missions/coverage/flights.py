@@ -158,7 +158,9 @@ class _Planner:
         room = shapely.union_all([*parts, *discs])
         for vehicle, pad in zip(self.vehicles, self.pads, strict=True):
             if not bool(shapely.covers(near, Point(pad))):
-                raise PlanningError(f"the pad of {vehicle.vehicle_id} lies outside the fence or on its edge; move it")
+                raise PlanningError(
+                    f"the pad of {vehicle.vehicle_id} lies outside the fence, on its edge or in a keep-out; move it"
+                )
         # Passes stay in the part that the first pad reaches; others could not be flown to.
         pad = Point(self.pads[0])
         pieces = np.atleast_1d(shapely.get_parts(room))
