@@ -32,7 +32,7 @@ _FINISHED = 2
 _PASSES = 3
 _SEEN = 0.45  # of the width: what lies farther from any allowed place would cost a visit for every hand's breadth
 _FINE = 1000.0  # paths are searched in millimetres: the search's slack is then far below any swath
-"""Cost of a metre flown in a direction (degrees counter-clockwise from east), over one flown in still air."""
+# What a metre flown in a direction (degrees counter-clockwise from east) costs, over one flown in still air.
 MetreCost = Callable[[float], float]
 
 
