@@ -7,14 +7,14 @@ import json
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
-from dronectl.cli.plan_files import HeightOption, HeightsOption, convert
-from dronectl.cli.plan_patrols import heat, timetable
+from dronectl.cli.lazy import LazyGroup
+from dronectl.cli.plan_files import HeightOption, HeightsOption
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.plan_check import check_files, checked_document
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
@@ -23,10 +23,18 @@ from dronectl.site import Site
 from missions.formats.qgc_plan import write_plan
 from missions.model import Budget, Finding, Severity
 
-plan_app = typer.Typer(help="Make flight plans.", no_args_is_help=True)
-plan_app.command()(convert)
-plan_app.command()(heat)
-plan_app.command()(timetable)
+
+class _PlanGroup(LazyGroup):
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {
+        "cover": ("dronectl.cli.plan_cover", "cover"),
+        "timetable": ("dronectl.cli.plan_patrols", "timetable"),
+        "heat": ("dronectl.cli.plan_patrols", "heat"),
+        "separate": ("dronectl.cli.plan_separate", "separate"),
+        "convert": ("dronectl.cli.plan_files", "convert"),
+    }
+
+
+plan_app = typer.Typer(cls=_PlanGroup, help="Make flight plans.", no_args_is_help=True)
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 

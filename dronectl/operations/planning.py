@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dronectl.errors import BadInputError
 from dronectl.site import Drone, Site
@@ -21,8 +21,10 @@ from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
 from missions.geo import distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
-from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, plan_patrol
 from missions.separation import Separation, least_separation
+
+if TYPE_CHECKING:
+    from missions.patrol import PatrolVehicle
 
 LAYER_STEP_M = 6.0  # between cruise heights; the picture scale differs by a tenth
 MAX_LAYERS = 4
@@ -64,6 +66,9 @@ def plan_site_patrol(
     wind_m_s: float = 0.0,
 ) -> SitePlan:
     """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError."""
+    # not at the top: the planner brings a compiler, and only this one wants it
+    from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, plan_patrol
+
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
     if not drones:
         raise BadInputError("name at least one drone")
@@ -93,6 +98,8 @@ def plan_site_patrol(
 
 def vehicles(drones: Sequence[Drone]) -> tuple[PatrolVehicle, ...]:
     """Drones as the planner sees them, each in a layer of its own as far as layers go."""
+    from missions.patrol import PatrolVehicle  # see plan_site_patrol
+
     return tuple(
         PatrolVehicle(d.drone_id, d.pad, d.return_height_m, LAYER_STEP_M * (i % MAX_LAYERS))
         for i, d in enumerate(drones)

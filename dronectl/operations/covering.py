@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From a drawn area and a site to flights that cover it: GeoJSON in, plans, numbers and a verdict out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from dronectl.errors import BadInputError
+from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.site import Site
+from missions.coverage.area import AreaRings, CoverArea, cover_area
+from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
+from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
+from missions.coverage.sweep import even_cost
+from missions.errors import PlanningError
+from missions.feasibility import blockers
+from missions.geo import GeoError, GeoPoint, distance_m
+from missions.judge_coverage import CoverageVerdict, judge_coverage
+from missions.model import Budget, Camera, Finding
+
+MAX_AREA_BYTES = 16_000_000
+_FAR_M = 50_000.0
+_STRAY = 0.1  # of the height: how far heights over ground may stray along passes
+_COMPLETE = 0.9995  # cells on the area's edge may fall either way
+
+
+@dataclass(frozen=True, slots=True)
+class CoverWishes:
+    """What the user asks for. One of height, GSD and pixels on a person; without any, the site's patrol height."""
+
+    height_m: float | None = None
+    gsd_m: float | None = None
+    person_px: float | None = None
+    side_overlap: float = 0.2
+    camera_id: str | None = None
+    avoid_holes: bool = False
+    wind_m_s: float = 0.0
+    wind_from_deg: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCover:
+    """Flights over an area, with findings in the order of the sorties, and the judge's verdict on them all."""
+
+    site_id: str
+    area: CoverArea
+    camera_id: str
+    grid: PhotoGrid
+    gsd_worst_m: float
+    plan: CoverPlan
+    findings: tuple[tuple[Finding, ...], ...]
+    verdict: CoverageVerdict
+
+    @property
+    def clean(self) -> bool:
+        """Nothing forbids a flight, and everything is seen."""
+        return self.verdict.fraction >= _COMPLETE and not any(blockers(found) for found in self.findings)
+
+
+def read_area(file: Path, site: Site) -> list[AreaRings]:
+    """Polygons of a GeoJSON file (RFC 7946: WGS 84, [longitude, latitude], closed rings). Raises BadInputError."""
+    try:
+        if file.stat().st_size > MAX_AREA_BYTES:
+            raise BadInputError(f"{file}: is larger than {MAX_AREA_BYTES // 1_000_000} MB; no area is")
+        document = json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise BadInputError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadInputError(f"{file}: is not JSON: {error}") from error
+    found: list[AreaRings] = []
+    for where, rings in _polygons(document, "$", file):
+        if not isinstance(rings, list) or not rings:
+            raise BadInputError(f"{file}: {where}: a polygon is a list of rings")
+        read = [_ring(ring, f"{where}[{i}]", file, site) for i, ring in enumerate(rings)]
+        found.append(AreaRings(read[0], tuple(read[1:])))
+    if not found:
+        raise BadInputError(f"{file}: holds no polygon; draw the area as a Polygon or MultiPolygon")
+    return found
+
+
+def _polygons(node: Any, where: str, file: Path) -> list[tuple[str, Any]]:
+    kind = node.get("type") if isinstance(node, dict) else None
+    if kind == "FeatureCollection" and isinstance(node.get("features"), list):
+        return [p for i, f in enumerate(node["features"]) for p in _polygons(f, f"{where}.features[{i}]", file)]
+    if kind == "Feature":
+        return _polygons(node.get("geometry"), f"{where}.geometry", file)
+    if kind == "Polygon":
+        return [(f"{where}.coordinates", node.get("coordinates"))]
+    if kind == "MultiPolygon" and isinstance(node.get("coordinates"), list):
+        return [(f"{where}.coordinates[{i}]", rings) for i, rings in enumerate(node["coordinates"])]
+    raise BadInputError(
+        f"{file}: {where}: is {kind or 'no GeoJSON object'}; only Polygon and MultiPolygon can be covered"
+    )
+
+
+def _ring(value: Any, where: str, file: Path, site: Site) -> tuple[GeoPoint, ...]:
+    if not isinstance(value, list) or len(value) < 4:
+        raise BadInputError(
+            f"{file}: {where}: a ring is a list of at least 4 positions, the last the same as the first"
+        )
+    points = [_position(p, f"{where}[{i}]", file, site) for i, p in enumerate(value)]
+    if points[0] != points[-1]:
+        raise BadInputError(f"{file}: {where}: the ring is not closed; end it with its first position")
+    return tuple(points[:-1])
+
+
+def _position(value: Any, where: str, file: Path, site: Site) -> GeoPoint:
+    numbers = isinstance(value, list) and len(value) >= 2
+    if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value[:2]):
+        raise BadInputError(f"{file}: {where}: a position is [longitude, latitude] in degrees")
+    longitude, latitude = float(value[0]), float(value[1])
+    home = site.frame.origin
+    try:
+        point = GeoPoint(latitude, longitude)
+    except GeoError as error:
+        hint = " (GeoJSON positions are [longitude, latitude])" if abs(latitude) > 85.0 else ""
+        raise BadInputError(f"{file}: {where}: {error}{hint}") from error
+    away = distance_m(point, home)
+    if away > _FAR_M:
+        if abs(longitude) <= 85.0 and distance_m(GeoPoint(longitude, latitude), home) <= _FAR_M:
+            raise BadInputError(
+                f"{file}: {where}: longitude and latitude look swapped: the other way round it is near the site; "
+                "GeoJSON positions are [longitude, latitude]"
+            )
+        raise BadInputError(
+            f"{file}: {where}: is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
+        )
+    return point
+
+
+def plan_site_cover(
+    site: Site, file: Path, wishes: CoverWishes, budget: Budget, *, drone_ids: Sequence[str] | None = None
+) -> SiteCover:
+    """Plan flights of the site's drones, or of those named, that cover the area in a file. Raises BadInputError."""
+    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
+    if not drones:
+        raise BadInputError("name at least one drone")
+    camera_type, camera = _camera(site, [d.drone_id for d in drones], wishes.camera_id)
+    rings = read_area(file, site)
+    try:
+        area = cover_area(rings)
+        top = _height(site, camera, wishes)
+        heights = _layers(top, len(drones), site)
+        stray = _STRAY * min(heights)
+        grid = photo_grid(camera, min(heights) - stray, side_overlap=wishes.side_overlap, front_overlap=0.0)
+        speed = site.limits.cruise_speed_m_s
+        if wishes.wind_from_deg is None:
+            metre_cost = even_cost if wishes.wind_m_s < speed else wind_cost(speed, wishes.wind_m_s, 0.0)
+        else:
+            metre_cost = wind_cost(speed, wishes.wind_m_s, wishes.wind_from_deg)
+        task = CoverTask(
+            mission=site.new_mission(f"cover-{file.stem}"),
+            area=area,
+            width_m=grid.spacing_m,
+            cruise_speed_m_s=speed,
+            avoid_holes=wishes.avoid_holes,
+            tolerance_m=stray,
+        )
+        vehicles = tuple(
+            CoverVehicle(d.drone_id, d.pad, d.return_height_m, h) for d, h in zip(drones, heights, strict=True)
+        )
+        found = plan_cover(
+            task,
+            vehicles,
+            site.fence,
+            site.limits,
+            site.terrain,
+            budget,
+            wind_m_s=wishes.wind_m_s,
+            metre_cost=metre_cost,
+        )
+    except PlanningError as error:
+        raise BadInputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
+    findings = tuple(tuple(check_at_site(site, s.plan, wind_m_s=wishes.wind_m_s)) for s in found.sorties)
+    seen_m = min(grid.across_m, grid.along_m)
+    paths = [
+        area.frame.to_enu_array(
+            [w.position.latitude_deg for w in s.plan.waypoints], [w.position.longitude_deg for w in s.plan.waypoints]
+        )
+        for s in found.sorties
+    ]
+    outlines = [
+        np.asarray(ring.coords)[:-1]
+        for part in shapely.get_parts(area.shape)
+        for ring in (part.exterior, *part.interiors)
+    ]
+    verdict = judge_coverage(paths, outlines, seen_m)
+    return SiteCover(
+        site_id=site.site_id,
+        area=area,
+        camera_id=camera_type,
+        grid=grid,
+        gsd_worst_m=gsd_m(camera, max(heights) + stray),
+        plan=found,
+        findings=findings,
+        verdict=verdict,
+    )
+
+
+def _camera(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[str, Camera]:
+    """The type of camera that all these drones carry, with its optics: the named one, or the first drone's first."""
+    carried = {d: {c.camera_id.removeprefix(f"{d}-"): c for c, _, _ in site.drone(d).cameras} for d in drone_ids}
+    first = carried[drone_ids[0]]
+    name = wanted if wanted is not None else next(iter(first), "")
+    for drone_id, cameras in carried.items():
+        if name not in cameras:
+            known = ", ".join(cameras) or "none"
+            raise BadInputError(f"drone {drone_id} carries no camera {name!r}; it carries: {known}")
+    return name, first[name]
+
+
+def _height(site: Site, camera: Camera, wishes: CoverWishes) -> float:
+    """The greatest height that meets the wish even where the ground lets the drone stray upwards."""
+    if wishes.height_m is not None:
+        return wishes.height_m
+    if wishes.gsd_m is None and wishes.person_px is None:
+        return site.model.patrol.height_m
+    wanted = min(
+        wishes.gsd_m if wishes.gsd_m is not None else math.inf,
+        gsd_for_person_m(wishes.person_px) if wishes.person_px is not None else math.inf,
+    )
+    return height_for_gsd_m(camera, wanted) / (1.0 + _STRAY)
+
+
+def _layers(top_m: float, count: int, site: Site) -> list[float]:
+    """Heights from the asked one down, so that no drone sees less finely than was asked for."""
+    heights = [top_m - LAYER_STEP_M * (i % MAX_LAYERS) for i in range(count)]
+    lowest, least = min(heights), site.limits.min_height_above_ground_m
+    if lowest < least:
+        raise PlanningError(
+            f"the lowest of {count} drones, in layers of {LAYER_STEP_M:.0f} m, would fly {lowest:.0f} m above ground, "
+            f"outside the site's {least:.0f} m and more; use fewer drones, a greater height or a coarser picture"
+        )
+    return heights
+
+
+def cover_document(found: SiteCover) -> dict[str, Any]:
+    """Everything for machines: summary.json."""
+    plan, sweep = found.plan, found.plan.sweep
+    return {
+        "schema_version": 1,
+        "site_id": found.site_id,
+        "clean": found.clean,
+        "area_m2": round(found.area.shape.area, 1),
+        "coverage": round(found.verdict.fraction, 6),
+        "camera": {
+            "id": found.camera_id,
+            "pass_spacing_m": round(found.grid.spacing_m, 2),
+            "seen_width_m": round(min(found.grid.across_m, found.grid.along_m), 2),
+            "gsd_worst_m": round(found.gsd_worst_m, 4),
+        },
+        "path": {
+            "length_m": round(sweep.length_m, 1),
+            "bound_m": round(sweep.bound_m, 1),
+            "ratio": round(sweep.ratio, 4),
+            "direction_deg": round((90.0 - sweep.direction_deg) % 180.0, 1),
+            "swaths": sweep.swath_count,
+        },
+        "time_s": round(plan.time_s, 1),
+        "bound_s": round(plan.bound_s, 1),
+        "ratio": round(plan.ratio, 4),
+        "flights": [
+            {
+                "file": f"{s.vehicle_id}-{s.number}.plan",
+                "number": s.number,
+                "path_from_m": round(s.from_m, 1),
+                "path_to_m": round(s.to_m, 1),
+                **plan_document(s.plan, s.energy, findings),
+            }
+            for s, findings in zip(plan.sorties, found.findings, strict=True)
+        ],
+    }

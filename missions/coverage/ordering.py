@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The order and direction in which swaths are flown, so that the moves between them are short.
+
+A tour over lines that may be flown either way: reversals of stretches and moves of up to three lines (Or 1976), best
+improvement, then iterated with random double bridges (Martin, Otto and Felten 1991). Same seed and iterations, same
+order. All distances between ends come in, so moves may be shortest paths around whatever is in the way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.geo import FloatArray
+from missions.model import Budget
+
+_BLOCKS = (1, 2, 3)
+_LEAST = 1e-7
+
+Ints = NDArray[np.int64]
+
+
+def order_swaths(between_m: FloatArray, first: list[int], budget: Budget) -> list[tuple[int, bool]]:
+    """Return (line, flipped) in flying order.
+
+    between_m: (2 n + 1, 2 n + 1), node 2 i is line i's start and 2 i + 1 its end; the last node is where the tour
+        begins and ends (all zero when that is free). first: an order to start from.
+    """
+    count = len(first)
+    base = 2 * count
+    dist = np.pad(between_m, ((0, 1), (0, 1)), mode="edge")  # the depot is a line of no length: two equal nodes
+    lines = np.concatenate([[count], np.asarray(first, dtype=np.int64)])
+    entry, leave = 2 * lines, 2 * lines + 1
+    entry[0], leave[0] = base, base + 1
+    entry, leave = _alternate(dist, entry, leave)
+    entry, leave = _descend(dist, entry, leave)
+    best, best_m = (entry, leave), _length(dist, entry, leave)
+    rng = np.random.default_rng(budget.seed)
+    for kick in range(budget.iterations if count > 3 else 0):
+        if kick % 8 == 0 and budget.stop():
+            break
+        entry, leave = _descend(dist, *_bridge(rng, *best))
+        length = _length(dist, entry, leave)
+        if length < best_m - _LEAST:
+            best, best_m = (entry, leave), length
+    return [(int(e) // 2, bool(e % 2)) for e in best[0][1:]]
+
+
+def _length(dist: FloatArray, entry: Ints, leave: Ints) -> float:
+    return float(dist[leave, np.roll(entry, -1)].sum())
+
+
+def _alternate(dist: FloatArray, entry: Ints, leave: Ints) -> tuple[Ints, Ints]:
+    """Enter every line of the given order at its nearer end."""
+    entry, leave = entry.copy(), leave.copy()
+    for k in range(1, len(entry)):
+        if dist[leave[k - 1], leave[k]] < dist[leave[k - 1], entry[k]]:
+            entry[k], leave[k] = leave[k], entry[k]
+    return entry, leave
+
+
+def _bridge(rng: np.random.Generator, entry: Ints, leave: Ints) -> tuple[Ints, Ints]:
+    """Swap two neighbouring stretches, near each other, so that most of the tour stays as it is."""
+    n = len(entry)
+    reach = min(n - 1, 30)
+    start = int(rng.integers(1, n - reach + 1)) if n > reach else 1
+    a, b, c = np.sort(rng.choice(np.arange(start, start + reach + 1), 3, replace=False))
+    index = np.concatenate([np.arange(a), np.arange(b, c), np.arange(a, b), np.arange(c, n)])
+    return entry[index], leave[index]
+
+
+def _descend(dist: FloatArray, entry: Ints, leave: Ints) -> tuple[Ints, Ints]:
+    """Apply the best move until none helps. Position 0 is the depot and stays."""
+    n = len(entry)
+    above = np.triu(np.ones((n, n), dtype=bool))
+    above[0] = False
+    for _ in range(20 * n):
+        le = dist[np.ix_(leave, entry)]
+        ll = dist[np.ix_(leave, leave)]
+        ee = dist[np.ix_(entry, entry)]
+        link = le[np.arange(n), np.roll(np.arange(n), -1)]  # from k to k + 1
+        before = np.roll(link, 1)  # from k - 1 to k
+        # Turn the stretch i..j round.
+        turned = np.roll(ll, 1, axis=0) + np.roll(ee, -1, axis=1) - before[:, None] - link[None, :]
+        turned = np.where(above, turned, np.inf)
+        at = int(turned.argmin())
+        best, move = float(turned.flat[at]), (0, at // n, at % n, False)
+        for size in _BLOCKS:
+            if n - 1 <= size:
+                break
+            starts = np.arange(1, n - size + 1)
+            ends = starts + size - 1
+            after = (ends + 1) % n
+            gain = before[starts] + link[ends] - le[starts - 1, after]
+            # Put the block between k and k + 1, either way round.
+            nxt = np.roll(np.arange(n), -1)
+            straight = le[:, starts].T + le[ends][:, nxt] - link[None, :]
+            flipped = ll[:, ends].T + ee[starts][:, nxt] - link[None, :]
+            k = np.arange(n)[None, :]
+            inside = (k >= starts[:, None] - 1) & (k <= ends[:, None])
+            for flip, cost in ((False, straight), (True, flipped)):
+                total = np.where(inside, np.inf, cost - gain[:, None])
+                at = int(total.argmin())
+                if total.flat[at] < best:
+                    best, move = float(total.flat[at]), (size, int(starts[at // n]), at % n, flip)
+        if best > -_LEAST:
+            break
+        entry, leave = _apply(entry, leave, move)
+    return entry, leave
+
+
+def _apply(entry: Ints, leave: Ints, move: tuple[int, int, int, bool]) -> tuple[Ints, Ints]:
+    size, i, j, flip = move
+    n = len(entry)
+    if size == 0:
+        index = np.concatenate([np.arange(i), np.arange(j, i - 1, -1), np.arange(j + 1, n)])
+        turned = np.zeros(n, dtype=bool)
+        turned[i : j + 1] = True
+    else:
+        block = np.arange(i, i + size)
+        rest = np.delete(np.arange(n), block)
+        cut = int(np.flatnonzero(rest == j)[0]) + 1
+        index = np.concatenate([rest[:cut], block[::-1] if flip else block, rest[cut:]])
+        turned = np.zeros(n, dtype=bool)
+        turned[cut : cut + size] = flip
+    e, x = entry[index], leave[index]
+    return np.where(turned, x, e), np.where(turned, e, x)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl plan cover` on the demonstration site: files, numbers, exit codes, bad inputs."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner
+
+from dronectl.cli.common import open_site
+from dronectl.cli.main import app
+from dronectl.errors import BadInputError
+from dronectl.operations.covering import read_area
+from dronectl.operations.planning import read_plan_file
+
+RUNNER = CliRunner()
+RING = [[107.267, 29.7385], [107.272, 29.7382], [107.2722, 29.742], [107.2675, 29.7422], [107.267, 29.7385]]
+
+
+@pytest.fixture(scope="module")
+def site():
+    return open_site(None)
+
+
+def write(folder, geometry):
+    file = folder / "area.geojson"
+    file.write_text(json.dumps(geometry), encoding="utf-8")
+    return file
+
+
+def polygon(*rings):
+    return {"type": "Polygon", "coordinates": [list(r) for r in rings]}
+
+
+def test_an_area_becomes_plans_a_summary_and_a_picture(site, tmp_path):
+    file = write(tmp_path, {"type": "Feature", "properties": {}, "geometry": polygon(RING)})
+    arguments = [
+        "plan",
+        "cover",
+        str(file),
+        "--out",
+        str(tmp_path / "out"),
+        "--drones",
+        "d1,d2",
+        "--wind",
+        "3",
+        "--json",
+    ]
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["clean"]
+    assert summary["coverage"] == 1.0
+    assert 1.0 < summary["path"]["ratio"] < 1.3
+    assert summary["time_s"] >= summary["bound_s"]
+    for flight in summary["flights"]:
+        plan = read_plan_file(site, tmp_path / "out" / flight["file"])
+        assert plan.vehicle_id == flight["vehicle_id"]
+        assert flight["battery_at_landing"] >= site.limits.reserve_fraction
+    ET.fromstring((tmp_path / "out" / "plan.svg").read_text(encoding="utf-8"))  # noqa: S314  # we wrote it
+
+
+def test_an_area_that_the_fence_cuts_is_said_with_exit_code_1(tmp_path):
+    beyond = [[107.276, 29.742], [107.281, 29.742], [107.281, 29.744], [107.276, 29.744], [107.276, 29.742]]
+    file = write(tmp_path, polygon(beyond))
+    result = RUNNER.invoke(
+        app, ["plan", "cover", str(file), "--out", str(tmp_path / "out"), "--drones", "d1", "--json"]
+    )
+    assert result.exit_code == 1, result.output
+    assert json.loads(result.stdout)["coverage"] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("geometry", "said"),
+    [
+        (polygon(RING[:-1]), "not closed"),
+        (polygon([[b, a] for a, b in RING]), r"swapped|latitude"),
+        (polygon([[a - 20.0, b] for a, b in RING]), "km from site"),
+        (polygon([RING[0], "x", RING[2], RING[0]]), r"\[longitude, latitude\]"),
+        (polygon([RING[0], RING[1], RING[0]]), "at least 4"),
+        ({"type": "Point", "coordinates": RING[0]}, "is Point"),
+        ({"type": "FeatureCollection", "features": []}, "holds no polygon"),
+        ([], "no GeoJSON object"),
+        (polygon(), "list of rings"),
+    ],
+)
+def test_bad_areas_are_refused_with_their_place(site, tmp_path, geometry, said):
+    with pytest.raises(BadInputError, match=said):
+        read_area(write(tmp_path, geometry), site)
+
+
+def test_files_that_are_none_are_refused(site, tmp_path):
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_area(tmp_path / "absent.geojson", site)
+    (tmp_path / "text").write_text("not json", encoding="utf-8")
+    with pytest.raises(BadInputError, match="not JSON"):
+        read_area(tmp_path / "text", site)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--wind", "20"], "not below the air speed"),
+        (["--camera", "sonar"], "carries no camera"),
+        (["--height", "50", "--gsd", "3"], "give one of"),
+        (["--gsd", "0.2"], "outside the site's 30 m"),
+    ],
+)
+def test_impossible_wishes_are_refused_in_one_line_and_nothing_is_written(tmp_path, extra, said):
+    file = write(tmp_path, polygon(RING))
+    result = RUNNER.invoke(app, ["plan", "cover", str(file), "--out", str(tmp_path / "out"), *extra])
+    assert isinstance(result.exception, BadInputError)
+    assert said in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_crossing_ring_is_named(tmp_path):
+    bow = [RING[0], RING[2], RING[1], RING[3], RING[0]]
+    result = RUNNER.invoke(app, ["plan", "cover", str(write(tmp_path, polygon(bow))), "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, BadInputError)
+    assert "crosses itself at 29.7" in str(result.exception)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Flights over an area: all of it is seen, each lands with its reserve, none leaves its fence or loses a metre."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from coverage_shapes import rings_of
+
+from missions.coverage.area import AreaRings, cover_area
+from missions.coverage.flights import CoverTask, CoverVehicle, plan_cover
+from missions.errors import PlanningError
+from missions.feasibility import blockers, check_plan
+from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
+from missions.judge_coverage import judge_coverage
+from missions.model import Authority, Budget, Category, Geofence, Mission, VehicleLimits
+from missions.terrain import FlatTerrain, GridTerrain
+
+HOME = GeoPoint(-33.9, 151.2)  # the southern hemisphere
+FRAME = LocalFrame(HOME)
+MISSION = Mission("cover-1", "search a field", Authority("duty desk", "exercise"), Category.SEARCH)
+LIMITS = VehicleLimits(cruise_speed_m_s=8.0)
+BUDGET = Budget(iterations=5)
+
+
+def ring(*places):
+    return tuple(FRAME.to_geo(*p) for p in places)
+
+
+FENCE = Geofence((ring((-100, -100), (900, -100), (900, 800), (-100, 800)),), max_altitude=Altitude(140.0, Datum.HOME))
+FIELD = AreaRings(
+    ring((50, 50), (800, 80), (750, 700), (60, 650)), (ring((300, 300), (400, 300), (400, 400), (300, 400)),)
+)
+HILL = GridTerrain(
+    FRAME,
+    -400.0,
+    -400.0,
+    40.0,
+    (20.0 * np.sin(np.arange(50)[:, None] / 6.0) * np.cos(np.arange(50)[None, :] / 7.0)).astype(np.float32),
+    "made up",
+    1.0,
+)
+
+
+def task(width_m=40.0, **changes):
+    return CoverTask(MISSION, cover_area([FIELD]), width_m, 8.0, **changes)
+
+
+def drones(count):
+    return tuple(
+        CoverVehicle(f"d{i + 1}", FRAME.to_geo(8.0 * i, 0.0), 90.0 + 8.0 * i, 70.0 - 6.0 * i) for i in range(count)
+    )
+
+
+def flown(wanted, plan):
+    frame = wanted.area.frame
+    return [np.array([frame.to_enu(w.position) for w in s.plan.waypoints]) for s in plan.sorties]
+
+
+@pytest.mark.parametrize(("count", "terrain", "avoid"), [(1, FlatTerrain(20.0), False), (3, HILL, True)])
+def test_flights_cover_the_area_and_can_be_flown(count, terrain, avoid):
+    wanted = task(avoid_holes=avoid)
+    plan = plan_cover(wanted, drones(count), FENCE, LIMITS, terrain, BUDGET)
+    for sortie in plan.sorties:
+        assert blockers(check_plan(sortie.plan, LIMITS, terrain)) == []
+        assert sortie.energy.landing_fraction >= LIMITS.reserve_fraction
+        assert sortie.plan.waypoints[0].gimbal_pitch_deg == -90.0 or any(
+            w.gimbal_pitch_deg == -90.0 for w in sortie.plan.waypoints[:4]
+        )
+    ends = sorted((s.from_m, s.to_m) for s in plan.sorties)
+    assert ends[0][0] == 0.0
+    assert ends[-1][1] == pytest.approx(plan.sweep.length_m)
+    assert all(a[1] == b[0] for a, b in pairwise(ends))  # taken up where it was left
+    # Corners nearer than a metre to each other are one waypoint: the judge allows for that metre.
+    verdict = judge_coverage(flown(wanted, plan), rings_of(wanted.area.shape), wanted.width_m + 2.0)
+    assert verdict.fraction == 1.0
+    assert plan.time_s >= plan.bound_s > 0.0
+
+
+def test_smaller_batteries_take_more_flights():
+    small = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=900.0)
+    few = plan_cover(task(), drones(1), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
+    many = plan_cover(task(), drones(1), FENCE, small, FlatTerrain(0.0), BUDGET)
+    assert len(many.sorties) > len(few.sorties)
+    assert [s.number for s in many.sorties] == list(range(1, len(many.sorties) + 1))
+
+
+def test_batteries_that_cannot_reach_are_refused_with_place_and_amount():
+    tiny = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=130.0)
+    with pytest.raises(PlanningError, match=r"% of its battery too much around -33\.\d+, 151\.\d+"):
+        plan_cover(task(), drones(1), FENCE, tiny, FlatTerrain(0.0), BUDGET)
+
+
+@pytest.mark.parametrize(
+    ("vehicles", "fence", "said"),
+    [
+        ((), FENCE, "at least one drone"),
+        (drones(1), Geofence((ring((-9, -9), (9, -9), (9, 9), (-9, 9)),)), "no room"),
+        (drones(1), Geofence((ring((100, -100), (900, -100), (900, 800), (100, 800)),)), "outside the fence"),
+    ],
+)
+def test_what_cannot_be_flown_is_refused(vehicles, fence, said):
+    with pytest.raises(PlanningError, match=said):
+        plan_cover(task(), vehicles, fence, LIMITS, FlatTerrain(0.0), BUDGET)
