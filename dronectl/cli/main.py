@@ -8,7 +8,7 @@ import sys
 import typer
 
 from dronectl import __version__
-from dronectl.cli import alerts, demo, detect, doctor, plan, sim, up, vehicles
+from dronectl.cli import alerts, demo, detect, doctor, plan, plan_search, sim, up, vehicles
 from dronectl.cli.common import err
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
 
@@ -29,6 +29,7 @@ app.command()(demo.demo)
 app.command()(up.up)
 app.command()(sim.sim)
 app.command()(doctor.doctor)
+plan.plan_app.command()(plan_search.search)
 app.add_typer(plan.plan_app, name="plan")
 app.command()(plan.check)
 app.command()(vehicles.fly)
