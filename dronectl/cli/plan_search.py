@@ -83,7 +83,7 @@ def search(
         Path, typer.Option("--out", help="Folder for the plans, summary.json and search.svg.", metavar="DIR")
     ] = Path("search"),
     seed: Annotated[int, typer.Option(help="Same seed and iterations, same plans.", min=0)] = 1,
-    iterations: Annotated[int, typer.Option(help="How long to improve the tracks at most.", min=0)] = 600_000,
+    iterations: Annotated[int, typer.Option(help="How long to improve the tracks at most.", min=0)] = 1_000_000,
     time_limit: Annotated[
         float,
         typer.Option("--time-limit", help="Seconds after which the best so far is taken.", min=1, max=3600),

@@ -17,7 +17,7 @@ from missions.geo import FloatArray, LocalFrame
 from missions.search.improve import Sweep
 from missions.search.probability import ProbabilityMap
 
-_ROWS_PER_SWATH = 6
+_ROWS_PER_SWATH = 7
 _JUST_OVER = 1.0 + 1e-6
 _MOST_CELLS = 400_000
 _MOST_PASSES = 40
@@ -53,7 +53,7 @@ def belief_in(chart: ProbabilityMap, box_m: tuple[float, float, float, float], h
     west, south, east, north = box_m
     rows_m, columns_m = max(north - south, 1.0), max(east - west, 1.0)
     # A swath is a whole number of rows, just not quite: one that lies well on the raster never counts a row too many,
-    # which an optimiser would find and use.
+    # which an optimiser would find and use. Seven, since seven times the root of two is just below ten: diagonals too.
     coarsest = math.sqrt(rows_m * columns_m / _MOST_CELLS)
     rows = max(1, min(_ROWS_PER_SWATH, math.floor(2.0 * half_width_m / coarsest)))
     cell = 2.0 * half_width_m / rows * _JUST_OVER

@@ -79,7 +79,11 @@ class Flights:
         return self.speed**2 / self.limits.acceleration_m_s2
 
     def allowance(self, vehicle: SearchVehicle) -> Allowance:
-        """How far a vehicle may fly, way out and home included, with its reserve untouched."""
+        """How far a vehicle may fly, way out and home included, with its reserve untouched.
+
+        Raises PlanningError for a height that the limits forbid, and for a pad where no ground height is known.
+        """
+        self._band(vehicle, self._home_amsl_m(vehicle))
         start = self.room.frame.to_enu(vehicle.at or vehicle.home)
         home = self.room.frame.to_enu(vehicle.home)
         top = max(vehicle.return_height_m, self.order.height_m + vehicle.layer_m)
@@ -128,7 +132,7 @@ class Flights:
     def _plan(self, vehicle: SearchVehicle, ways: FloatArray) -> FlightPlan:
         home = self.room.frame.to_enu(vehicle.home)
         try:
-            home_amsl = height_at(self.terrain, vehicle.home)
+            home_amsl = self._home_amsl_m(vehicle)
             band = self._band(vehicle, home_amsl)
             tail = self.room.way_home((float(ways[-1, 0]), float(ways[-1, 1])), home)
             corners = [Corner(float(e), float(n), narrow=i > 0) for i, (e, n) in enumerate(ways)]
@@ -153,6 +157,12 @@ class Flights:
             return_height_m=vehicle.return_height_m,
             cruise_speed_m_s=self.order.cruise_speed_m_s,
         )
+
+    def _home_amsl_m(self, vehicle: SearchVehicle) -> float:
+        try:
+            return height_at(self.terrain, vehicle.home)
+        except OutsideTerrainError as error:
+            raise PlanningError(f"the pad of {vehicle.vehicle_id}: {error}") from error
 
     def _band(self, vehicle: SearchVehicle, home_amsl_m: float) -> HeightBand:
         top = self.fence.max_altitude

@@ -22,7 +22,8 @@ from missions.search.moves import ROOM_PER_TRACK, anneal, track_cost
 from missions.search.sweep import sweep_track
 
 _BLOCK = 20_000
-_HARD_FROM = 0.85  # of the iterations: from here on no track may grow beyond its length
+_FIRST_SLACK = 0.06  # tracks may be that much too long at first, and less and less of it
+_HARD_FROM = 0.8  # of the iterations: from here on no track may grow beyond its length
 _HEAT, _COOL = 0.3, 0.01  # first heat over what a swath of one width finds; last over first
 _MOVES_PER_CORNER = 1500.0  # with fewer, a cooler start keeps more of what came in
 
@@ -99,10 +100,10 @@ def improve(
             break
         done = block / blocks
         heat = warmest * _COOL ** min(1.0, done / 0.95)
-        hard = done >= _HARD_FROM
+        slack = _FIRST_SLACK * max(0.0, 1.0 - done / _HARD_FROM)
         anneal(
-            counts, mass, sweep.pod, frame, raster.blocked, xy, n, fixed, home, limit, price, cost, cumulative, state,
-            turn_m, size, heat, hard, drones > 1,
+            counts, mass, sweep.pod, frame, raster.blocked, xy, n, fixed, home, limit * (1.0 + slack), price, cost,
+            cumulative, state, turn_m, size, heat, drones > 1,
         )  # fmt: skip
         for d in range(drones):
             over = cost[d] / max(limit[d], 1.0) - 1.0

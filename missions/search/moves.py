@@ -149,7 +149,6 @@ def anneal(
     turn_m: float,
     moves: int,
     heat: float,
-    hard: bool,
     tails: bool,
 ) -> float:
     """Run some moves at one temperature; changes everything in place and returns the change of success."""
@@ -168,7 +167,8 @@ def anneal(
         track = xy[d]
         if kind < 0.50:  # a corner shifts
             k = lowest + min(n[d] - lowest - 1, int(_draw(state) * (n[d] - lowest)))
-            size = radius * (1.0 if _draw(state) < 0.3 else 0.3)
+            scale = _draw(state)
+            size = radius * (1.0 if scale < 0.2 else 0.3 if scale < 0.6 else 0.1)
             x = track[k, 0] + size * (_draw(state) + _draw(state) - 1.0)
             y = track[k, 1] + size * (_draw(state) + _draw(state) - 1.0)
             ox, oy = track[k, 0], track[k, 1]
@@ -178,7 +178,7 @@ def anneal(
             track[k, 0], track[k, 1] = x, y
             reach = 2 if turn_m > 0.0 else 1
             grown = _window_cost(track, n[d], k - reach, k + reach, home[d], turn_m) - before
-            if (hard and grown > 0.0 and cost[d] + grown > limit[d]) or not _legs_free(
+            if (grown > 0.0 and cost[d] + grown > limit[d]) or not _legs_free(
                 blocked, frame, track, n[d], k - 1, k + 1
             ):
                 track[k, 0], track[k, 1] = ox, oy
@@ -213,7 +213,7 @@ def anneal(
             worth = change - price[d] * grown
             if (
                 not long
-                and not (hard and grown > 0.0 and cost[d] + grown > limit[d])
+                and not (grown > 0.0 and cost[d] + grown > limit[d])
                 and _legs_free(blocked, frame, track, n[d], k - 1, k)
                 and (worth >= 0.0 or _draw(state) < math.exp(worth / heat))
             ):
@@ -259,7 +259,7 @@ def anneal(
             change += _swept(counts, mass, pod, frame, track, n[e], at - 1, at + many, 1)
             worth = change - price[e] * grown
             if (
-                not (hard and grown > 0.0 and cost[e] + grown > limit[e])
+                not (grown > 0.0 and cost[e] + grown > limit[e])
                 and _legs_free(blocked, frame, track, n[e], at - 1, at + many)
                 and (worth >= 0.0 or _draw(state) < math.exp(worth / heat))
             ):
@@ -312,7 +312,7 @@ def anneal(
             change += _swept(counts, mass, pod, frame, track, n[d], j, j + 1, 1)
             worth = change - price[d] * grown
             if (
-                not (hard and grown > 0.0 and cost[d] + grown > limit[d])
+                not (grown > 0.0 and cost[d] + grown > limit[d])
                 and _legs_free(blocked, frame, track, n[d], i - 1, i)
                 and _legs_free(blocked, frame, track, n[d], j, j + 1)
                 and (worth >= 0.0 or _draw(state) < math.exp(worth / heat))
@@ -344,9 +344,7 @@ def anneal(
             new_e = np.concatenate((cut_e[:j], cut_d[i:]))
             cost_d = track_cost(new_d, len(new_d), home[d], turn_m)
             cost_e = track_cost(new_e, len(new_e), home[e], turn_m)
-            if hard and (cost_d > max(limit[d], cost[d]) or cost_e > max(limit[e], cost[e])):
-                continue
-            if max(cost_d / limit[d], cost_e / limit[e]) > 1.1:
+            if cost_d > max(limit[d], cost[d]) or cost_e > max(limit[e], cost[e]):
                 continue
             if not _legs_free(blocked, frame, new_d, len(new_d), i - 1, i):
                 continue

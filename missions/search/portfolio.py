@@ -23,6 +23,7 @@ from missions.search.tracks import from_start, length_m, share_out, success
 _SIZES = (0.5, 0.7, 1.0, 1.4)
 _RATIOS = (1.0, 1.5, 2.5)
 _FINALISTS = 2
+_CLEARLY = 1.015  # so much better, a lattice tour is the better start as well
 _PROBE = 0.12  # of the iterations, to find out which start is worth the rest
 BASELINE = "Pizza"
 
@@ -63,7 +64,9 @@ def candidates(task: SearchTask, budget: Budget) -> tuple[Candidate, ...]:
     ranked = sorted((c for c in found if c.name != BASELINE), key=lambda c: -c.pos)
     starts = [next(c for c in ranked if c.name.startswith("lattice"))]
     starts += [c for c in ranked[:_FINALISTS] if c is not starts[0]][: _FINALISTS - 1]
-    probe = replace(budget, iterations=int(_PROBE * budget.iterations))
+    if all(c.name.startswith("lattice") for c in starts) and starts[0].pos > _CLEARLY * starts[-1].pos:
+        starts = starts[:1]
+    probe = replace(budget, iterations=int(_PROBE * budget.iterations) if len(starts) > 1 else 0)
     probed = []
     for start in starts:
         tracks = improve(start.tracks, task.raster, task.sweep, task.allowances, probe, turn_m=task.turn_m)
