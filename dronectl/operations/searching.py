@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""From a last-seen form and a site to checked search flights, and to the numbers that a reader needs to judge them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dronectl.errors import BadInputError
+from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.site import Drone, Site
+from missions.errors import PlanningError
+from missions.feasibility import blockers
+from missions.geo import GeoPoint, LocalFrame, distance_m
+from missions.model import Budget, Category, Finding
+from missions.search.belief import disc_sensor, exponential_sensor
+from missions.search.flights import SearchOrder, SearchVehicle
+from missions.search.lost_person import distance_law
+from missions.search.planner import SearchPlan, plan_search
+from missions.search.probability import ProbabilityMap, from_distances
+
+WALKING_M_S = 1.4
+_FARTHEST_M = 50_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """The form: where, whom, what ground, and how long ago if that is known."""
+
+    at: GeoPoint
+    category: str
+    terrain: str
+    hours_ago: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sensing:
+    """How far the drones see: sweep width at the search height; `certain` for a disc that misses nothing."""
+
+    sweep_width_m: float | None
+    height_m: float | None = None
+    certain: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SiteSearch:
+    """A search at a site: the plan, the map it rests on, findings per flight, and what is doubtful."""
+
+    site_id: str
+    at: GeoPoint
+    chart: ProbabilityMap
+    plan: SearchPlan
+    sweep_width_m: float
+    certain: bool
+    height_m: float
+    findings: tuple[tuple[Finding, ...], ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing forbids these flights."""
+        return not any(blockers(found) for found in self.findings)
+
+
+def map_of_form(form: LastSeen) -> ProbabilityMap:
+    """The map of the distance table around the place last seen. Raises BadInputError."""
+    try:
+        law = distance_law(form.category, form.terrain)
+        if form.hours_ago is None:
+            return from_distances(law, LocalFrame(form.at))
+        reach = max(form.hours_ago * 3600.0 * WALKING_M_S, 100.0)
+        chart = from_distances(law, LocalFrame(form.at), reach_m=reach)
+    except PlanningError as error:
+        raise BadInputError(str(error)) from error
+    pace = f"nobody is taken to have gone faster than {WALKING_M_S} m/s, nor to have been given a lift"
+    return replace(chart, doubts=(*chart.doubts, pace))
+
+
+def plan_site_search(
+    site: Site,
+    chart: ProbabilityMap,
+    at: GeoPoint,
+    sensing: Sensing,
+    budget: Budget,
+    *,
+    drone_ids: Sequence[str] | None = None,
+    wind_m_s: float = 0.0,
+) -> SiteSearch:
+    """Plan a search with the site's drones, or those named. Raises BadInputError."""
+    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
+    if not drones:
+        raise BadInputError("name at least one drone")
+    away = distance_m(site.frame.origin, at)
+    if away > _FARTHEST_M:
+        raise BadInputError(f"the place is {away / 1000:.0f} km from site {site.site_id}; check --at, or name --site")
+    height = site.model.patrol.height_m if sensing.height_m is None else sensing.height_m
+    width, doubt = _sweep_width(drones, height, sensing.sweep_width_m)
+    order = SearchOrder(
+        replace(site.new_mission("search"), purpose="Search for a missing person", category=Category.SEARCH),
+        height,
+        site.limits.cruise_speed_m_s,
+        wind_m_s,
+    )
+    sweep = disc_sensor(width / 2.0) if sensing.certain else exponential_sensor(width)
+    try:
+        found = plan_search(
+            chart, sweep, search_vehicles(drones), order, site.fence, site.limits, site.terrain, budget, datum=at
+        )
+    except PlanningError as error:
+        raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
+    doubts = [*chart.doubts, *doubt]
+    if sensing.certain:
+        doubts.append("everything within half the sweep width is taken as found: no real sensor does that")
+    if found.belief.outside > 0.005:
+        doubts.append(
+            f"{found.belief.outside:.0%} of the probability lies where these drones cannot look from inside the fence"
+        )
+    return SiteSearch(
+        site.site_id,
+        at,
+        chart,
+        found,
+        width,
+        sensing.certain,
+        height,
+        tuple(tuple(check_at_site(site, f.plan, wind_m_s=wind_m_s)) for f in found.flown),
+        tuple(doubts),
+    )
+
+
+def search_vehicles(drones: Sequence[Drone]) -> tuple[SearchVehicle, ...]:
+    """Drones as the planner sees them, each in a layer of its own as far as layers go."""
+    return tuple(
+        SearchVehicle(d.drone_id, d.pad, d.return_height_m, LAYER_STEP_M * (i % MAX_LAYERS))
+        for i, d in enumerate(drones)
+    )
+
+
+def _sweep_width(drones: Sequence[Drone], height_m: float, given_m: float | None) -> tuple[float, list[str]]:
+    """The sweep width: as given, else the narrowest picture of the drones' cameras on flat ground."""
+    if given_m is not None:
+        return given_m, []
+    widths = [
+        (height_m * camera.width_px / camera.fx_px, camera.camera_id)
+        for drone in drones
+        for camera, _, _ in drone.cameras
+        if camera.mount_pitch_deg <= -80.0
+    ]
+    if not widths:
+        raise BadInputError("no camera of these drones looks straight down, so give the sweep width with --sweep-width")
+    width, camera = min(widths)
+    doubt = (
+        f"the sweep width of {width:.0f} m is the whole picture of {camera} from {height_m:.0f} m, not measured; "
+        "calibrate it from detections against range and give --sweep-width"
+    )
+    return width, [doubt]
+
+
+def search_document(found: SiteSearch) -> dict[str, Any]:
+    """A whole search's numbers for machines: summary.json."""
+    plan = found.plan
+    return {
+        "schema_version": 1,
+        "site_id": found.site_id,
+        "last_known_position": [round(found.at.latitude_deg, 7), round(found.at.longitude_deg, 7)],
+        "source": found.chart.source,
+        "doubts": list(found.doubts),
+        "sweep_width_m": round(found.sweep_width_m, 1),
+        "detection": "certain within the swept disc" if found.certain else "exponential, POD = 1 - exp(-coverage)",
+        "height_m": found.height_m,
+        "pattern": plan.pattern,
+        "pos": round(plan.pos, 5),
+        "bound": round(plan.bound, 5),
+        "ratio": round(plan.ratio, 4),
+        "probability_in_reach": round(1.0 - plan.belief.outside, 5),
+        "clean": found.clean,
+        "idle": list(plan.idle),
+        "patterns": [
+            {"pattern": c.name, "pos": round(c.pos, 5), "length_m": round(c.length_m, 1)} for c in plan.candidates
+        ],
+        "flights": [
+            plan_document(f.plan, f.energy, findings) for f, findings in zip(plan.flown, found.findings, strict=True)
+        ],
+    }

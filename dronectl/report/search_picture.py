@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A search as a map (SVG): where the person may be, as a tint over the ground, and who flies where."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+
+import numpy as np
+
+from dronectl.operations.searching import SiteSearch
+from dronectl.report.hillshade import png_bytes
+from dronectl.report.map_legend import wrapped
+from dronectl.report.map_style import STYLE, colour_of
+from dronectl.report.plan_picture import _DEFINITIONS, _everything, _Sheet
+from dronectl.site import Site
+from missions.geo import LocalFrame
+from missions.search.probability import ProbabilityMap
+
+_PANEL_PX = 330.0
+_DARKEST = np.array([126.0, 20.0, 110.0])  # of the probability's tint; white is none
+_STEPS = 260.0
+
+
+def search_map_svg(site: Site, found: SiteSearch) -> str:
+    """Draw the map: probability, fence, the planned tracks, the place last seen, and the figures beside it."""
+    plans = [f.plan for f in found.plan.flown]
+    sheet = _Sheet(site.frame, [*_everything(site, plans, (), ()), found.at])
+    sheet.ground(site)
+    url = _tint_png_url(found.chart, sheet.frame, sheet.box_m)
+    sheet.parts.append(
+        f'<image x="0" y="0" width="{sheet.width:.0f}" height="{sheet.height:.0f}" preserveAspectRatio="none" '
+        f'style="mix-blend-mode:multiply" opacity="0.85" href="{url}"/>'
+    )
+    sheet.fence(site)
+    for plan in plans:
+        colour = colour_of(plan.vehicle_id, plans)
+        way = [plan.home, *(w.position for w in plan.waypoints)]
+        sheet.line("plan", way, f"stroke:{colour};stroke-width:1.8")
+        sheet.line("return-thin", [way[-1], plan.home], f"stroke:{colour}")
+    x, y = sheet.px(found.at)
+    sheet.parts.append(
+        f'<g transform="translate({x:.1f},{y:.1f})"><path d="M-11,0H11M0,-11V11" stroke="#fff" stroke-width="6"/>'
+        '<path d="M-11,0H11M0,-11V11" stroke="#111827" stroke-width="2.6"/>'
+        '<circle r="6" fill="none" stroke="#111827" stroke-width="2"/></g>'
+    )
+    sheet.furniture()
+    name = escape(site.model.name.get("en", site.site_id), quote=True)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width + _PANEL_PX:.0f} {sheet.height:.0f}" '
+        f'class="dm" role="img" aria-label="Search, {name}"><style>{STYLE}</style>{_DEFINITIONS}'
+        '<rect width="100%" height="100%" fill="#ffffff"/>'
+        f'<svg width="{sheet.width:.0f}" height="{sheet.height:.0f}">{"".join(sheet.parts)}</svg>'
+        f"{_panel(site, found, sheet.width + 20.0)}</svg>\n"
+    )
+
+
+def _panel(site: Site, found: SiteSearch, x: float) -> str:
+    plan = found.plan
+    plans = [f.plan for f in plan.flown]
+    lines: list[tuple[str, str, float]] = [
+        ("Search", "title", 26.0),
+        (site.model.name.get("en", site.site_id), "head", 20.0),
+        (f"status: {site.model.status.value}", "soft", 17.0),
+        (f"finds {plan.pos:.1%}; no search with these batteries finds more than {plan.bound:.1%}", "figure", 24.0),
+        (f"kept: {plan.pattern}; sweep width {found.sweep_width_m:.0f} m", "figure", 17.0),
+    ]
+    parts, at = [], 14.0
+    for words, kind, step in lines:
+        for number, line in enumerate(wrapped(words)):
+            at += 15.0 if number else step
+            parts.append(f'<text class="{kind}" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
+    for flight in plan.flown:
+        at += 30.0
+        colour = colour_of(flight.plan.vehicle_id, plans)
+        parts.append(f'<rect x="{x:.0f}" y="{at - 11:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')
+        minutes, seconds = divmod(round(flight.energy.time_s), 60)
+        parts.append(f'<text class="head" x="{x + 30:.0f}" y="{at:.0f}">{escape(flight.plan.vehicle_id)}</text>')
+        at += 16.0
+        said = (
+            f"{minutes}:{seconds:02d} min, {flight.energy.length_m / 1000:.2f} km, "
+            f"lands with {max(0.0, flight.energy.landing_fraction):.0%}"
+        )
+        parts.append(f'<text class="figure" x="{x + 30:.0f}" y="{at:.0f}">{said}</text>')
+    at += 14.0
+    for doubt in (f"source: {found.chart.source}", *found.doubts):
+        at += 6.0
+        for line in wrapped(doubt, 50):
+            at += 14.0
+            parts.append(f'<text class="soft" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
+    return "".join(parts)
+
+
+def _tint_png_url(chart: ProbabilityMap, frame: LocalFrame, box_m: tuple[float, float, float, float]) -> str:
+    """A picture of the map's density in a frame's box, north up: the square root, so that slopes show."""
+    west, south, east, north = box_m
+    step = (east - west) / _STEPS
+    x, y = np.meshgrid(np.arange(west, east, step), np.arange(north, south, -step))
+    geo = frame.to_geo_array(np.stack([x.ravel(), y.ravel()], axis=1))
+    own = chart.frame.to_enu_array(geo[:, 0], geo[:, 1])
+    column = np.floor((own[:, 0] - chart.west_m) / chart.cell_m).astype(np.int64)
+    row = np.floor((own[:, 1] - chart.south_m) / chart.cell_m).astype(np.int64)
+    rows, columns = chart.p.shape
+    on = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    density = np.zeros(len(own))
+    density[on] = chart.p[row[on], column[on]]
+    share = np.sqrt(density / max(float(density.max()), 1e-300)).reshape(x.shape)[..., None]
+    image = np.asarray(255.0 * (1.0 - share) + _DARKEST * share, dtype=np.uint8)
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")

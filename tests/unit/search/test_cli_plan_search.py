@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl plan search` on the demonstration site: files, numbers, what is doubtful, exit codes, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dronectl.cli import plan_search
+from dronectl.cli.common import open_site
+from dronectl.errors import BadInputError
+from dronectl.operations.planning import check_at_site, read_plan_file
+from missions.feasibility import blockers
+from missions.judge_search import judge_effort_bound, judge_pos
+from missions.search.probability import from_array
+from missions.validate import judge_patrol
+
+APP = typer.Typer()
+APP.command()(plan_search.search)
+APP.command("nothing")(lambda: None)
+RUNNER = CliRunner()
+LAST_SEEN = "29.7405,107.2690"
+
+
+def run(*arguments):
+    return RUNNER.invoke(APP, ["search", *(str(a) for a in arguments)])
+
+
+@pytest.fixture(scope="module")
+def site():
+    return open_site(None)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    result = run("--at", LAST_SEEN, "--category", "child_4_6", "--out", folder, "--iterations", 20_000, "--json")
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
+
+def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
+    folder, summary = searched
+    plans = [read_plan_file(site, folder / f"{d}.plan") for d in ("d1", "d2", "d3")]
+    for plan in plans:
+        assert blockers(check_at_site(site, plan)) == []
+        assert plan.mission.category.value == "search"
+    assert judge_patrol(plans, [], [], site.fence, site.limits, site.terrain) == []
+    assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2", "d3"}
+    assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
+    assert summary["clean"]
+
+
+def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):
+    folder, summary = searched
+    assert json.loads((folder / "summary.json").read_text())["pos"] == summary["pos"]
+    assert 0.5 < summary["ratio"] <= 1.0
+    assert summary["ratio"] == pytest.approx(summary["pos"] / summary["bound"], abs=1e-3)
+    tried = " ".join(p["pattern"] for p in summary["patterns"])
+    for wanted in ("(SS)", "(VS)", "(PS)", "(CS)", "contour", "ring", "lattice", "Pizza"):
+        assert wanted in tried
+    doubts = " ".join(summary["doubts"])
+    for wanted in ("one transcription", "direction", "sweep width", "cannot look"):
+        assert wanted in doubts
+    assert "Koester" in summary["source"]
+
+
+def test_the_plans_find_what_the_summary_says(site, searched):
+    """From the .plan files alone: ways out and search legs, on a map made again from the table's rings."""
+    folder, summary = searched
+    latitude, longitude = (float(v) for v in LAST_SEEN.split(","))
+    chart = plan_search.map_of_form(
+        plan_search.LastSeen(plan_search.GeoPoint(latitude, longitude), "child_4_6", "temperate_flat")
+    )
+    tracks = []
+    for drone in ("d1", "d2", "d3"):
+        plan = read_plan_file(site, folder / f"{drone}.plan")
+        tracks.append(np.array([chart.frame.to_enu(p) for p in (plan.home, *(w.position for w in plan.waypoints))]))
+    width = summary["sweep_width_m"]
+    cut = int(1500.0 / chart.cell_m)
+    rows, columns = chart.p.shape
+    near = chart.p[rows // 2 - cut : rows // 2 + cut, columns // 2 - cut : columns // 2 + cut]
+    west = chart.west_m + (columns // 2 - cut) * chart.cell_m
+    south = chart.south_m + (rows // 2 - cut) * chart.cell_m
+    judged = judge_pos(near, west, south, chart.cell_m, tracks, width / 2.0, disc=False)
+    assert summary["pos"] == pytest.approx(judged, rel=0.02)
+    flown = sum(f["length_m"] for f in summary["flights"])
+    assert summary["pos"] <= judge_effort_bound(chart.p, chart.cell_m, width * flown)
+
+
+def test_the_map_shows_every_track(searched):
+    folder, _ = searched
+    root = ET.parse(folder / "search.svg").getroot()  # noqa: S314  # our own file
+    paths = [e for e in root.iter() if e.get("class") == "plan"]
+    assert len(paths) == 3
+    assert len([e for e in root.iter() if e.tag.endswith("image")]) == 2
+    said = " ".join(e.text or "" for e in root.iter() if e.tag.endswith("text"))
+    assert "no search with these batteries" in " ".join(said.split())
+
+
+def test_people_read_it_too(tmp_path):
+    result = run(
+        "--at", LAST_SEEN, "--category", "dementia", "--hours", 0.5, "--sweep-width", 40, "--drones", "d2",
+        "--iterations", 2000, "--out", tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for wanted in ("Probability of success", "Tried:", "doubtful", "cut at 2.5 km", "d2.plan"):
+        assert wanted in result.stdout
+    assert "not measured" not in result.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["d2.plan", "search.svg", "summary.json"]
+
+
+def test_a_map_from_a_file_is_searched_where_it_is_likely(site, tmp_path):
+    weights = np.zeros((60, 60))
+    weights[40:50, 10:20] = 1.0  # north-west of the middle
+    np.savez(tmp_path / "map.npz", p=weights, cell_m=20.0)
+    result = run(
+        "--at", LAST_SEEN, "--map", tmp_path / "map.npz", "--drones", "d1", "--iterations", 3000, "--certain",
+        "--out", tmp_path / "out", "--json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["pos"] > 0.9
+    assert summary["source"] == "map.npz"
+    chart = from_array(weights, site.frame, 20.0, source="again")
+    assert chart.p.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--at", "29.74;107.27", "--category", "dementia"], "latitude,longitude"),
+        (["--at", "107.27,29.74", "--category", "dementia"], "swapped"),
+        (["--at", "31.0,107.27", "--category", "dementia"], "km from site"),
+        (["--at", LAST_SEEN], "--category"),
+        (["--at", LAST_SEEN, "--category", "dementia", "--map", "x.npz"], "either"),
+        (["--at", LAST_SEEN, "--category", "dog"], "dementia"),
+        (["--at", LAST_SEEN, "--category", "hiker", "--terrain", "urban"], "no figures"),
+        (["--at", LAST_SEEN, "--map", "absent.npz"], "absent.npz"),
+        (["--at", LAST_SEEN, "--category", "dementia", "--drones", "d9"], "d9"),
+        (["--at", LAST_SEEN, "--category", "dementia", "--wind", "25"], "wind"),
+        (["--at", LAST_SEEN, "--category", "dementia", "--height", "20"], "above ground"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(arguments, word, tmp_path):
+    result = run(*arguments, "--out", tmp_path / "out", "--iterations", 100)
+    assert isinstance(result.exception, BadInputError)
+    assert word in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_map_is_refused(tmp_path):
+    np.savez(tmp_path / "zero.npz", p=np.zeros((20, 20)))
+    result = run("--at", LAST_SEEN, "--map", tmp_path / "zero.npz", "--out", tmp_path / "out")
+    assert isinstance(result.exception, BadInputError)
+    assert "empty" in str(result.exception)
+
+
+@pytest.mark.data
+def test_a_real_map_of_lost_persons_is_read(tmp_path):
+    data = os.environ.get("DRONECTL_DATA")
+    if not data:
+        pytest.skip("set DRONECTL_DATA: the maps of SAREnv are needed")
+    file = Path(data) / "planning" / "sarenv" / "heatmap_1.npz"
+    result = run("--at", LAST_SEEN, "--map", file, "--out", tmp_path, "--iterations", 1000, "--json")
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert 0.0 < summary["pos"] < summary["bound"] < 0.5
+    assert any("middle was put on the given place" in d for d in summary["doubts"])
