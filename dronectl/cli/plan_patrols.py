@@ -237,7 +237,7 @@ def _say_day(made: SiteDay) -> None:
     air = sum(f.landed_s - f.depart_s for f in found.flights)
     out.print(
         f"{len(found.flights)} flights of {len(made.task.craft)} drones, {air / 3600:.1f} h in the air. Longest time "
-        f"without a visit over its interval: {found.worst_ratio:.2f}; no timetable can do better than {found.bound:.2f}.",
+        f"without a visit over its interval: {found.worst_ratio:.2f} (a weak lower bound: {found.bound:.2f}).",
         markup=False,
     )
     for f in found.flights:

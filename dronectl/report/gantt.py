@@ -105,7 +105,7 @@ def gantt_svg(made: SiteDay) -> str:
         f'<rect width="100%" height="100%" fill="#fff"/><text x="20" y="28" font-size="19" font-weight="700">Timetable of '
         f"{escape(made.site.model.name.get('en', made.site.site_id))}, {made.day:%A} {made.day.isoformat()}</text>"
         f'<text x="20" y="47" fill="#6b7280">{len(found.flights)} flights; the longest time without a visit is '
-        f"{found.worst_ratio:.0%} of its interval (no timetable can do better than {found.bound:.0%}); shaded: schools "
+        f"{found.worst_ratio:.0%} of its interval; shaded: schools "
         f"closed to overflight; right: longest time over interval</text>{''.join(parts)}</svg>\n"
     )
 

@@ -61,7 +61,7 @@ def _flight(panel: _Panel, site: Site, plan: FlightPlan, plans: Sequence[FlightP
         "figure",
         indent=30.0,
     )
-    for line in wrapped(", ".join(item for w in plan.waypoints for item in w.serves) or "serves no item", _WRAP - 4):
+    for line in wrapped(", ".join(item for w in plan.waypoints for item in w.serves), _WRAP - 4):
         panel.text(line, "soft", 15.0, 30.0)
 
 
