@@ -7,11 +7,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-# No test is judged by how long it takes: the machine may be busy. A failing example is printed so that it can be rerun.
-settings.register_profile("dronectl", deadline=None, print_blob=True)
-settings.load_profile("dronectl")
+if importlib.util.find_spec("hypothesis") is not None:  # the heavy extra's environment goes without
+    from hypothesis import settings
+
+    # No test is judged by how long it takes: the machine may be busy. A failing example is printed, to be run again.
+    settings.register_profile("dronectl", deadline=None, print_blob=True)
+    settings.load_profile("dronectl")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
