@@ -16,6 +16,7 @@ from missions.errors import PlanError
 from missions.fences import circle_ring
 from missions.formats.json_reading import Node, parse_json
 from missions.formats.qgc_write import OUR_KEY, SCHEMA_VERSION
+from missions.formats.steps_json import read_mission
 from missions.geo import Altitude, Datum, GeoError, GeoPoint, distance_m
 from missions.mavlink_items import (
     DO_CHANGE_SPEED,
@@ -25,7 +26,7 @@ from missions.mavlink_items import (
     NAV_WAYPOINT,
     compile_plan,
 )
-from missions.model import Authority, Category, FlightPlan, Geofence, Mission, Waypoint
+from missions.model import FlightPlan, Geofence, Mission, Waypoint
 
 _DATUM_OF_FRAME = {0: Datum.AMSL, 5: Datum.AMSL, 3: Datum.HOME, 6: Datum.HOME}
 _TERRAIN_FRAMES = (10, 11)
@@ -289,7 +290,7 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
     top = ours.find("max_altitude")
     plan = FlightPlan(
         vehicle_id=ours.get("vehicle_id").text(),
-        mission=_mission(ours.get("mission")),
+        mission=read_mission(ours.get("mission")),
         home=home,
         home_amsl_m=home_amsl_m,
         takeoff_height_m=ours.get("takeoff_height_m").number(),
@@ -310,22 +311,6 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
             'remove the "dronectl" object if the items were edited'
         )
     return plan
-
-
-def _mission(node: Node) -> Mission:
-    authority = node.get("authority")
-    category = node.get("category")
-    try:
-        return Mission(
-            node.get("mission_id").text(),
-            node.get("purpose").text(),
-            Authority(authority.get("who").text(), authority.get("ground").text()),
-            Category(category.text()),
-        )
-    except ValueError as error:
-        if isinstance(error, PlanError):
-            raise
-        node.fail(str(error))
 
 
 def _our_altitude(node: Node) -> Altitude:
