@@ -27,6 +27,7 @@ from dronectl.alerts.rules import DEFAULT_RULES
 from dronectl.alerts.service import AlertService
 from dronectl.api.app import create_app
 from dronectl.api.auth import read_or_make_token
+from dronectl.api.connections import http_connections, websocket_connections
 from dronectl.bus.broker import BrokerChild
 from dronectl.bus.client import Bus
 from dronectl.bus.settings import BrokerAccess, BusSettings, access_from, check_broker
@@ -35,9 +36,11 @@ from dronectl.errors import BadInputError
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.fleet import Fleet
 from dronectl.fleet.link import PoseSample
+from dronectl.noise import NoiseLog, watch_noise
 from dronectl.operations.addresses import addresses
 from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
+from dronectl.operations.http_counts import HttpCounts
 from dronectl.paths import StateDir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.perception.messages import CameraFeed
@@ -50,6 +53,16 @@ log = logging.getLogger(__name__)
 
 _SIGHTINGS_DEPTH = 10_000
 _PUBLISH_PERIOD_S = 1.0
+_HTTP_NOISE = (
+    "HTTP door",
+    "requests are turned away that cannot be read, lack the token, or are too large or too many",
+    "/metrics counts each kind",
+)
+_MQTT_NOISE = (
+    "MQTT door",
+    "messages come that are no acknowledgement or action for an alert of this site",
+    "/metrics counts each kind; is the dispatch system set up for this site?",
+)
 
 
 class Service:
@@ -61,6 +74,7 @@ class Service:
         self._clock = clock or SystemClock()
         self._reports: dict[str, ChildReport] = {}
         self._sightings: asyncio.Queue[Sighting] = asyncio.Queue(_SIGHTINGS_DEPTH)
+        self._http_counts = HttpCounts()
         self._perception: PerceptionClient | None = None
         self.sightings_lost = 0
 
@@ -109,9 +123,15 @@ class Service:
                     children=lambda: self._children(fleet, bus),
                     cameras=lambda: self._perception.cameras if self._perception else (),
                     bus_connected=lambda: bus.connected,
+                    http=self._http_counts,
                 )
             )
             group.create_task(self._http(desk, token, door, on_serving), name="http")
+            doors = {
+                NoiseLog(*_HTTP_NOISE): lambda: self._http_counts.unwanted,
+                NoiseLog(*_MQTT_NOISE): alerts.unwanted,
+            }
+            group.create_task(watch_noise(doors, self._clock), name="noise")
 
     # --- parts
 
@@ -244,13 +264,15 @@ class Service:
     # --- the door
 
     async def _http(self, desk: Desk, token: str, door: socket.socket, on_serving: Callable[[str], None]) -> None:
-        app = create_app(desk, token)
+        counts = self._http_counts
+        app = create_app(desk, token, counts)
         config = uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
             lifespan="off",
-            ws="websockets-sansio",
+            http=http_connections(counts),
+            ws=websocket_connections(counts),
             ws_per_message_deflate=False,  # loopback: packing costs more than it saves
             timeout_graceful_shutdown=2,
             h11_max_incomplete_event_size=64 * 1024,

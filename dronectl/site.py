@@ -36,6 +36,7 @@ class Drone:
     system_id: int
     hardware_uid: str | None
     connection: str
+    whole_packets: bool
     cameras: tuple[tuple[Camera, str, int], ...]
     return_height_m: float
 
@@ -168,6 +169,7 @@ def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Pla
         drone.system_id,
         drone.hardware_uid,
         drone.connection,
+        drone.whole_packets,
         tuple(cameras),
         height,
     )

@@ -134,6 +134,11 @@ class DroneModel(Strict):
     system_id: int = Field(ge=1, le=250)
     hardware_uid: str | None = None
     connection: str = Field(pattern=r"^(udpin|udpout|tcpin|tcpout|serial)://.+$")
+    whole_packets: bool = Field(
+        default=True,
+        description="udpin: every datagram begins with a MAVLink packet, so that others are refused and counted; "
+        "false for a serial bridge that cuts the stream anywhere",
+    )
     cameras: list[DroneCameraModel] = []
 
     @field_validator("pad", mode="before")

@@ -377,6 +377,11 @@ class AlertService:
         await self.commit(ended, noted, again)
         self.counters.expired += 1
 
+    def unwanted(self) -> int:
+        """Messages on the bus that are no answer to an alert of ours, or for which there was no room."""
+        own, bus = self.counters, self._bus.counters
+        return own.garbage + own.unknown_alert + own.inbox_full + bus.oversized + bus.unknown_topic
+
     def counted(self) -> Mapping[str, int]:
         """What went through, and what was thrown away and why: alerts, outbox and bus, for metrics."""
         own = {f"alerts_{field.name}": getattr(self.counters, field.name) for field in fields(self.counters)}

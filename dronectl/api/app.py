@@ -20,6 +20,7 @@ from dronectl.api.auth import Doorkeeper
 from dronectl.api.live import serve_live
 from dronectl.errors import BadInputError, UnavailableError
 from dronectl.operations.desk import Desk, UnknownIdError
+from dronectl.operations.http_counts import HttpCounts
 from dronectl.store import StoreError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -38,8 +39,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 class BodyLimit:
     """ASGI middleware that refuses bodies over MAX_BODY_BYTES, also those that do not announce their length."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, counts: HttpCounts) -> None:
         self._app = app
+        self._counts = counts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -54,6 +56,7 @@ class BodyLimit:
                 break
             seen += len(message.get("body", b""))
             if seen > MAX_BODY_BYTES:
+                self._counts.too_large += 1
                 detail = f"a body of more than {MAX_BODY_BYTES // 2**20} MiB is refused"
                 await JSONResponse({"detail": detail}, 413)(scope, receive, send)
                 return
@@ -67,11 +70,11 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
 
-def create_app(desk: Desk, token: str) -> FastAPI:
-    """Build the application around one Desk."""
+def create_app(desk: Desk, token: str, counts: HttpCounts) -> FastAPI:
+    """Build the application around one Desk. `counts` takes what is turned away."""
     app = FastAPI(title="dronectl", version=__version__, openapi_url="/openapi.json", redoc_url=None, docs_url=None)
-    app.add_middleware(Doorkeeper, token=token, hosts=LOOPBACK_HOSTS)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, counts=counts)
+    app.add_middleware(Doorkeeper, token=token, hosts=LOOPBACK_HOSTS, counts=counts)  # the last added is outermost
     _add_errors(app)
     _add_reading(app, desk)
     _add_ordering(app, desk)

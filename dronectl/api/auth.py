@@ -15,10 +15,13 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dronectl.operations.http_counts import HttpCounts
 
 OPEN_PATHS = frozenset({"/health"})
 WEBSOCKET_POLICY_VIOLATION = 1008
+_INVALID = frozenset({400, 405, 422})
 
 
 def read_or_make_token(path: Path) -> str:
@@ -41,13 +44,16 @@ def read_or_make_token(path: Path) -> str:
 
 
 class Doorkeeper:
-    """ASGI middleware that refuses what lacks the token, names another host, or comes from another origin."""
+    """ASGI middleware that refuses what lacks the token, names another host, or comes from another origin.
 
-    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str]) -> None:
+    Outermost: of what is refused no body is read. Counts what is refused, and answers that a request is invalid.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str], counts: HttpCounts) -> None:
         self._app = app
         self._token = token.encode()
         self._hosts = frozenset(hosts)
-        self.refused = 0
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -55,15 +61,23 @@ class Doorkeeper:
             return
         problem = self._problem(scope)
         if problem is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._counting(send))
             return
-        self.refused += 1
+        self._counts.refused += 1
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": WEBSOCKET_POLICY_VIOLATION, "reason": problem[1]})
             return
         status, detail = problem
         headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
         await JSONResponse({"detail": detail}, status, headers=headers)(scope, receive, send)
+
+    def _counting(self, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in _INVALID:
+                self._counts.invalid += 1
+            await send(message)
+
+        return counted
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)

@@ -50,6 +50,7 @@ class VehicleOut(Out):
     mission_reached: int | None
     system_id: int | None
     last_text: str | None
+    refused_or_lost_datagrams: int | None
     sortie_id: str | None
     sortie_state: str | None
 
@@ -64,13 +65,20 @@ class ChildOut(Out):
 
 
 class HealthOut(Out):
-    """How the service is doing. `ok` means: every part runs."""
+    """How the service is doing. `ok` means: every part runs.
+
+    `refused_or_lost_datagrams` is the sum over the vehicles' doors where they are counted, null where none is;
+    `noisy_doors` are those at which it goes on.
+    """
 
     ok: bool
     site_id: str
     status: str
     version: str
     uptime_s: float
+    refused_or_lost_datagrams: int | None
+    doors_not_counted: list[str]
+    noisy_doors: list[str]
     children: list[ChildOut]
 
 

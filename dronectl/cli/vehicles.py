@@ -41,6 +41,9 @@ def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOp
         armed = {True: "armed", False: "disarmed", None: "?"}[v["armed"]]
         table.add_row(v["vehicle_id"], link, v["mode"], armed, height, battery, v["sortie_state"] or "-")
     out.print(table)
+    for v in there:
+        if count := v["refused_or_lost_datagrams"]:
+            out.print(f"{v['vehicle_id']}: {count} datagrams at its door were no MAVLink, or too many", markup=False)
 
 
 def fly(

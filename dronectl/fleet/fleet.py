@@ -17,6 +17,7 @@ from typing import Any, Final
 from dronectl.clock import Clock
 from dronectl.fleet.carry_out import carry_out
 from dronectl.fleet.commands import Command, CommandKind, CommandLog, CommandResult, new_command
+from dronectl.fleet.doors import DoorCount, Doors
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.journal import SortieJournal, plan_hash
 from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleState
@@ -82,7 +83,14 @@ class Fleet:
         self._tasks: asyncio.TaskGroup | None = None
         self._log = CommandLog(store, clock)
         self._journal = SortieJournal(store, clock)
-        self._pool = LinkPool(addresses, on_states=self._on_states, on_poses=on_poses, on_report=self._on_report)
+        self._doors = Doors(addresses)
+        self._pool = LinkPool(
+            addresses,
+            on_states=self._on_states,
+            on_poses=on_poses,
+            on_report=self._on_report,
+            on_doors=lambda more: self._doors.take(more, clock.monotonic_s()),
+        )
         preflight = Preflight(limits, failsafe, terrain, clock, wind_m_s)
         self._vehicles = {
             address.vehicle_id: Vehicle(
@@ -259,6 +267,10 @@ class Fleet:
         plan = self._vehicles[vehicle_id].plan if vehicle_id in self._vehicles else None
         return None if plan is None else plan.mission.mission_id
 
+    def doors(self) -> Mapping[str, DoorCount]:
+        """What was refused or lost at each vehicle's door since the service started."""
+        return self._doors.all()
+
     @property
     def worker_pids(self) -> Mapping[str, int]:
         """The process of each link worker that is up."""
@@ -282,6 +294,7 @@ class Fleet:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self._doors.tick(self._clock.monotonic_s())
             for vehicle in self._vehicles.values():
                 vehicle.tick()
 

@@ -136,6 +136,7 @@ class VehicleAddress:
     system_id: int
     hardware_uid: str | None = None
     pose_stream: bool = False  # it carries cameras: gather PoseSamples
+    whole_packets: bool = True  # every datagram begins with a packet: what does not may be refused at the door
 
 
 class VehicleLink(Protocol):

@@ -16,15 +16,12 @@ are kept shut (ADR 0001):
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import logging
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from mavsdk import ComponentType, Configuration, Mavsdk
 from mavsdk.connection_result import ConnectionResult
@@ -41,6 +38,7 @@ from mavsdk.plugins.telemetry import LandedState as NativeLanded
 from mavsdk.plugins.telemetry import Telemetry
 from mavsdk.system import System
 
+from dronectl.fleet.door import Door, DoorError, port_taken
 from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues, known
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
@@ -298,23 +296,6 @@ class NativeVehicle:
             self._param.set_param_float(name, value)
 
 
-def _port_taken(connection: str) -> str | None:
-    """Why a udpin port cannot be had. The library would share it silently, and each would get half the messages."""
-    url = urlsplit(connection)
-    if url.scheme not in {"udpin", "udp"} or url.port is None:
-        return None
-    host = url.hostname or "0.0.0.0"  # noqa: S104  # what the URL of the site file says
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((host, url.port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                return f"UDP port {url.port} is in use by another program"
-            return f"UDP port {url.port} on {host}: {error.strerror}"
-    return None
-
-
 class MavsdkShard:
     """The process's one MAVSDK instance and the links of its vehicles."""
 
@@ -329,6 +310,7 @@ class MavsdkShard:
         self._mavsdk = Mavsdk(Configuration.create_with_component_type(ComponentType.GROUND_STATION))
         self._threads = CallThreads(len(addresses))
         self.links: dict[str, MavsdkLink] = {}
+        self._doors: dict[str, Door | None] = {}
         for address in addresses:
             position_hz = rates.pose_stream_position_hz if address.pose_stream else rates.position_hz
             wake_one = partial(wake, address.vehicle_id)
@@ -350,15 +332,31 @@ class MavsdkShard:
 
     async def _open(self, link: MavsdkLink) -> bool:
         connection = link.address.connection
-        error = _port_taken(connection)
+        error = port_taken(connection)
         if error is None:
             result = await asyncio.get_running_loop().run_in_executor(
                 self._threads.ordinary, self._mavsdk.add_any_connection, connection
             )
             if result != ConnectionResult.SUCCESS:
                 error = f"cannot be opened: {ConnectionResult(result).name.lower()}"
+        if error is None:
+            self._doors[link.vehicle_id] = self._guard(link.address)
         link.opened(error)
         return error is None
+
+    @staticmethod
+    def _guard(address: VehicleAddress) -> Door | None:
+        if not address.whole_packets:
+            return None
+        try:
+            return Door.guard(address.connection)
+        except DoorError as error:
+            log.info("%s: garbage on %s is not counted: %s", address.vehicle_id, address.connection, error)
+            return None
+
+    def door_counts(self) -> dict[str, int | None]:
+        """Datagrams refused or lost at each open door so far; None where that is not counted."""
+        return {name: None if door is None else door.refused_or_lost() for name, door in self._doors.items()}
 
     async def _open_later(self) -> None:
         """Try again what could not be opened: a worker that died may hold its ports a moment longer."""

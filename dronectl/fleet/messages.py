@@ -2,7 +2,7 @@
 """What the service and a link worker say to each other (msgpack over dronectl.ipc).
 
     service --Configure, Request, Cancel-->  worker
-    service <--Ready, States, Poses, Reply-- worker
+    service <--Ready, States, Poses, DoorCounts, Reply-- worker
 
 States and poses are the link's own dataclasses: msgspec writes and checks them. NaN in mission items survives.
 """
@@ -117,6 +117,12 @@ class Poses(msgspec.Struct, tag="poses", frozen=True):
     samples: tuple[PoseSample, ...]
 
 
+class DoorCounts(msgspec.Struct, tag="doors", frozen=True):
+    """Datagrams refused or lost at the doors that have news, since this worker opened them; None: not counted."""
+
+    refused_or_lost: dict[str, int | None]
+
+
 class Reply(msgspec.Struct, tag="reply", frozen=True, omit_defaults=True):
     """The end of a request, with the vehicle's state at that moment."""
 
@@ -129,4 +135,4 @@ class Reply(msgspec.Struct, tag="reply", frozen=True, omit_defaults=True):
 
 
 ToWorker = Configure | Request | Cancel
-FromWorker = Ready | States | Poses | Reply
+FromWorker = Ready | States | Poses | DoorCounts | Reply

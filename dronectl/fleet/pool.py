@@ -21,7 +21,7 @@ from typing import Final
 
 from dronectl.fleet.last_values import STALE_AFTER_S
 from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleLink, VehicleState
-from dronectl.fleet.messages import Configure, FromWorker, Poses, Rates, Ready, Reply, States
+from dronectl.fleet.messages import Configure, DoorCounts, FromWorker, Poses, Rates, Ready, Reply, States
 from dronectl.fleet.remote import RemoteLink, WorkerCalls
 from dronectl.ipc import ChannelClosedError, worker_process
 from dronectl.supervise import ChildReport, RestartBudget, keep_running
@@ -64,9 +64,13 @@ class LinkPool:
         on_states: Callable[[Sequence[VehicleState]], None],
         on_poses: Callable[[Sequence[PoseSample]], None],
         on_report: Callable[[ChildReport], None],
+        on_doors: Callable[[Mapping[str, int | None]], None] = lambda _more: None,
         rates: Rates | None = None,
     ) -> None:
-        """ValueError if a vehicle id, a system id or a connection is there twice."""
+        """ValueError if a vehicle id, a system id or a connection is there twice.
+
+        `on_doors` takes how many datagrams more were refused or lost at each door; None where nobody counts.
+        """
         for what in ("vehicle_id", "system_id", "connection"):
             seen: set[object] = set()
             for address in addresses:
@@ -76,6 +80,7 @@ class LinkPool:
         self._on_states = on_states
         self._on_poses = on_poses
         self._on_report = on_report
+        self._on_doors = on_doors
         self._rates = rates or Rates()
         self._latest = {address.vehicle_id: VehicleState(address.vehicle_id) for address in addresses}
         self._shards = {
@@ -128,6 +133,7 @@ class LinkPool:
     async def _run_worker(self, name: str, ready: Callable[[], None]) -> None:
         shard = self._shards[name]
         calls = self._calls[name]
+        doors: dict[str, int] = {}  # as this worker counts, from naught
         # The library leaves folders in the temporary directory when its process is killed.
         scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{_SCRATCH}{os.getpid()}-")
         try:
@@ -148,6 +154,8 @@ class LinkPool:
                                 self._take(states)
                             case Poses(samples):
                                 self._on_poses(samples)
+                            case DoorCounts(counts):
+                                self._take_doors(counts, doors)
                             case Reply():
                                 calls.resolve(message)
                             case Ready(version):
@@ -172,6 +180,12 @@ class LinkPool:
         for state in states:
             self._latest[state.vehicle_id] = state
         self._on_states(states)
+
+    def _take_doors(self, counts: Mapping[str, int | None], before: dict[str, int]) -> None:
+        self._on_doors({
+            name: None if count is None else count - before.get(name, 0) for name, count in counts.items()
+        })  # fmt: skip
+        before.update({name: count for name, count in counts.items() if count is not None})
 
     def _take_one(self, state: VehicleState) -> None:
         self._take((state,))

@@ -28,6 +28,7 @@ from dronectl.fleet.messages import (
     TIMEOUT_S,
     Cancel,
     Configure,
+    DoorCounts,
     Poses,
     Rates,
     Ready,
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 
 WATCHDOG_S: Final = 8.0  # well below COM_DL_LOSS_T, well above any pause of a healthy loop
 _SETTLE_S: Final = 0.03  # a callback may come before the library's own last value; also gathers what comes together
+_DOORS_EVERY_S: Final = 1.0
 _MAX_UNSENT_BYTES: Final = 1024 * 1024  # telemetry waits while the service is this far behind
 
 
@@ -64,6 +66,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._shard.run(self._say_ready), name="shard")
             tasks.create_task(self._report(), name="report")
+            tasks.create_task(self._report_doors(), name="doors")
             tasks.create_task(watchdog.watch(WATCHDOG_S), name="watchdog")
             while True:
                 match await self._channel.receive():
@@ -129,6 +132,17 @@ class Worker:
         if not state.armed:
             return 1.0 / self._rates.docked_hz
         return 1.0 / (self._rates.pose_stream_hz if link.address.pose_stream else self._rates.flying_hz)
+
+    async def _report_doors(self) -> None:
+        """Which doors have refused or lost more than was said last."""
+        said: dict[str, int | None] = {}
+        while True:
+            counts = self._shard.door_counts()
+            news = {name: count for name, count in counts.items() if name not in said or said[name] != count}
+            if news:
+                self._channel.post(DoorCounts(news))
+                said |= news
+            await asyncio.sleep(_DOORS_EVERY_S)
 
     # ------------------------------------------------------------------ requests
 

@@ -12,6 +12,13 @@ from dronectl.site import Drone
 def addresses(drones: Sequence[Drone]) -> list[VehicleAddress]:
     """Vehicles that carry cameras also stream their poses."""
     return [
-        VehicleAddress(d.drone_id, d.connection, d.system_id, d.hardware_uid, pose_stream=bool(d.cameras))
+        VehicleAddress(
+            d.drone_id,
+            d.connection,
+            d.system_id,
+            d.hardware_uid,
+            pose_stream=bool(d.cameras),
+            whole_packets=d.whole_packets,
+        )
         for d in drones
     ]

@@ -22,10 +22,12 @@ from dronectl.bus.messages import Alert
 from dronectl.clock import Clock
 from dronectl.errors import BadInputError
 from dronectl.fleet.commands import CommandKind
+from dronectl.fleet.doors import DoorCount
 from dronectl.fleet.fleet import Fleet, FlightRefusedError
 from dronectl.fleet.link import VehicleState
 from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Sortie
+from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.metrics import render_metrics
 from dronectl.site import Site
 from dronectl.store import Store
@@ -79,6 +81,7 @@ class Sources:
     children: Callable[[], Sequence[ChildReport]]
     cameras: Callable[[], Sequence[CameraReport]]
     bus_connected: Callable[[], bool]
+    http: HttpCounts
 
 
 class Desk:
@@ -98,7 +101,17 @@ class Desk:
             "status": str(self._s.site.model.status),
             "version": __version__,
             "uptime_s": self._s.clock.monotonic_s() - self._started_s,
+            **self._doors_health(),
             "children": [asdict(child) for child in children],
+        }
+
+    def _doors_health(self) -> dict[str, Any]:
+        doors = self._s.fleet.doors()
+        counted = [door.refused_or_lost for door in doors.values() if door.refused_or_lost is not None]
+        return {
+            "refused_or_lost_datagrams": sum(counted) if counted else None,
+            "doors_not_counted": [name for name, door in doors.items() if door.refused_or_lost is None],
+            "noisy_doors": [name for name, door in doors.items() if door.noisy],
         }
 
     def metrics(self) -> str:
@@ -109,14 +122,16 @@ class Desk:
             self._s.cameras(),
             self._s.alerts.alerts(),
             bus_connected=self._s.bus_connected(),
-            counted=self._s.alerts.counted(),
+            counted={**self._s.alerts.counted(), **self._s.http.counted()},
+            doors=self._s.fleet.doors(),
         )
 
     def vehicles(self) -> list[dict[str, Any]]:
         flying = {s.vehicle_id: s for s in self._s.fleet.sorties.value.values()}
         states = self._s.fleet.states.value
+        doors = self._s.fleet.doors()
         return [
-            self._vehicle(states.get(d.drone_id) or VehicleState(d.drone_id), flying.get(d.drone_id))
+            self._vehicle(states.get(d.drone_id) or VehicleState(d.drone_id), flying.get(d.drone_id), doors[d.drone_id])
             for d in self._s.site.drones
         ]
 
@@ -259,10 +274,11 @@ class Desk:
 
     # --- views
 
-    def _vehicle(self, state: VehicleState, sortie: Sortie | None) -> dict[str, Any]:
+    def _vehicle(self, state: VehicleState, sortie: Sortie | None, door: DoorCount) -> dict[str, Any]:
         heard = state.heard_monotonic_s
         view: dict[str, Any] = {name: getattr(state, name) for name in _SHOWN}
         view["mode"], view["landed"] = str(state.mode), str(state.landed)
+        view["refused_or_lost_datagrams"] = door.refused_or_lost
         view["age_s"] = None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard)
         view["sortie_id"] = None if sortie is None else sortie.sortie_id
         view["sortie_state"] = None if sortie is None else str(sortie.phase)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter as Tally
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from dronectl.bus.messages import Alert
+from dronectl.fleet.doors import DoorCount
 from dronectl.fleet.link import VehicleState
 from dronectl.fleet.sortie_types import Sortie
 from dronectl.supervise import ChildReport, ChildState
@@ -24,6 +25,7 @@ def render_metrics(
     *,
     bus_connected: bool,
     counted: Mapping[str, int],
+    doors: Mapping[str, DoorCount],
 ) -> str:
     """The metrics page."""
     registry = CollectorRegistry()
@@ -37,8 +39,17 @@ def render_metrics(
         connected.labels(vehicle_id).set(state.connected)
         if state.battery_fraction is not None:
             battery.labels(vehicle_id).set(state.battery_fraction)
+    refused = Counter(
+        "dronectl_door_refused_or_lost_datagrams",
+        "Datagrams at a vehicle's door that are no MAVLink, or for which there was no room; absent: not counted",
+        ["vehicle"],
+        registry=registry,
+    )
+    for vehicle_id, door in doors.items():
+        if door.refused_or_lost is not None:
+            refused.labels(vehicle_id).inc(door.refused_or_lost)
     flights = gauge("sorties", "Sorties by state", ["state"])
-    for phase, count in Counter(str(s.phase) for s in sorties.values()).items():
+    for phase, count in Tally(str(s.phase) for s in sorties.values()).items():
         flights.labels(phase).set(count)
     up = gauge("child_up", "1 while a supervised part runs", ["child"])
     restarts = gauge("child_restarts", "Restarts since the service started", ["child"])
@@ -54,7 +65,7 @@ def render_metrics(
             if value is not None:
                 latency.labels(camera.camera_id, quantile).set(value)
     by_level = gauge("alerts", "Alerts held in memory", ["level", "state"])
-    for (level, state_name), count in Counter((str(a.level), str(a.state)) for a in alerts).items():
+    for (level, state_name), count in Tally((str(a.level), str(a.state)) for a in alerts).items():
         by_level.labels(level, state_name).set(count)
     gauge("bus_connected", "1 while the MQTT broker has us").set(bus_connected)
     counts = gauge("counted", "Sightings, alerts, answers and messages by what became of them", ["what"])

@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -51,6 +51,7 @@ class Craft:
     speed: float
     history: list[VehicleState] = field(default_factory=list)
     poses: list[PoseSample] = field(default_factory=list)
+    refused_or_lost: int | None = None  # at its door, once its worker has said so
 
     @property
     def state(self) -> VehicleState:
@@ -115,6 +116,11 @@ class Desk:
             if (craft := self.crafts.get(sample.vehicle_id)) is not None:
                 craft.poses.append(sample)
 
+    def on_doors(self, more: Mapping[str, int | None]) -> None:
+        for vehicle_id, count in more.items():
+            if (craft := self.crafts.get(vehicle_id)) is not None and count is not None:
+                craft.refused_or_lost = (craft.refused_or_lost or 0) + count
+
     def keep(self, craft: Craft) -> Craft:
         self.crafts[craft.address.vehicle_id] = craft
         return craft
@@ -122,7 +128,12 @@ class Desk:
     @asynccontextmanager
     async def pool(self, addresses: Sequence[VehicleAddress]) -> AsyncIterator[LinkPool]:
         pool = LinkPool(
-            addresses, on_states=self.on_states, on_poses=self.on_poses, on_report=lambda _report: None, rates=RATES
+            addresses,
+            on_states=self.on_states,
+            on_poses=self.on_poses,
+            on_report=lambda _report: None,
+            on_doors=self.on_doors,
+            rates=RATES,
         )
         task = asyncio.create_task(pool.run())
         try:

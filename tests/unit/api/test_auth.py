@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from dronectl.api.auth import Doorkeeper, read_or_make_token
+from dronectl.operations.http_counts import HttpCounts
 
 TOKEN = "t" * 40
 
@@ -19,7 +20,7 @@ async def hello(_request):
 @pytest.fixture
 def client():
     app = Starlette(routes=[Route("/x", hello, methods=["GET", "POST"]), Route("/health", hello)])
-    door = Doorkeeper(app, TOKEN, ("127.0.0.1", "localhost", "::1"))
+    door = Doorkeeper(app, TOKEN, ("127.0.0.1", "localhost", "::1"), HttpCounts())
     return httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://127.0.0.1:24880")
 
 
