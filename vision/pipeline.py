@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 POSE_WAIT_S: Final = 1.0
 # One look at a colour picture must not take the thermal cameras' second: few tiles at once, all of them in a sweep.
-SERVICE_TILES: Final = TileSettings(per_frame=2, sweep_frames=8)
+SERVICE_TILES: Final = TileSettings(per_frame=3, sweep_frames=8)
 _KEPT_COLOUR_FRAMES: Final = 4
 _COLOUR_WITHIN_S: Final = 1.5
 _LATENCIES: Final = 256
