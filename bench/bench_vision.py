@@ -28,7 +28,8 @@ from missions.terrain import FlatTerrain
 from tests.vision_scene import CAMERA, GROUND_AMSL_M, ORIGIN, Flight, Thing
 from vision.engines import installed_engines, load_engine
 from vision.evidence import EvidenceStore
-from vision.eye import CameraEye, Outcome
+from vision.eye import CameraEye
+from vision.eye_types import Outcome
 from vision.frame import Frame, PixelKind
 from vision.geolocate import Locator
 from vision.model_card import DEFAULT_MODEL

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,67 +22,23 @@ import numpy as np
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
 from vision.blur import blurred
+from vision.change import ChangeGate
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
 from vision.evidence import EvidenceStore, annotate, crop
+from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import warmth_in
-from vision.tiled import TiledDetector, TileLook
-from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
+from vision.tiled import TiledDetector
+from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
 _PIXEL_SIGMA = 2.0
-_VIEW_MARGIN_PX = 8.0
 _OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
-_MIN_HEIGHT_M = 12.0
 _STILL_LOOKS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class EyeSettings:
-    """What an eye may be told."""
-
-    min_height_m: float = _MIN_HEIGHT_M  # lower, a vehicle is at its dock or landing
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one frame. `why_not` names why it was not looked at."""
-
-    sightings: tuple[Sighting, ...]
-    observations: tuple[Observation, ...]
-    why_not: str | None
-    learned_s: float
-    total_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Glance:
-    """What the detectors found in one frame. `spots()` waits for the classical one; tiles: what a look in tiles covered.
-
-    `why_not` names why they were not asked.
-    """
-
-    frame: Frame
-    learned: tuple[Detection, ...]
-    spots: Callable[[], list[Detection]]
-    tiles: TileLook | None
-    why_not: str | None
-    learned_s: float
-    took_s: float
-
-    def covers(self, pixel: tuple[float, float]) -> bool:
-        """Whether a thing at this pixel could have been found: well inside the picture, and in a tile that was looked at."""
-        if not _inside(pixel, self.frame):
-            return False
-        if self.tiles is None:
-            return True
-        x, y = pixel
-        return any(t.left_px <= x < t.right_px and t.top_px <= y < t.bottom_px for t in self.tiles.looked_at)
 
 
 class CameraEye:
@@ -116,7 +72,8 @@ class CameraEye:
         self._stated_gsd_m = gsd_m
         self._beside = beside
         self._ground = Tracker(self._settings.tracker)
-        self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
+        self._pixels = Tracker(pixel_settings(self._settings.tracker))
+        self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
         self._stabiliser = Stabiliser()
         self._epoch = 0
         self._pictures: dict[str, tuple[Evidence, ...]] = {}
@@ -142,6 +99,8 @@ class CameraEye:
             if height is not None and height < self._settings.min_height_m:
                 return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
+        if self._gate is not None and not self._gate.open(frame, needed=self._undecided):
+            return Glance(frame, (), list, None, UNCHANGED, 0.0, time.perf_counter() - began)
         classical, learned = self._classical, self._learned
         spots: Callable[[], list[Detection]] = list
         if classical is not None and self._beside is not None:
@@ -171,6 +130,11 @@ class CameraEye:
         sightings = tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
         return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether something was seen of which more looks must say what it is."""
+        return any(track.told is None for track in (*self._ground.tracks, *self._pixels.tracks))
 
     def finish(self) -> tuple[Sighting, ...]:
         """End all tracks: the camera is gone."""
@@ -324,7 +288,7 @@ class CameraEye:
             return None
         pixel = self._locator.pixel_of(frame.camera, frame.pose, track.motion.place, track.amsl_m)
         gsd = self._locator.gsd_m(frame.camera, frame.pose)
-        if pixel is None or gsd is None or not _inside(pixel, frame):
+        if pixel is None or gsd is None or not inside(pixel, frame):
             return None
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
@@ -342,10 +306,3 @@ def _measured(observation: Observation, frame: Frame) -> Observation:
     if warmth is None:
         return observation
     return replace(observation, contrast_c=warmth.contrast_c, area_px=warmth.area_px, elongation=warmth.elongation)
-
-
-def _inside(pixel: tuple[float, float], frame: Frame) -> bool:
-    return (
-        _VIEW_MARGIN_PX <= pixel[0] <= frame.width_px - _VIEW_MARGIN_PX
-        and _VIEW_MARGIN_PX <= pixel[1] <= frame.height_px - _VIEW_MARGIN_PX
-    )

@@ -25,9 +25,10 @@ from missions.model import Camera, Modality
 from vision.blur import blurred
 from vision.detector import Detector
 from vision.evidence import EvidenceStore
-from vision.eye import CameraEye, EyeSettings, Glance
+from vision.eye import CameraEye
+from vision.eye_types import EyeSettings, Glance, sampled
 from vision.frame import CameraPose, Frame, PixelKind
-from vision.gaps import Attention
+from vision.gaps import Attention, tolerance_s
 from vision.geolocate import Locator
 from vision.pipeline_types import CameraReport
 from vision.pose import PoseBuffer, camera_pose
@@ -35,6 +36,7 @@ from vision.pose_types import BodyPose, PoseDoubts
 from vision.shares import Turns
 from vision.sighting import Sighting
 from vision.sources.frame_socket import FrameSocket, Received
+from vision.sources.sampling import SampledCamera, Sampler
 from vision.tiled import TiledDetector
 from vision.tiles import TileSettings
 from vision.yolo import YoloDetector
@@ -51,16 +53,21 @@ _LATENCIES: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One camera and where its frames come from. `fixed_pose` is for a camera on a mast."""
+    """One camera and where its frames come from: a socket at host and port, or an address that is visited now and then.
+
+    `fixed_pose` is for a camera on a mast.
+    """
 
     camera: Camera
     vehicle_id: str | None
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
     stall_s: float = 15.0
     share: float = 1.0  # weight of its share of the engine's time
+    address: str | None = None
+    every_s: float = 10.0  # between two visits of the address
 
 
 class PoseBook:
@@ -114,7 +121,11 @@ class CameraLoop:
 
     def __init__(self, feed: Feed, eye: CameraEye | None, pipeline: VisionPipeline) -> None:
         self.feed = feed
-        self.source = FrameSocket(feed.host, feed.port, feed.camera, feed.vehicle_id, feed.stall_s)
+        self.source: FrameSocket | SampledCamera
+        if feed.address is None:
+            self.source = FrameSocket(feed.host, feed.port, feed.camera, feed.vehicle_id, feed.stall_s)
+        else:
+            self.source = SampledCamera(feed.address, feed.camera, feed.every_s, pipeline.sampler)
         self._eye = eye
         self._pipeline = pipeline
         self._stages: dict[str, deque[float]] = {
@@ -122,7 +133,7 @@ class CameraLoop:
         }
         self._unseen: deque[float] = deque(maxlen=_LATENCIES)
         self._sweep_frames: int | None = None
-        self._attention = Attention()
+        self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
         self._no_pose = 0
         self._sightings = 0
         self._skipped: Counter[str] = Counter()
@@ -262,6 +273,7 @@ class VisionPipeline:
         self.colour = ColourShelf()
         self.on_sighting = on_sighting
         self.turns = Turns(time.monotonic)
+        self.sampler = Sampler()
         self.detecting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
         self.judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hot spots")
@@ -280,7 +292,7 @@ class VisionPipeline:
                     locator,
                     evidence,
                     run_id,
-                    settings,
+                    settings if feed.address is None else sampled(feed.every_s, settings),
                     context=self._context_of(feed.vehicle_id),
                     beside=self._beside,
                 )
@@ -294,6 +306,8 @@ class VisionPipeline:
         """Run all cameras until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
+                if any(loop.feed.address is not None for loop in self.loops):
+                    group.create_task(self.sampler.run(), name="visits")
                 for loop in self.loops:
                     group.create_task(loop.run(), name=f"camera {loop.feed.camera.camera_id}")
         finally:

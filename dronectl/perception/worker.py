@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import uuid
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -57,9 +58,7 @@ def _locator(order: Configure) -> tuple[Locator | None, str | None]:
 
 
 def _feed(feed: CameraFeed) -> Feed:
-    return Feed(
-        feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts, feed.stall_s, feed.share
-    )
+    return Feed(**{field.name: getattr(feed, field.name) for field in fields(CameraFeed)})
 
 
 async def serve(channel: Channel[ToWorker]) -> None:
