@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""One camera's seeing: a frame with its pose in, sightings out. Synchronous; the pipeline runs it in a thread.
+"""One camera's seeing: a frame with its pose in, sightings out.
+
+Synchronous, in two steps that the pipeline runs in two threads: `see` (the detectors) keeps the engine busy with the
+next frame while `judge` works on the one before.
 
 Detectors -> one observation per thing -> places on the ground -> tracks -> verdicts -> sightings with evidence. Frames
 that cannot be judged (too low, outside what the model was measured at) are named and counted, not passed over.
@@ -11,48 +14,31 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
+from vision.blur import blurred
+from vision.change import ChangeGate
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
 from vision.evidence import EvidenceStore, annotate, crop
+from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import warmth_in
-from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
+from vision.tiled import TiledDetector
+from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
 _PIXEL_SIGMA = 2.0
-_VIEW_MARGIN_PX = 8.0
 _OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
-_MIN_HEIGHT_M = 12.0
 _STILL_LOOKS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class EyeSettings:
-    """What an eye may be told."""
-
-    min_height_m: float = _MIN_HEIGHT_M  # lower, a vehicle is at its dock or landing
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one frame. `why_not` names why it was not looked at."""
-
-    sightings: tuple[Sighting, ...]
-    observations: tuple[Observation, ...]
-    why_not: str | None
-    learned_s: float
-    total_s: float
 
 
 class CameraEye:
@@ -74,7 +60,8 @@ class CameraEye:
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
-        beside: where the classical detector may run while the learned one computes.
+        beside: where the classical detector may run while the learned one computes. A TiledDetector as `learned` must
+        be this camera's own.
         """
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
@@ -85,7 +72,8 @@ class CameraEye:
         self._stated_gsd_m = gsd_m
         self._beside = beside
         self._ground = Tracker(self._settings.tracker)
-        self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
+        self._pixels = Tracker(pixel_settings(self._settings.tracker))
+        self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
         self._stabiliser = Stabiliser()
         self._epoch = 0
         self._pictures: dict[str, tuple[Evidence, ...]] = {}
@@ -98,49 +86,64 @@ class CameraEye:
         return self._ground.dropped_tracks + self._pixels.dropped_tracks
 
     def look(self, frame: Frame, sent_monotonic_s: float | None = None) -> Outcome:
-        """Look at the next frame of this camera."""
+        """Look at the next frame of this camera: both steps at once."""
+        return self.judge(self.see(frame), sent_monotonic_s)
+
+    def see(self, frame: Frame) -> Glance:
+        """First step: what the detectors find. One thread at a time, frames in order."""
         began = time.perf_counter()
         locator = self._locator
         gsd = self._stated_gsd_m
         if frame.pose is not None and locator is not None:
             height = locator.height_above_ground_m(frame.pose)
             if height is not None and height < self._settings.min_height_m:
-                return self._not(began, "too low")
+                return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
-        detections, learned_s = self._detect(frame, gsd)
-        observations = [_measured(o, frame) for o in unite(detections)]
-        if frame.pose is not None and locator is not None:
-            events, seen = self._on_ground(frame, locator, observations)
-        else:
-            events, seen = self._in_pixels(frame, observations)
-        self.looked_at += 1
-        sightings = tuple(self._sighting(event, frame, sent_monotonic_s) for event in events)
-        return Outcome(sightings, tuple(seen), None, learned_s, time.perf_counter() - began)
-
-    def _detect(self, frame: Frame, gsd: float | None) -> tuple[list[Detection], float]:
-        """What both detectors find, and how long the learned one took."""
-        began = time.perf_counter()
-        classical = self._classical
+        if self._gate is not None and not self._gate.open(frame, needed=self._undecided):
+            return Glance(frame, (), list, None, UNCHANGED, 0.0, time.perf_counter() - began)
+        classical, learned = self._classical, self._learned
         spots: Callable[[], list[Detection]] = list
         if classical is not None and self._beside is not None:
             spots = self._beside.submit(classical.detect, frame, gsd).result
         elif classical is not None:
             spots = partial(classical.detect, frame, gsd)
-        found = [] if self._learned is None else self._learned.detect(frame, gsd)
-        learned_s = time.perf_counter() - began
-        return [*found, *spots()], learned_s
+        started = time.perf_counter()
+        found = () if learned is None else tuple(learned.detect(frame, gsd))
+        tiles = learned.last if isinstance(learned, TiledDetector) else None
+        now = time.perf_counter()
+        return Glance(frame, found, spots, tiles, None, now - started, now - began)
+
+    def judge(self, glance: Glance, sent_monotonic_s: float | None = None) -> Outcome:
+        """Second step: tracks, places, sightings and evidence. One thread at a time, glances in order."""
+        began = time.perf_counter()
+        frame, locator = glance.frame, self._locator
+        if glance.why_not is not None:
+            self.not_looked_at[glance.why_not] += 1
+            return Outcome((), (), glance.why_not, 0.0, glance.took_s)
+        observations = [_measured(o, frame) for o in unite([*glance.learned, *glance.spots()])]
+        if frame.pose is not None and locator is not None:
+            events, seen = self._on_ground(glance, locator, observations)
+        else:
+            events, seen = self._in_pixels(glance, observations)
+        self.looked_at += 1
+        shown = blurred(frame, seen) if events and frame.kind is PixelKind.BGR8 else frame
+        sightings = tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
+        took_s = glance.took_s + time.perf_counter() - began
+        return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether something was seen of which more looks must say what it is."""
+        return any(track.told is None for track in (*self._ground.tracks, *self._pixels.tracks))
 
     def finish(self) -> tuple[Sighting, ...]:
         """End all tracks: the camera is gone."""
         return tuple(self._sighting(event, None, None) for event in self._ground.finish() + self._pixels.finish())
 
-    def _not(self, began: float, reason: str) -> Outcome:
-        self.not_looked_at[reason] += 1
-        return Outcome((), (), reason, 0.0, time.perf_counter() - began)
-
     def _on_ground(
-        self, frame: Frame, locator: Locator, observations: Sequence[Observation]
+        self, glance: Glance, locator: Locator, observations: Sequence[Observation]
     ) -> tuple[list[TrackEvent], list[Observation]]:
+        frame = glance.frame
         pose = frame.pose
         if pose is None:
             raise ValueError("tracking on the ground needs a pose")
@@ -157,13 +160,14 @@ class CameraEye:
 
         def in_view(place: FloatArray, amsl_m: float) -> bool:
             pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
-            return pixel is not None and _inside(pixel, frame)
+            return pixel is not None and glance.covers(pixel)
 
         return self._ground.step(frame.exposure_s, placed, in_view), [o for o, _ in placed]
 
     def _in_pixels(
-        self, frame: Frame, observations: Sequence[Observation]
+        self, glance: Glance, observations: Sequence[Observation]
     ) -> tuple[list[TrackEvent], list[Observation]]:
+        frame = glance.frame
         shift = self._stabiliser.step(frame)
         events: list[TrackEvent] = []
         if shift.epoch != self._epoch:
@@ -185,7 +189,7 @@ class CameraEye:
         ]
 
         def in_view(place: FloatArray, _amsl_m: float) -> bool:
-            return _inside((place[0] - shift.x_px, place[1] - shift.y_px), frame)
+            return glance.covers((place[0] - shift.x_px, place[1] - shift.y_px))
 
         return events + self._pixels.step(frame.exposure_s, placed, in_view), list(observations)
 
@@ -284,7 +288,7 @@ class CameraEye:
             return None
         pixel = self._locator.pixel_of(frame.camera, frame.pose, track.motion.place, track.amsl_m)
         gsd = self._locator.gsd_m(frame.camera, frame.pose)
-        if pixel is None or gsd is None or not _inside(pixel, frame):
+        if pixel is None or gsd is None or not inside(pixel, frame):
             return None
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
@@ -302,10 +306,3 @@ def _measured(observation: Observation, frame: Frame) -> Observation:
     if warmth is None:
         return observation
     return replace(observation, contrast_c=warmth.contrast_c, area_px=warmth.area_px, elongation=warmth.elongation)
-
-
-def _inside(pixel: tuple[float, float], frame: Frame) -> bool:
-    return (
-        _VIEW_MARGIN_PX <= pixel[0] <= frame.width_px - _VIEW_MARGIN_PX
-        and _VIEW_MARGIN_PX <= pixel[1] <= frame.height_px - _VIEW_MARGIN_PX
-    )
