@@ -207,7 +207,11 @@ def thing(rng: np.random.Generator, kind: str) -> Body:
             size = u(0.1, 0.5)
             for _ in range(5):
                 parts.capsule(
-                    at + rng.normal(0, 0.4 * size, 3) * (1, 1, 0.3), at, size * u(0.4, 0.8), size * 0.7, grey * u(0.8, 1.2)
+                    at + rng.normal(0, 0.4 * size, 3) * (1, 1, 0.3),
+                    at,
+                    size * u(0.4, 0.8),
+                    size * 0.7,
+                    grey * u(0.8, 1.2),
                 )
     elif kind in ("log", "pole", "board"):
         brown = np.array([0.20, 0.14, 0.09]) * u(0.4, 2.2) if kind != "pole" else np.full(3, u(0.1, 0.6))
@@ -234,7 +238,9 @@ def thing(rng: np.random.Generator, kind: str) -> Body:
             parts.capsule(at, at + 0.05, u(0.05, 0.15), u(0.05, 0.12), np.clip(green * u(0.5, 1.6), 0.01, 0.8))
     elif kind in ("dog", "hoofed"):
         s = u(0.45, 0.7) if kind == "dog" else u(0.9, 1.7)
-        coat = np.clip(np.array([0.3, 0.22, 0.15]) * u(0.1, 2.5) if rng.random() < 0.7 else np.full(3, u(0.3, 0.8)), 0.01, 0.8)
+        coat = np.clip(
+            np.array([0.3, 0.22, 0.15]) * u(0.1, 2.5) if rng.random() < 0.7 else np.full(3, u(0.3, 0.8)), 0.01, 0.8
+        )
         chest, rump = np.array([0, 0.4, 0.6]) * s, np.array([0, -0.4, 0.62]) * s
         parts.capsule(chest, rump, 0.2 * s, 0.19 * s, coat)
         head = chest + np.array([u(-0.15, 0.15), u(0.25, 0.45), u(-0.2, 0.35)]) * s
@@ -251,8 +257,20 @@ def thing(rng: np.random.Generator, kind: str) -> Body:
         length, half, high = u(3.6, 5.2), u(0.8, 0.95), u(0.55, 0.9)
         for x in np.linspace(-half + 0.25, half - 0.25, 5):
             parts.capsule(np.array([x, -length / 2, 0.55]), np.array([x, length / 2, 0.5]), 0.35, 0.3, paint)
-            parts.capsule(np.array([x * 0.85, -length * 0.3, 0.6 + high * 0.5]), np.array([x * 0.85, length * 0.18, 0.6 + high * 0.5]), 0.33, 0.33, glass)  # noqa: E501
-            parts.capsule(np.array([x * 0.75, -length * 0.22, 0.68 + high * 0.55]), np.array([x * 0.75, length * 0.08, 0.68 + high * 0.55]), 0.31, 0.31, paint)  # noqa: E501
+            parts.capsule(
+                np.array([x * 0.85, -length * 0.3, 0.6 + high * 0.5]),
+                np.array([x * 0.85, length * 0.18, 0.6 + high * 0.5]),
+                0.33,
+                0.33,
+                glass,
+            )
+            parts.capsule(
+                np.array([x * 0.75, -length * 0.22, 0.68 + high * 0.55]),
+                np.array([x * 0.75, length * 0.08, 0.68 + high * 0.55]),
+                0.31,
+                0.31,
+                paint,
+            )
     else:  # tent
         colour = _cloth(rng, 0.7)
         length, half = u(1.2, 3), u(0.6, 1.1)

@@ -100,8 +100,7 @@ def crop(picture: Image, factor: float, size: int, rng: np.random.Generator) -> 
     """Cut a square of ``size`` after scaling by ``factor``; None where it shows sky (bright and smooth)."""
     side = max(16, round(size / factor))
     rows, cols = picture.shape[:2]
-    if side > min(rows, cols):
-        side = min(rows, cols)
+    side = min(side, rows, cols)
     x, y = int(rng.integers(cols - side + 1)), int(rng.integers(rows - side + 1))
     cut = picture[y : y + side, x : x + side]
     tile = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)

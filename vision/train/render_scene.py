@@ -119,7 +119,9 @@ def render(body: Body, view: View, at: tuple[float, float], size: tuple[int, int
     cover = cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA)
     colour = cv2.resize(colour, shape, interpolation=cv2.INTER_AREA) / np.maximum(cover, 1e-3)[..., None]
     shadow = cv2.resize(shadow, shape, interpolation=cv2.INTER_AREA)
-    return Layer(np.asarray(colour, np.float32), np.asarray(cover, np.float32), np.asarray(shadow, np.float32), left, top)
+    return Layer(
+        np.asarray(colour, np.float32), np.asarray(cover, np.float32), np.asarray(shadow, np.float32), left, top
+    )
 
 
 def _unshadowed(points: Floats, body: Body, view: View, sun: Floats) -> Floats:
@@ -164,7 +166,11 @@ def exposure(background: Image, rng: np.random.Generator) -> Floats:
 
 
 def blend(
-    canvas: npt.NDArray[np.float32], layer: Layer, darkness: float, blur_px: float, hidden: npt.NDArray[np.float32] | None
+    canvas: npt.NDArray[np.float32],
+    layer: Layer,
+    darkness: float,
+    blur_px: float,
+    hidden: npt.NDArray[np.float32] | None,
 ) -> float:
     """Blend a layer into a linear picture in place; return the share of the body that stays visible.
 
