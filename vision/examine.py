@@ -14,7 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from missions.geo import GeoPoint
 from missions.model import Camera, Modality
+from missions.terrain import GridTerrain
+from vision.blur import blurred
 from vision.errors import PictureError
 from vision.evidence import EvidenceStore, annotate, crop
 from vision.examine_lines import (
@@ -22,6 +25,7 @@ from vision.examine_lines import (
     detection_line,
     frame_line,
     kind_of,
+    look_line,
     place_line,
     track_line,
     values_line,
@@ -29,13 +33,15 @@ from vision.examine_lines import (
 from vision.eye import CameraEye
 from vision.frame import Frame, PixelKind
 from vision.geolocate import Locator
-from vision.poses import Lens, focal_from_35mm, focal_from_fov, locator_of, make_camera
+from vision.ground import Ground
+from vision.lookers import EXPERIMENTAL, Lookers
+from vision.model_card import ModelCard
+from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
 from vision.sources.stills import Still, StillOptions, is_video, read_still, read_video
 from vision.thermal import HotSpotDetector
 from vision.unite import Observation, unite
-from vision.yolo import YoloDetector
 
 Teller = Callable[[str], None]
 _PIXEL_SIGMA: Final = 2.0
@@ -79,6 +85,8 @@ class ExamineOptions:
 
     scale: StatedScale = field(default_factory=StatedScale)
     still: StillOptions = field(default_factory=StillOptions)
+    terrain: GridTerrain | None = None  # in place of level ground at take-off
+    take_off: GeoPoint | None = None
     every: int = 1
     annotate_dir: Path | None = None  # whole pictures with boxes
     review_dir: Path | None = None  # crop and context of each detection or track
@@ -118,7 +126,7 @@ class Examiner:
 
     def __init__(
         self,
-        learned: YoloDetector,
+        learned: Lookers,
         classical: HotSpotDetector,
         options: ExamineOptions | None = None,
         names: Names | None = None,
@@ -130,6 +138,8 @@ class Examiner:
         self._tell = tell
         self._annotated = None if self._options.annotate_dir is None else EvidenceStore(self._options.annotate_dir)
         self._review = None if self._options.review_dir is None else EvidenceStore(self._options.review_dir)
+        self._ground = Ground(self._options.terrain, self._options.take_off, tell)
+        self._said: set[str] = set()
         self.tally = Tally()
 
     @property
@@ -156,24 +166,36 @@ class Examiner:
     def _still(self, path: Path) -> Iterator[Line]:
         still = read_still(path, self._options.still)
         frame = still.frame
-        locator = None if frame.pose is None else locator_of(frame.pose, still.shot.ground_amsl_m)
+        locator = None
+        if frame.pose is not None:
+            pose, locator = self._ground.under(frame.pose, still.shot.ground_amsl_m, amsl_known=still.shot.amsl_known)
+            frame = replace(frame, pose=pose)
+            still = replace(still, frame=frame)
         gsd, gsd_from = self._gsd(still, locator)
         self.tally.pictures += 1
-        refusal = self._learned.refusal(frame, gsd)
-        if refusal is not None:
+        look = self._learned.look(frame, gsd)
+        if look.refusal is not None:
             self.tally.not_looked_at += 1
-            self._tell_refusal(path, refusal)
+            self._tell_refusal(path, look.refusal)
         elif gsd is None:
             self.tally.without_gsd += 1
-        observations = unite(self._learned.detect(frame, gsd) + self._classical.detect(frame, gsd))
-        line = frame_line(str(path), "still", frame, gsd, refusal, still.shot.why_not)
+        self._tell_experimental(look.model)
+        observations = unite(look.found + self._classical.detect(frame, gsd))
+        line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
+        line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
+        frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
         name = self._names.of(path)
         self._draw(frame, observations, name)
         if self._review is not None and observations:
             self._cut(self._review, frame, observations, name, line)
         yield line
+
+    def _tell_experimental(self, model: ModelCard) -> None:
+        if model.experimental and model.name not in self._said:
+            self._said.add(model.name)
+            self._tell(EXPERIMENTAL.format(name=model.name))
 
     def _tell_refusal(self, path: Path, refusal: str) -> None:
         if self.tally.not_looked_at <= _MOST_TOLD:
@@ -270,13 +292,15 @@ class Examiner:
             frame = located.posed(bare)
             gsd = self._options.scale.gsd(frame.width_px)
             if frame.pose is not None and located.subtitles is not None and located.camera is not None:
-                locator = locator or locator_of(frame.pose, located.subtitles.ground_amsl_m)
-                gsd = locator.gsd_m(located.camera, frame.pose)
+                pose, under = self._ground.under(frame.pose, located.subtitles.ground_amsl_m, amsl_known=amsl_known)
+                frame, locator = replace(frame, pose=pose), locator or under
+                gsd = locator.gsd_m(located.camera, pose)
             self.tally.pictures += 1
             refusal = self._learned.refusal(frame, gsd)
             observations: tuple[Observation, ...] = ()
             tracks: list[Line] = []
             if refusal is None:
+                self._tell_experimental(self._learned.yolo(frame).card)
                 eye = eye or self._eye(path, frame, located.camera, locator)
                 outcome = eye.look(frame)
                 observations, refusal = outcome.observations, outcome.why_not
@@ -288,6 +312,7 @@ class Examiner:
             line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=amsl_known)
             yield line
             if observations:
+                frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
                 self._draw(frame, observations, f"{self._names.of(path)}-{frame.sequence:06d}")
             yield from tracks
         if eye is not None:
@@ -303,7 +328,7 @@ class Examiner:
         return CameraEye(
             camera,
             None,
-            self._learned,
+            self._learned.detector(frame),
             self._classical,
             locator,
             self._review or self._annotated,

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from vision.ellipse import ellipse95
+from missions.geo import FloatArray
+from vision.ellipse import common_covariance, covariance, ellipse95
 from vision.frame import CameraPose, Frame, PixelKind
+from vision.lookers import Look
 from vision.sighting import GroundEllipse, Kind, Sighting
 from vision.unite import Observation
 
@@ -43,7 +45,7 @@ def _round(value: float | None, digits: int) -> float | None:
 
 
 def place_line(place: GroundEllipse | None, *, amsl_known: bool = True) -> Line | None:
-    """A place with its 95 % ellipse."""
+    """A place with its 95 % ellipse; covariances are of east and north, the second is what a flight's looks share."""
     if place is None:
         return None
     ellipse = ellipse95(place)
@@ -56,7 +58,25 @@ def place_line(place: GroundEllipse | None, *, amsl_known: bool = True) -> Line 
             "semi_minor_m": round(ellipse.semi_minor_m, 2),
             "azimuth_deg": round(ellipse.azimuth_deg, 1),
         },
+        "covariance_m2": _three(covariance(place)),
+        "flight_covariance_m2": _three(common_covariance(place)),
     }
+
+
+def _three(cov: FloatArray) -> list[float]:
+    """East-east, east-north, north-north."""
+    return [round(float(v), 4) for v in (cov[0, 0], cov[0, 1], cov[1, 1])]
+
+
+def place_of(line: Line) -> GroundEllipse:
+    """A place out of its line again."""
+    return GroundEllipse(
+        line["latitude_deg"],
+        line["longitude_deg"],
+        line["amsl_m"] or 0.0,
+        *line["covariance_m2"],
+        *line["flight_covariance_m2"],
+    )
 
 
 def pose_line(pose: CameraPose | None) -> Line | None:
@@ -89,6 +109,16 @@ def frame_line(
         "no_place": None if frame.pose is not None else why_no_place,
         "not_looked_at": refusal,
     }
+
+
+def look_line(look: Look) -> Line:
+    """Which model looked at a picture, whether it is experimental, and in how many tiles."""
+    line: Line = {"model": look.model.label}
+    if look.model.experimental:
+        line["experimental"] = True
+    if look.tiles is not None:
+        line["tiles"] = look.tiles.tiles
+    return line
 
 
 def values_line(frame: Frame) -> Line:

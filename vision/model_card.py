@@ -55,6 +55,7 @@ class ModelCard:
     search_confidence: float = 0.1  # for use under a tracker: more finds, and the k-of-n rule to judge them
     gsd_min_m: float | None = None
     gsd_max_m: float | None = None
+    experimental: bool = False  # its figures do not carry a search; whoever sees its findings is told
 
     @property
     def label(self) -> str:
@@ -118,6 +119,7 @@ def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
             search_confidence=float(raw.get("confidence_search") or 0.1),
             gsd_min_m=None if gsd.get("min") is None else float(gsd["min"]),
             gsd_max_m=None if gsd.get("max") is None else float(gsd["max"]),
+            experimental=raw.get("status") == "experimental",
         )
         stated = str(raw.get("sha256", sha256))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

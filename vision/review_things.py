@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What a reviewer looks at, out of the lines of `dronectl detect`: tracks, and detections of single pictures. Pure.
-
-Frames of videos give none: what is in them is in their tracks. A track counts once, as its last line has it.
-"""
+"""What a reviewer looks at, out of the lines of `dronectl detect`: tracks, and detections of single pictures. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from vision.examine_lines import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One picture in which a thing of stills was seen."""
+
+    source: str
+    taken_at: str | None
+    confidence: float
+    crop: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +46,12 @@ class Thing:
     values: str | None = None  # how far the picture's values are to be trusted
     crop: str | None = None
     context: str | None = None
+    experimental: bool | None = None
+    sightings: tuple[Seen, ...] | None = None  # of a thing in several stills; source and crop are the best one's
 
 
-def things(lines: Iterable[Line]) -> Iterator[Thing]:
-    """Detections of stills in order, then tracks as they stood last, in order of their first line."""
-    tracks: dict[tuple[str, str], Line] = {}
-    for line in lines:
-        if line.get("type") == "track":
-            tracks[str(line["source"]), str(line["track_id"])] = line
-        elif line.get("type") == "frame" and line.get("media") == "still":
-            for number, detection in enumerate(line["detections"], 1):
-                yield _detection(line, detection, number)
-    for line in tracks.values():
-        yield _track(line)
-
-
-def _detection(line: Line, detection: Line, number: int) -> Thing:
+def still_thing(line: Line, detection: Line, number: int) -> Thing:
+    """A detection of a still, the n-th of its picture."""
     return Thing(
         thing_id=f"{line['source']}#{number}",
         is_track=False,
@@ -70,6 +66,7 @@ def _detection(line: Line, detection: Line, number: int) -> Thing:
         values=line.get("values"),
         crop=detection.get("crop"),
         context=line.get("context"),
+        experimental=line.get("experimental"),
         **{name: detection[name] for name in _MEASURED},
     )
 
@@ -77,7 +74,8 @@ def _detection(line: Line, detection: Line, number: int) -> Thing:
 _MEASURED = ("learned_score", "hot_spot_sigma", "contrast_c", "temperature_max_c", "size_m")
 
 
-def _track(line: Line) -> Thing:
+def track_thing(line: Line) -> Thing:
+    """A track as its line has it."""
     evidence: list[str] = line["evidence"]
 
     def picture(role: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dronectl.errors import BadInputError
+from missions.geo import GeoError, GeoPoint
 
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
@@ -52,7 +53,9 @@ def detect(
     model: Annotated[
         Path | None,
         typer.Option(
-            "--model", help="A YOLO model, .onnx, or .pt with the extra. Default: the thermal one that ships."
+            "--model",
+            help="A YOLO model, .onnx, or .pt with the extra. Default: those that ship, the thermal one or for colour "
+            "pictures the RGB one (experimental).",
         ),
     ] = None,
     engine: Annotated[
@@ -80,6 +83,19 @@ def detect(
             min=1.0,
             max=170.0,
             help="The camera's horizontal field of view; alone, for files that tell their pose but not their lens.",
+        ),
+    ] = None,
+    dem: Annotated[
+        Path | None,
+        typer.Option("--dem", help="Height model of the ground, in place of level ground at take-off.", metavar="FILE"),
+    ] = None,
+    take_off: Annotated[
+        str | None,
+        typer.Option(
+            "--take-off",
+            help="Where the drone took off, with --dem: heights in files are above that place, and more exact than "
+            "their altitude above sea level.",
+            metavar="LAT,LON",
         ),
     ] = None,
     counts: Annotated[
@@ -123,14 +139,20 @@ def detect(
         bool, typer.Option("--json", help="Print the closing summary as JSON on standard error, too.")
     ] = False,
 ) -> None:
-    """Find people, vehicles, hot spots and fires in thermal pictures.
+    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour pictures from the air.
+
+    Colour pictures go in tiles through a model of their own that is experimental: it learned from rendered people, so
+    take what it finds as places to look at, and never an empty result as an empty area. People larger than 25 pixels
+    are blurred in every picture that is written.
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
     pictures tell it themselves; without it hot spots are not judged, only learned detections and fires are.
 
     Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
-    XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off.
+    XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off
+    unless --dem gives its heights. What several overlapping stills show at one place is one card and one feature, with
+    all its pictures.
 
     A stream is read in a process of its own: one that stalls for 5 seconds is opened again, with growing pauses, and
     its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted.
@@ -142,6 +164,9 @@ def detect(
     size = _raw_size(raw_size)
     if counts not in ("relative", "centikelvin", "tlinear", "decikelvin"):
         raise BadInputError(f"--counts {counts}: is none of relative, centikelvin, tlinear, decikelvin")
+    started_at = None if take_off is None else _place(take_off)
+    if started_at is not None and dem is None:
+        raise BadInputError("--take-off goes with --dem: without heights of the ground it changes nothing")
     # heavy: cv2 and an inference engine, which no other command of this program needs
     from dronectl.operations.detect_run import DetectRequest, Outputs, run_files
     from dronectl.operations.detect_stream import run_stream
@@ -157,6 +182,8 @@ def detect(
         ground_width_m=ground_width_m,
         hfov_deg=hfov_deg,
         raw_size=size,
+        dem=dem,
+        take_off=started_at,
         counts=counts,
         every=every,
         fresh=fresh,
@@ -172,6 +199,14 @@ def detect(
         raise BadInputError(f"{streams[0].label}: a stream is looked at alone; run another `dronectl detect` for more")
     settings = StreamSettings(open_s=open_timeout_s, give_up_s=give_up_s, run_s=seconds)
     raise typer.Exit(run_stream(streams[0], settings, request))
+
+
+def _place(text: str) -> GeoPoint:
+    try:
+        latitude, longitude = (float(part) for part in text.split(","))
+        return GeoPoint(latitude, longitude)
+    except (ValueError, GeoError) as error:
+        raise BadInputError(f"--take-off {text}: is not LATITUDE,LONGITUDE in degrees, as 47.3977,8.5456") from error
 
 
 def _scale(gsd_cm: float | None, height_m: float | None, hfov_deg: float | None) -> tuple[float | None, float | None]:

@@ -14,8 +14,8 @@ from typing import BinaryIO
 from dronectl.errors import BadInputError
 from vision.examine_lines import Line
 from vision.geojson import features
+from vision.merge_stills import things
 from vision.review import page
-from vision.review_things import things
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
@@ -45,14 +45,12 @@ def write_geojson(path: Path, lines: BinaryIO) -> int:
 def write_review(path: Path, pictures: str, lines: BinaryIO) -> int:
     """Write the review page and return how many cards it has. pictures: the folder beside it."""
     digest = hashlib.sha256()
-    count = 0
     for line in read_lines(lines):
         if line.get("type") == "track" or line.get("detections"):
             digest.update(str(line["source"]).encode("utf-8", "backslashreplace"))
-    for _ in things(read_lines(lines)):
-        count += 1
-    _write("--review", path, page(things(read_lines(lines)), digest.hexdigest()[:16], pictures))
-    return count
+    found = list(things(read_lines(lines)))
+    _write("--review", path, page(found, digest.hexdigest()[:16], pictures))
+    return len(found)
 
 
 def _write(option: str, path: Path, parts: Iterable[str]) -> None:

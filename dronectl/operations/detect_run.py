@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,13 +20,16 @@ from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInpu
 from dronectl.operations.detect_journal import Journal, stamp
 from dronectl.operations.detect_outputs import write_geojson, write_review
 from dronectl.operations.detect_progress import Watcher
+from dronectl.terrain_io import load_terrain
+from missions.geo import GeoPoint
 from vision.errors import EngineMissingError, VisionError
 from vision.examine import ExamineOptions, Examiner, Names, StatedScale, Tally
-from vision.model_card import DEFAULT_MODEL
+from vision.lookers import Lookers
+from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, read_card
 from vision.sources.raw16 import Counts
 from vision.sources.stills import StillOptions, find_files
 from vision.thermal import HotSpotDetector
-from vision.yolo import YoloDetector, load_yolo
+from vision.yolo import load_yolo
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class DetectRequest:
     ground_width_m: float | None = None
     hfov_deg: float | None = None
     raw_size: tuple[int, int] | None = None
+    dem: Path | None = None
+    take_off: GeoPoint | None = None
     counts: str = Counts.RELATIVE.value
     every: int = 1
     fresh: bool = False
@@ -72,30 +78,38 @@ class DetectRequest:
         return ExamineOptions(
             StatedScale(self.gsd_m, self.ground_width_m),
             StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts)),
+            None if self.dem is None else load_terrain(self.dem),
+            self.take_off,
             self.every,
             self.outputs.annotate,
             self.outputs.review_dir,
         )
 
-    def settings(self, learned: YoloDetector) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What lines depend on: a run that goes on must have the same."""
+        models = [self.model] if self.model is not None else [m for m in (DEFAULT_MODEL, COLOUR_MODEL) if m.is_file()]
         return {
-            "model": learned.card.label,
+            "model": " ".join(read_card(m).label for m in models),
             "confidence": self.confidence,
             "gsd": self.gsd_m,
             "ground width": self.ground_width_m,
             "field of view": self.hfov_deg,
             "raw size": None if self.raw_size is None else list(self.raw_size),
+            "height model": None if self.dem is None else str(self.dem),
+            "take-off": None if self.take_off is None else [self.take_off.latitude_deg, self.take_off.longitude_deg],
             "counts": self.counts,
             "every": self.every,
             "review": None if self.outputs.review_dir is None else str(self.outputs.review_dir),
         }
 
 
-def load_detectors(request: DetectRequest) -> tuple[YoloDetector, HotSpotDetector]:
-    """The detectors of a request; BadInputError or UnavailableError."""
+def load_detectors(request: DetectRequest) -> tuple[Lookers, HotSpotDetector]:
+    """The detectors of a request, that for colour pictures only when one comes; BadInputError or UnavailableError."""
+    ships_colour = request.model is None and COLOUR_MODEL.is_file()
     try:
-        return load_yolo(request.model or DEFAULT_MODEL, request.engine, request.confidence), HotSpotDetector()
+        main = load_yolo(request.model or DEFAULT_MODEL, request.engine, request.confidence)
+        colour = partial(load_yolo, COLOUR_MODEL, request.engine, request.confidence) if ships_colour else None
+        return Lookers(main, colour), HotSpotDetector()
     except EngineMissingError as error:
         raise UnavailableError(str(error)) from error
     except VisionError as error:
@@ -118,17 +132,26 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
         if left_out:
             watcher.say(f"{left_out} picture(s) are left out: they lie where this command writes its own")
         watcher.say(f"{len(files)} file(s), {learned.name}")
-        examiner = Examiner(learned, classical, request.options(), Names(files), watcher.say)
+        examiner = _examiner(request, learned, classical, files, watcher)
         out = request.outputs.lines
         if out is None:
             with _spool(request) as spool:
                 tally, interrupted = _to_stdout(files, examiner, watcher, spool), False
                 make_more(request, spool, watcher.say)
         else:
-            tally, interrupted = _to_file(out, files, examiner, watcher, request, learned)
+            tally, interrupted = _to_file(out, files, examiner, watcher, request)
             with out.open("rb") as lines:
                 make_more(request, lines, watcher.say)
     return close(request, tally, len(files), examiner.evidence_lost, interrupted=interrupted)
+
+
+def _examiner(
+    request: DetectRequest, learned: Lookers, classical: HotSpotDetector, files: Sequence[Path], watcher: Watcher
+) -> Examiner:
+    try:
+        return Examiner(learned, classical, request.options(), Names(files), watcher.say)
+    except VisionError as error:
+        raise BadInputError(f"--dem {request.dem}: {error}") from error
 
 
 def _without(files: Sequence[Path], folders: Sequence[Path]) -> tuple[list[Path], int]:
@@ -208,10 +231,9 @@ def _to_file(
     examiner: Examiner,
     watcher: Watcher,
     request: DetectRequest,
-    learned: YoloDetector,
 ) -> tuple[Tally, bool]:
     """(counts of this run and those it goes on from, whether it was interrupted)."""
-    with Journal(out, request.settings(learned), fresh=request.fresh) as journal:
+    with Journal(out, request.settings(), fresh=request.fresh) as journal:
         left = _left(files, journal, watcher)
         past = asdict(_tally(journal.tally))
         safe = len(journal.past.done)

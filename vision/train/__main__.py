@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import card, export, folder, hituav
+from . import card, export, folder, hituav, render_people
+from .augment import COLOUR, AugmentConfig
 from .dataset import Sample, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import evaluate
@@ -65,7 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--modality", choices=("thermal", "rgb"), default="thermal")
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
-    for command in (hit, own):
+    rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
+    rgb.add_argument("source", type=Path, help="folder of background folders with backgrounds.json")
+    rgb.add_argument("--tiles", type=int, default=3200, help="rendered tiles to train on (default 3200)")
+    for command in (hit, own, rgb):
         _add_training(command)
     check = commands.add_parser("evaluate", help="figures of an ONNX model on labelled pictures")
     check.add_argument("model", type=Path)
@@ -88,8 +92,8 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     length.add_argument("--epochs", type=int)
     length.add_argument("--minutes", type=float, help="let the schedule end after this wall time")
     defaults = TrainConfig(epochs=1)
-    for name in ("width", "height", "batch", "threads", "seed"):
-        command.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
+    for name in ("width", "height", "batch", "threads", "seed", "warmup-steps", "freeze"):
+        command.add_argument(f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")))
     command.add_argument("--lr", type=float, default=defaults.lr)
 
 
@@ -104,8 +108,15 @@ def _config(args: argparse.Namespace) -> TrainConfig:
         lr=args.lr,
         threads=args.threads,
         seed=args.seed,
-        colour=getattr(args, "modality", "thermal") == "rgb",
+        warmup_steps=args.warmup_steps,
+        freeze=args.freeze,
+        colour=_colour(args),
+        augment=COLOUR if _colour(args) else AugmentConfig(),
     )
+
+
+def _colour(args: argparse.Namespace) -> bool:
+    return args.command == "rgb" or getattr(args, "modality", "thermal") == "rgb"
 
 
 def _gsd(text: str | None) -> dict[str, Any] | None:
@@ -135,6 +146,9 @@ def _train(args: argparse.Namespace) -> int:
     if "prepare" in steps:
         if args.command == "hituav":
             counts = hituav.prepare(args.source, root, args.split, args.held_out, args.seed)
+        elif args.command == "rgb":
+            tiles = {"train": args.tiles, "val": max(24, args.tiles // 16), "test": max(24, args.tiles // 10)}
+            counts = render_people.prepare(args.source, root, tiles, seed=args.seed, workers=args.threads, say=_say)
         else:
             names = [name.strip() for name in args.names.split(",") if name.strip()]
             counts = folder.prepare(args.source, root, names, args.seed)

@@ -36,6 +36,8 @@ class AugmentConfig:
     p_noise: float = 0.3
     p_stripes: float = 0.05
     p_stretch: float = 0.3
+    p_colour: float = 0.0
+    p_grey: float = 0.0
     min_visible: float = 0.35
     min_pixels: float = 4.0
     border: int = 114
@@ -73,6 +75,37 @@ def photometric(image: Image, rng: np.random.Generator, config: AugmentConfig) -
         columns = rng.standard_normal((1, image.shape[1]), dtype=np.float32) * np.float32(rng.uniform(1.0, 4.0))
         image = np.clip(image + (columns if image.ndim == 2 else columns[..., None]), 0, 255).astype(np.uint8)
     return image
+
+
+#: For colour pictures from the air: no upright direction, colours of other light and other cameras.
+COLOUR = AugmentConfig(
+    scale_min=0.7,
+    scale_max=1.7,
+    p_flip_ud=0.4,
+    p_gain=0.5,
+    p_gamma=0.3,
+    p_noise=0.2,
+    p_stripes=0.0,
+    p_stretch=0.15,
+    p_colour=0.7,
+    p_grey=0.04,
+)
+
+
+def colour_shift(image: Image, rng: np.random.Generator, config: AugmentConfig) -> Image:
+    """Vary white balance, hue and saturation of a colour picture; now and then take the colour away."""
+    if rng.random() < config.p_grey:
+        return np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2).astype(np.uint8)
+    if rng.random() >= config.p_colour:
+        return image
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+    levels = np.arange(256, dtype=np.float32)
+    hue = ((levels + rng.uniform(-6, 6)) % 180).astype(np.uint8)
+    saturation = np.clip(levels * rng.uniform(0.5, 1.4), 0, 255).astype(np.uint8)
+    shifted = cv2.cvtColor(cv2.merge([hue[hsv[..., 0]], saturation[hsv[..., 1]], hsv[..., 2]]), cv2.COLOR_HSV2BGR)
+    gains = np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    table = np.clip(levels[:, None] * gains, 0, 255).astype(np.uint8)
+    return np.stack([table[shifted[..., i], i] for i in range(3)], axis=2)
 
 
 def warp_boxes(boxes: Boxes, matrix: npt.NDArray[np.float64], width: int, height: int, config: AugmentConfig) -> Boxes:
@@ -138,4 +171,6 @@ def augment(
         borderValue=(config.border,) * 3,
     )
     moved = warp_boxes(boxes, matrix, width, height, config)
+    if warped.ndim == 3:
+        warped = colour_shift(np.asarray(warped, dtype=np.uint8), rng, config)
     return photometric(np.asarray(warped, dtype=np.uint8), rng, config), moved

@@ -48,6 +48,7 @@ class TrainConfig:
     final_lr: float = 0.02
     weight_decay: float = 5e-4
     warmup_steps: int = 150
+    freeze: int = 0  # the first so many layers stay as they were: a fifth less time where time is short
     threads: int = 2
     colour: bool = False
     seed: int = 0
@@ -210,6 +211,7 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
             "imgsz": max(config.width, config.height),
             "batch": config.batch,
             "nbs": config.batch,
+            "freeze": config.freeze or None,
             "optimizer": "AdamW",
             "lr0": config.lr,
             "weight_decay": config.weight_decay,

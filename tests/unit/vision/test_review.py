@@ -27,8 +27,9 @@ from dronectl.errors import BadInputError
 from missions.geo import GeoPoint, LocalFrame, bearing_deg, distance_m
 from tests.vision_files import dji, exif, person_picture, with_segments
 from vision.geojson import features, outline
+from vision.merge_stills import things
 from vision.review import page
-from vision.review_things import Thing, things
+from vision.review_things import Thing
 
 app = typer.Typer()
 app.command()(detect)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Which learned detector looks at which picture: the thermal one, or for colour pictures the RGB one, in tiles.
+
+The colour model is loaded with the first colour picture. Colour pictures are large and people in them small, so they
+are always looked at in tiles, all of them; the ground sample distance that counts for the model is the tile's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from vision.detector import Detection, Detector
+from vision.frame import Frame, PixelKind
+from vision.model_card import ModelCard
+from vision.tiled import TiledDetector, TileLook
+from vision.yolo import YoloDetector
+
+EXPERIMENTAL: Final = (
+    "{name} is experimental: it learned from rendered people, and misses some; it never shows that nobody is there"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found. refusal: why there was none; tiles: what it covered, where it was in tiles."""
+
+    found: list[Detection]
+    refusal: str | None
+    model: ModelCard
+    tiles: TileLook | None = None
+
+
+class Lookers:
+    """The learned detectors of a run. Not thread-safe."""
+
+    def __init__(self, main: YoloDetector, load_colour: Callable[[], YoloDetector] | None = None) -> None:
+        """load_colour: gives the detector for colour pictures if `main` is for thermal ones; None: there is none."""
+        self._main = main
+        self._load_colour = load_colour
+        self._colour: YoloDetector | None = main if main.card.modality == "rgb" else None
+        self._tiled: TiledDetector | None = None
+
+    @property
+    def name(self) -> str:
+        """The main detector's name."""
+        return self._main.name
+
+    def yolo(self, frame: Frame) -> YoloDetector:
+        """The detector that such a frame is for, or the main one, which will refuse it."""
+        if frame.kind is not PixelKind.BGR8:
+            return self._main
+        if self._colour is None and self._load_colour is not None:
+            self._colour = self._load_colour()
+        return self._colour or self._main
+
+    def detector(self, frame: Frame) -> Detector:
+        """One for such frames of one camera; in tiles for colour."""
+        yolo = self.yolo(frame)
+        return _in_tiles(yolo) if yolo is self._colour else yolo
+
+    def refusal(self, frame: Frame, gsd_m: float | None) -> str | None:
+        """Why a frame is not for its model; None if it is. A picture finer than the model knows is reduced in tiles."""
+        yolo = self.yolo(frame)
+        finest = yolo.card.gsd_min_m
+        if yolo is self._colour and gsd_m is not None and finest is not None:
+            gsd_m = max(gsd_m, finest)
+        return yolo.refusal(frame, gsd_m)
+
+    def look(self, frame: Frame, gsd_m: float | None) -> Look:
+        """Look at a single picture."""
+        yolo = self.yolo(frame)
+        refusal = self.refusal(frame, gsd_m)
+        if refusal is not None:
+            return Look([], refusal, yolo.card)
+        if yolo is not self._colour:
+            return Look(yolo.detect(frame, gsd_m), None, yolo.card)
+        if self._tiled is None:
+            self._tiled = _in_tiles(yolo)
+        found = self._tiled.detect(frame, gsd_m)
+        return Look(found, None, yolo.card, self._tiled.last)
+
+
+def _in_tiles(yolo: YoloDetector) -> TiledDetector:
+    return TiledDetector(yolo, yolo.input_size, None, (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
