@@ -46,6 +46,8 @@ from dronectl.supervise import ChildReport, ChildState, keep_running
 from missions.geo import GeoPoint
 from missions.model import Camera, Modality
 from missions.terrain import OutsideTerrainError, height_at
+from vision.gaps import CoverageBook
+from vision.model_card import COLOUR_MODEL
 from vision.sighting import Sighting
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,7 @@ class Service:
                     evidence=self._state.evidence,
                     children=lambda: self._children(fleet, bus),
                     cameras=lambda: self._perception.cameras if self._perception else (),
+                    coverage=self._perception.coverage if self._perception else CoverageBook({}, 0.0),
                     bus_connected=lambda: bus.connected,
                 )
             )
@@ -175,7 +178,11 @@ class Service:
         ]
         if not feeds:
             return
-        settings = PerceptionSettings(evidence_dir=self._state.evidence, terrain_path=self._site.terrain_path)
+        settings = PerceptionSettings(
+            evidence_dir=self._state.evidence,
+            terrain_path=self._site.terrain_path,
+            colour_model_path=COLOUR_MODEL if COLOUR_MODEL.is_file() else None,
+        )
         self._perception = PerceptionClient(feeds, settings, self._take_sighting)
         group.create_task(self._perception.supervise(), name="perception")
 

@@ -3,7 +3,7 @@
 
 An engine gets an interpreter of its own, so that memory is its own and no library's threads stand in another's way;
 `dronectl vision bench` starts one after the other. Pictures are generated (radiometric, with a gradient, texture and
-warm blobs) or the user's own. Stages: prepare (stretch, letterbox, tensor), infer, decode, and hot spots beside them.
+warm blobs) or the user's own. Stages: prepare (stretch, letterbox), infer, decode, and hot spots beside them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vision.engines import load_engine
 from vision.errors import EngineMissingError, ModelError, PictureError, VisionError
 from vision.frame import Frame, PixelKind
 from vision.model_card import read_card
-from vision.prepare import to_grey, to_tensor
+from vision.prepare import fit_picture, to_grey
 from vision.sources.stills import find_files, is_video, read_still
 from vision.thermal import HotSpotDetector
 
@@ -99,10 +99,10 @@ def measure(model: Path, engine_name: str | None, threads: int, frames: Sequence
     began = time.perf_counter()
     engine = load_engine(model, engine_name, threads)
     load_s = time.perf_counter() - began
-    height, width = engine.input_size
-    tensor = np.zeros((1, 3, height, width), dtype=np.float32)
+    colour = read_card(model).modality == "rgb"
+    blank = np.zeros((*engine.input_size, 3) if colour else engine.input_size, dtype=np.uint8)
     began = time.perf_counter()
-    shape = engine.run(tensor).shape
+    shape = engine.run_picture(blank).shape
     first_ms = (time.perf_counter() - began) * 1e3
     try:
         card = read_card(model, class_count(shape))
@@ -116,9 +116,9 @@ def measure(model: Path, engine_name: str | None, threads: int, frames: Sequence
             cpu_began, wall_began = time.process_time(), time.perf_counter()
         frame = frames[number % len(frames)]
         marks = [time.perf_counter()]
-        tensor, fit = to_tensor(to_grey(frame, card), engine.input_size, tensor)
+        picture, fit = fit_picture(frame.pixels if colour else to_grey(frame, card), engine.input_size)
         marks.append(time.perf_counter())
-        output = engine.run(tensor)
+        output = engine.run_picture(picture)
         marks.append(time.perf_counter())
         decode(output, fit, (frame.height_px, frame.width_px), card.search_confidence)
         marks.append(time.perf_counter())

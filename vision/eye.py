@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""One camera's seeing: a frame with its pose in, sightings out. Synchronous; the pipeline runs it in a thread.
+"""One camera's seeing: a frame with its pose in, sightings out.
+
+Synchronous, in two steps that the pipeline runs in two threads: `see` (the detectors) keeps the engine busy with the
+next frame while `judge` works on the one before.
 
 Detectors -> one observation per thing -> places on the ground -> tracks -> verdicts -> sightings with evidence. Frames
 that cannot be judged (too low, outside what the model was measured at) are named and counted, not passed over.
@@ -19,6 +22,7 @@ import numpy as np
 
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
+from vision.blur import blurred
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
 from vision.evidence import EvidenceStore, annotate, crop
@@ -27,6 +31,7 @@ from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import warmth_in
+from vision.tiled import TiledDetector, TileLook
 from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
@@ -56,6 +61,31 @@ class Outcome:
     total_s: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Glance:
+    """What the detectors found in one frame. `spots()` waits for the classical one; tiles: what a look in tiles covered.
+
+    `why_not` names why they were not asked.
+    """
+
+    frame: Frame
+    learned: tuple[Detection, ...]
+    spots: Callable[[], list[Detection]]
+    tiles: TileLook | None
+    why_not: str | None
+    learned_s: float
+    took_s: float
+
+    def covers(self, pixel: tuple[float, float]) -> bool:
+        """Whether a thing at this pixel could have been found: well inside the picture, and in a tile that was looked at."""
+        if not _inside(pixel, self.frame):
+            return False
+        if self.tiles is None:
+            return True
+        x, y = pixel
+        return any(t.left_px <= x < t.right_px and t.top_px <= y < t.bottom_px for t in self.tiles.looked_at)
+
+
 class CameraEye:
     """Detectors, tracks and evidence of one camera. Not thread-safe."""
 
@@ -75,7 +105,8 @@ class CameraEye:
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
-        beside: where the classical detector may run while the learned one computes.
+        beside: where the classical detector may run while the learned one computes. A TiledDetector as `learned` must
+        be this camera's own.
         """
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
@@ -99,49 +130,57 @@ class CameraEye:
         return self._ground.dropped_tracks + self._pixels.dropped_tracks
 
     def look(self, frame: Frame, sent_monotonic_s: float | None = None) -> Outcome:
-        """Look at the next frame of this camera."""
+        """Look at the next frame of this camera: both steps at once."""
+        return self.judge(self.see(frame), sent_monotonic_s)
+
+    def see(self, frame: Frame) -> Glance:
+        """First step: what the detectors find. One thread at a time, frames in order."""
         began = time.perf_counter()
         locator = self._locator
         gsd = self._stated_gsd_m
         if frame.pose is not None and locator is not None:
             height = locator.height_above_ground_m(frame.pose)
             if height is not None and height < self._settings.min_height_m:
-                return self._not(began, "too low")
+                return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
-        detections, learned_s = self._detect(frame, gsd)
-        observations = [_measured(o, frame) for o in unite(detections)]
-        if frame.pose is not None and locator is not None:
-            events, seen = self._on_ground(frame, locator, observations)
-        else:
-            events, seen = self._in_pixels(frame, observations)
-        self.looked_at += 1
-        sightings = tuple(self._sighting(event, frame, sent_monotonic_s) for event in events)
-        return Outcome(sightings, tuple(seen), None, learned_s, time.perf_counter() - began)
-
-    def _detect(self, frame: Frame, gsd: float | None) -> tuple[list[Detection], float]:
-        """What both detectors find, and how long the learned one took."""
-        began = time.perf_counter()
-        classical = self._classical
+        classical, learned = self._classical, self._learned
         spots: Callable[[], list[Detection]] = list
         if classical is not None and self._beside is not None:
             spots = self._beside.submit(classical.detect, frame, gsd).result
         elif classical is not None:
             spots = partial(classical.detect, frame, gsd)
-        found = [] if self._learned is None else self._learned.detect(frame, gsd)
-        learned_s = time.perf_counter() - began
-        return [*found, *spots()], learned_s
+        started = time.perf_counter()
+        found = () if learned is None else tuple(learned.detect(frame, gsd))
+        tiles = learned.last if isinstance(learned, TiledDetector) else None
+        now = time.perf_counter()
+        return Glance(frame, found, spots, tiles, None, now - started, now - began)
+
+    def judge(self, glance: Glance, sent_monotonic_s: float | None = None) -> Outcome:
+        """Second step: tracks, places, sightings and evidence. One thread at a time, glances in order."""
+        began = time.perf_counter()
+        frame, locator = glance.frame, self._locator
+        if glance.why_not is not None:
+            self.not_looked_at[glance.why_not] += 1
+            return Outcome((), (), glance.why_not, 0.0, glance.took_s)
+        observations = [_measured(o, frame) for o in unite([*glance.learned, *glance.spots()])]
+        if frame.pose is not None and locator is not None:
+            events, seen = self._on_ground(glance, locator, observations)
+        else:
+            events, seen = self._in_pixels(glance, observations)
+        self.looked_at += 1
+        shown = blurred(frame, seen) if events and frame.kind is PixelKind.BGR8 else frame
+        sightings = tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
+        took_s = glance.took_s + time.perf_counter() - began
+        return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
 
     def finish(self) -> tuple[Sighting, ...]:
         """End all tracks: the camera is gone."""
         return tuple(self._sighting(event, None, None) for event in self._ground.finish() + self._pixels.finish())
 
-    def _not(self, began: float, reason: str) -> Outcome:
-        self.not_looked_at[reason] += 1
-        return Outcome((), (), reason, 0.0, time.perf_counter() - began)
-
     def _on_ground(
-        self, frame: Frame, locator: Locator, observations: Sequence[Observation]
+        self, glance: Glance, locator: Locator, observations: Sequence[Observation]
     ) -> tuple[list[TrackEvent], list[Observation]]:
+        frame = glance.frame
         pose = frame.pose
         if pose is None:
             raise ValueError("tracking on the ground needs a pose")
@@ -158,13 +197,14 @@ class CameraEye:
 
         def in_view(place: FloatArray, amsl_m: float) -> bool:
             pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
-            return pixel is not None and _inside(pixel, frame)
+            return pixel is not None and glance.covers(pixel)
 
         return self._ground.step(frame.exposure_s, placed, in_view), [o for o, _ in placed]
 
     def _in_pixels(
-        self, frame: Frame, observations: Sequence[Observation]
+        self, glance: Glance, observations: Sequence[Observation]
     ) -> tuple[list[TrackEvent], list[Observation]]:
+        frame = glance.frame
         shift = self._stabiliser.step(frame)
         events: list[TrackEvent] = []
         if shift.epoch != self._epoch:
@@ -186,7 +226,7 @@ class CameraEye:
         ]
 
         def in_view(place: FloatArray, _amsl_m: float) -> bool:
-            return _inside((place[0] - shift.x_px, place[1] - shift.y_px), frame)
+            return glance.covers((place[0] - shift.x_px, place[1] - shift.y_px))
 
         return events + self._pixels.step(frame.exposure_s, placed, in_view), list(observations)
 

@@ -18,6 +18,7 @@ from vision.sighting import Kind
 
 THERMAL_CLASSES: Final = ("person", "car", "bicycle", "other_vehicle")
 DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "thermal_person.onnx"
+COLOUR_MODEL: Final = DEFAULT_MODEL.with_name("rgb_person.onnx")
 KIND_OF_CLASS: Final[Mapping[str, Kind]] = {
     "person": Kind.PERSON,
     "pedestrian": Kind.PERSON,

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """All cameras of one process: sources -> poses -> eyes -> sightings, with bounded queues and a count of every loss.
 
-Frames wait two deep per camera; the oldest is dropped and counted. Looking happens in one thread, frame by frame in
-the order of arrival, so that the event loop never blocks and one camera cannot starve another. A frame waits for its
-pose up to a second: telemetry comes after the exposure, and camera clocks are off by up to 150 ms.
+Frames wait two deep per camera; the oldest is dropped and counted. One thread runs the detectors, and cameras take
+turns at it by fair shares of its time (`vision.shares`), so that a fast camera cannot starve a slow one; a second thread
+tracks, places and writes evidence while the first is at the next frame. A frame waits for its pose up to a second:
+telemetry comes after the exposure, and camera clocks are off by up to 150 ms.
 """
 
 from __future__ import annotations
@@ -21,20 +22,28 @@ from typing import Final
 import numpy as np
 
 from missions.model import Camera, Modality
+from vision.blur import blurred
 from vision.detector import Detector
 from vision.evidence import EvidenceStore
-from vision.eye import CameraEye, EyeSettings, Outcome
-from vision.frame import CameraPose, Frame
+from vision.eye import CameraEye, EyeSettings, Glance
+from vision.frame import CameraPose, Frame, PixelKind
+from vision.gaps import Attention
 from vision.geolocate import Locator
 from vision.pipeline_types import CameraReport
 from vision.pose import PoseBuffer, camera_pose
 from vision.pose_types import BodyPose, PoseDoubts
+from vision.shares import Turns
 from vision.sighting import Sighting
 from vision.sources.frame_socket import FrameSocket, Received
+from vision.tiled import TiledDetector
+from vision.tiles import TileSettings
+from vision.yolo import YoloDetector
 
 log = logging.getLogger(__name__)
 
 POSE_WAIT_S: Final = 1.0
+# One look at a colour picture must not take the thermal cameras' second: few tiles at once, all of them in a sweep.
+SERVICE_TILES: Final = TileSettings(per_frame=2, sweep_frames=8)
 _KEPT_COLOUR_FRAMES: Final = 4
 _COLOUR_WITHIN_S: Final = 1.5
 _LATENCIES: Final = 256
@@ -51,6 +60,7 @@ class Feed:
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
     stall_s: float = 15.0
+    share: float = 1.0  # weight of its share of the engine's time
 
 
 class PoseBook:
@@ -110,6 +120,9 @@ class CameraLoop:
         self._stages: dict[str, deque[float]] = {
             name: deque(maxlen=_LATENCIES) for name in ("transport", "pose", "queue", "learned", "look", "total")
         }
+        self._unseen: deque[float] = deque(maxlen=_LATENCIES)
+        self._sweep_frames: int | None = None
+        self._attention = Attention()
         self._no_pose = 0
         self._sightings = 0
         self._skipped: Counter[str] = Counter()
@@ -121,33 +134,56 @@ class CameraLoop:
             group.create_task(self._looks(), name=f"look {self.feed.camera.camera_id}")
 
     async def _looks(self) -> None:
-        while True:
-            received = await self.source.next()
-            try:
-                await self._one(received)
-            finally:
-                self.source.done(received.frame)
+        judging: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as group:
+            while True:
+                received = await self.source.next()
+                work = _Work(received, time.monotonic())
+                if not await self._seen(work):
+                    self.source.done(received.frame)
+                    continue
+                if judging is not None:
+                    await judging  # one frame is judged while the next is seen, and no more wait in between
+                judging = group.create_task(self._judged(work), name=f"judge {self.feed.camera.camera_id}")
 
-    async def _one(self, received: Received) -> None:
-        frame = received.frame
-        started = time.monotonic()
-        frame = await self._posed(frame)
-        posed = time.monotonic()
+    async def _seen(self, work: _Work) -> bool:
+        """The first step; False for a picture that no detector is there for."""
+        frame = await self._posed(work.received.frame)
+        work.posed_s = time.monotonic()
         if self._eye is None:
             self._pipeline.colour.put(frame)
             self._skipped["no detector for colour pictures"] += 1
-            return
+            self._attention.attend(time.monotonic())
+            return False
         loop = asyncio.get_running_loop()
-        outcome, began = await loop.run_in_executor(
-            self._pipeline.thread, _look, self._eye, frame, received.sent_monotonic_s
-        )
+        async with self._pipeline.turns.of(self.feed.camera.camera_id):
+            work.began_s = time.monotonic()
+            work.glance = await loop.run_in_executor(self._pipeline.detecting, self._eye.see, frame)
+        return True
+
+    async def _judged(self, work: _Work) -> None:
+        """The second step, and what came of both."""
+        glance, eye, received = work.glance, self._eye, work.received
+        if glance is None or eye is None:
+            raise ValueError("only what was seen can be judged")
+        loop = asyncio.get_running_loop()
+        try:
+            outcome = await loop.run_in_executor(self._pipeline.judging, eye.judge, glance, received.sent_monotonic_s)
+        finally:
+            self.source.done(received.frame)
+        self._attention.attend(time.monotonic())
+        if glance.frame.kind is PixelKind.BGR8:
+            self._pipeline.colour.put(blurred(glance.frame, outcome.observations))
         if outcome.why_not is None:
             self._stages["transport"].append(received.received_monotonic_s - received.sent_monotonic_s)
-            self._stages["pose"].append(posed - started)
-            self._stages["queue"].append(started - received.received_monotonic_s + began - posed)
+            self._stages["pose"].append(work.posed_s - work.taken_s)
+            self._stages["queue"].append(work.taken_s - received.received_monotonic_s + work.began_s - work.posed_s)
             self._stages["learned"].append(outcome.learned_s)
             self._stages["look"].append(outcome.total_s)
             self._stages["total"].append(time.monotonic() - received.sent_monotonic_s)
+            if glance.tiles is not None:
+                self._unseen.append(glance.tiles.fraction_unseen)
+                self._sweep_frames = glance.tiles.waiting_frames
         for sighting in outcome.sightings:
             self._sightings += 1
             self._pipeline.on_sighting(sighting)
@@ -185,7 +221,21 @@ class CameraLoop:
             latency_p50_s=float(np.percentile(total, 50)) if len(total) else None,
             latency_p95_s=float(np.percentile(total, 95)) if len(total) else None,
             stage_p50_s={name: float(np.median(values)) for name, values in self._stages.items() if values},
+            attends_since_monotonic_s=self._attention.since_s,
+            attended_monotonic_s=self._attention.last_s,
+            why_not=self._why_not(),
+            unseen_fraction=float(np.mean(self._unseen)) if self._unseen else None,
+            sweep_frames=self._sweep_frames,
         )
+
+    def _why_not(self) -> str:
+        stats = self.source.stats
+        if not stats.connected:
+            return stats.last_error or "not connected yet"
+        came, last = stats.last_received_monotonic_s, self._attention.last_s
+        if came is None or (last is not None and came <= last):
+            return "the camera sends no frames"
+        return "its frames wait for the engine"
 
 
 class VisionPipeline:
@@ -201,22 +251,32 @@ class VisionPipeline:
         run_id: str,
         on_sighting: Callable[[Sighting], None],
         settings: EyeSettings | None = None,
+        colour: YoloDetector | None = None,
+        tiles: TileSettings | None = None,
     ) -> None:
+        """learned, classical: for thermal cameras. colour: for colour cameras, in tiles.
+
+        Without `colour` the pictures of colour cameras are only kept for evidence.
+        """
         self.poses = PoseBook()
         self.colour = ColourShelf()
         self.on_sighting = on_sighting
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="look")
+        self.turns = Turns(time.monotonic)
+        self.detecting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
+        self.judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hot spots")
         self._evidence = evidence
         self.loops = []
         for feed in feeds:
+            self.turns.shares.add(feed.camera.camera_id, feed.share)
+            thermal = feed.camera.modality is Modality.THERMAL
             eye = None
-            if feed.camera.modality is Modality.THERMAL:
+            if thermal or colour is not None:
                 eye = CameraEye(
                     feed.camera,
                     feed.vehicle_id,
-                    learned,
-                    classical,
+                    learned if thermal or colour is None else _in_tiles(colour, tiles),
+                    classical if thermal else None,
                     locator,
                     evidence,
                     run_id,
@@ -237,8 +297,8 @@ class VisionPipeline:
                 for loop in self.loops:
                     group.create_task(loop.run(), name=f"camera {loop.feed.camera.camera_id}")
         finally:
-            self.thread.shutdown(wait=True, cancel_futures=True)
-            self._beside.shutdown(wait=True, cancel_futures=True)
+            for executor in (self.detecting, self._beside, self.judging):
+                executor.shutdown(wait=True, cancel_futures=True)
 
     def reports(self) -> list[CameraReport]:
         """One report per camera."""
@@ -248,6 +308,18 @@ class VisionPipeline:
         return lambda exposure_s: self.colour.near(vehicle_id, exposure_s)
 
 
-def _look(eye: CameraEye, frame: Frame, sent_monotonic_s: float) -> tuple[Outcome, float]:
-    began = time.monotonic()
-    return eye.look(frame, sent_monotonic_s), began
+def _in_tiles(detector: YoloDetector, settings: TileSettings | None) -> TiledDetector:
+    """Tiles of one camera's own before the detector that all share."""
+    card = detector.card
+    return TiledDetector(detector, detector.input_size, settings or SERVICE_TILES, (card.gsd_min_m, card.gsd_max_m))
+
+
+@dataclass(slots=True)
+class _Work:
+    """One frame on its way, with the times of its stages on CLOCK_MONOTONIC."""
+
+    received: Received
+    taken_s: float
+    posed_s: float = 0.0
+    began_s: float = 0.0
+    glance: Glance | None = None

@@ -30,3 +30,11 @@ class CameraReport:
     latency_p50_s: float | None
     latency_p95_s: float | None
     stage_p50_s: dict[str, float]
+    # Since when its frames are dealt with without a pause, and when last (CLOCK_MONOTONIC); None before the first.
+    attends_since_monotonic_s: float | None = None
+    attended_monotonic_s: float | None = None
+    why_not: str | None = None  # why no frame was dealt with lately
+    # Of a camera whose pictures are looked at in tiles: the mean share of the last pictures that was left out, and
+    # within how many frames every part of the picture is looked at.
+    unseen_fraction: float | None = None
+    sweep_frames: int | None = None

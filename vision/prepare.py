@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Frames become what a network eats: 8-bit white-hot grey, fitted into the input, as an NCHW tensor."""
+"""Frames become what a network eats: 8-bit white-hot grey or colour, fitted into the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vision.engines.base import Tensor
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard
 
-GreyPicture = NDArray[np.uint8]
+BytePicture = NDArray[np.uint8]
 _PAD_GREY = 114  # what YOLO was trained with around its pictures
 _PERCENTILE_SAMPLES = 8000  # percentiles of so many, spread evenly, move by less than the noise
 _RAW_PER_C = 40.0  # counts per degree of uncooled cameras, roughly: only to keep noise from being blown up
@@ -42,7 +42,7 @@ def stretch_limits(pixels: NDArray[Any], card: ModelCard, span: float) -> tuple[
     return low, high
 
 
-def to_grey(frame: Frame, card: ModelCard) -> GreyPicture:
+def to_grey(frame: Frame, card: ModelCard) -> BytePicture:
     """8-bit picture in which warmer is brighter. Colour pictures give their luminance."""
     pixels = frame.pixels
     if frame.kind is PixelKind.GREY8:
@@ -63,17 +63,24 @@ def fit_into(shape: tuple[int, int], size: tuple[int, int]) -> Fit:
     return Fit(scale, float((size[1] - width) // 2), float((size[0] - height) // 2))
 
 
-def to_tensor(grey: GreyPicture, size: tuple[int, int], into: Tensor | None = None) -> tuple[Tensor, Fit]:
-    """(1, 3, height, width) in 0..1 with the picture letterboxed, and where it lies. Written `into`, if that is given."""
-    fit = fit_into((grey.shape[0], grey.shape[1]), size)
-    if grey.shape[:2] != size:
-        width, height = round(grey.shape[1] * fit.scale), round(grey.shape[0] * fit.scale)
-        method = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
-        canvas = np.full(size, _PAD_GREY, dtype=np.uint8)
-        left, top = int(fit.left_px), int(fit.top_px)
-        canvas[top : top + height, left : left + width] = cv2.resize(grey, (width, height), interpolation=method)
-        grey = canvas
+def fit_picture(picture: BytePicture, size: tuple[int, int]) -> tuple[BytePicture, Fit]:
+    """The picture, (h, w) or (h, w, 3), letterboxed into (height, width) `size`, and where it lies."""
+    fit = fit_into((picture.shape[0], picture.shape[1]), size)
+    if picture.shape[:2] == size:
+        return np.ascontiguousarray(picture), fit
+    width, height = round(picture.shape[1] * fit.scale), round(picture.shape[0] * fit.scale)
+    method = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
+    canvas = np.full((*size, *picture.shape[2:]), _PAD_GREY, dtype=np.uint8)
+    left, top = int(fit.left_px), int(fit.top_px)
+    inside = canvas[top : top + height, left : left + width]
+    inside[...] = picture if fit.scale == 1.0 else cv2.resize(picture, (width, height), interpolation=method)
+    return canvas, fit
+
+
+def to_tensor(picture: BytePicture, size: tuple[int, int], into: Tensor | None = None) -> tuple[Tensor, Fit]:
+    """(1, 3, height, width) in 0..1 of a grey picture, letterboxed, and where it lies. Written `into`, if that is given."""
+    fitted, fit = fit_picture(picture, size)
     tensor = np.empty((1, 3, *size), dtype=np.float32) if into is None else into
-    np.multiply(grey, np.float32(1 / 255), out=tensor[0, 0])
+    np.multiply(fitted, np.float32(1 / 255), out=tensor[0, 0])
     tensor[0, 1:] = tensor[0, 0]
     return tensor, fit

@@ -20,7 +20,7 @@ from vision.engines import Engine, load_engine
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.model_card import KIND_OF_CLASS, ModelCard, read_card
-from vision.prepare import to_grey, to_tensor
+from vision.prepare import fit_picture, to_grey
 from vision.sighting import Kind
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class YoloDetector:
         self._iou = iou
         self._name = f"{engine.name} {card.label}"
         self._warned: set[str] = set()
-        self._tensor = np.empty((1, 3, *engine.input_size), dtype=np.float32)  # the same memory for every frame
-        self.refused_frames = 0  # outside the model's range of ground sample distances, or a colour picture
+        self.refused_frames = 0  # outside the model's range of ground sample distances, or of the other modality
         self.gated_boxes = 0  # of impossible size
 
     @property
@@ -64,10 +63,17 @@ class YoloDetector:
     def card(self) -> ModelCard:
         return self._card
 
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of what the network gets."""
+        return self._engine.input_size
+
     def refusal(self, frame: Frame, gsd_m: float | None) -> str | None:
         """Why this frame is not for this model; None if it is."""
         if frame.kind is PixelKind.BGR8 and self._card.modality == "thermal":
             return "a colour picture, and the model is for thermal ones"
+        if frame.kind is not PixelKind.BGR8 and self._card.modality == "rgb":
+            return "a thermal picture, and the model is for colour ones"
         low, high = self._card.gsd_min_m, self._card.gsd_max_m
         if gsd_m is None or (low is None and high is None):
             return None
@@ -88,8 +94,9 @@ class YoloDetector:
             self.refused_frames += 1
             self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
             return []
-        tensor, fit = to_tensor(to_grey(frame, self._card), self._engine.input_size, self._tensor)
-        output = self._engine.run(tensor)
+        picture = frame.pixels if self._card.modality == "rgb" else to_grey(frame, self._card)
+        picture, fit = fit_picture(picture, self._engine.input_size)
+        output = self._engine.run_picture(picture)
         boxes = decode(output, fit, (frame.height_px, frame.width_px), self._confidence, self._iou)
         found: list[Detection] = []
         for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):
@@ -134,13 +141,15 @@ def load_yolo(
     Without a confidence the card's holds: the one for tracking where a tracker judges what comes out.
     """
     loaded = load_engine(model, engine, threads)
-    height, width = loaded.input_size
-    shape = loaded.run(np.zeros((1, 3, height, width), dtype=np.float32)).shape
+    card = read_card(model)
+    colour = (3,) if card.modality == "rgb" else ()
+    shape = loaded.run_picture(np.zeros((*loaded.input_size, *colour), dtype=np.uint8)).shape
     try:
         classes = class_count(shape)
     except ValueError as error:
         raise ModelError(f"model {model}: {error}") from error
-    card = read_card(model, classes)
+    if classes is not None and classes != len(card.classes):
+        card = read_card(model, classes)  # says what is wrong, or what a model without a card is
     if confidence is None:
         confidence = card.search_confidence if for_tracking else card.confidence
     return YoloDetector(loaded, card, confidence)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ from missions.errors import PlanError
 from missions.fences import merged
 from missions.formats.qgc_read import PlanDefaults, read_plan
 from missions.model import Finding, FlightPlan
+from vision.gaps import CoverageBook
 from vision.pipeline_types import CameraReport
 
 _SHOWN: Final = (
@@ -62,6 +64,9 @@ _SHOWN: Final = (
 )
 
 
+_GAPS_SHOWN: Final = 50
+
+
 class UnknownIdError(Exception):
     """There is no such vehicle, sortie, alert or picture."""
 
@@ -78,6 +83,7 @@ class Sources:
     evidence: Path
     children: Callable[[], Sequence[ChildReport]]
     cameras: Callable[[], Sequence[CameraReport]]
+    coverage: CoverageBook
     bus_connected: Callable[[], bool]
 
 
@@ -99,7 +105,25 @@ class Desk:
             "version": __version__,
             "uptime_s": self._s.clock.monotonic_s() - self._started_s,
             "children": [asdict(child) for child in children],
+            "coverage_gaps": self.coverage_gaps()[-_GAPS_SHOWN:],
         }
+
+    def coverage_gaps(self) -> list[dict[str, Any]]:
+        """From when to when (UTC) which camera did not look, oldest first; `to` is None while it lasts."""
+        now_s, now = self._s.clock.monotonic_s(), self._s.clock.utc()
+
+        def utc(at_s: float) -> str:
+            return (now - timedelta(seconds=now_s - at_s)).isoformat(timespec="milliseconds")
+
+        return [
+            {
+                "camera_id": gap.camera_id,
+                "from": utc(gap.from_monotonic_s),
+                "to": None if gap.to_monotonic_s is None else utc(gap.to_monotonic_s),
+                "reason": gap.reason,
+            }
+            for gap in self._s.coverage.gaps()
+        ]
 
     def metrics(self) -> str:
         return render_metrics(
@@ -107,6 +131,7 @@ class Desk:
             self._s.fleet.sorties.value,
             self._s.children(),
             self._s.cameras(),
+            self._s.coverage.blind_s(self._s.clock.monotonic_s()),
             self._s.alerts.alerts(),
             bus_connected=self._s.bus_connected(),
             counted=self._s.alerts.counted(),

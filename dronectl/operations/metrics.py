@@ -20,6 +20,7 @@ def render_metrics(
     sorties: Mapping[str, Sortie],
     children: Sequence[ChildReport],
     cameras: Sequence[CameraReport],
+    blind_s: Mapping[str, float],
     alerts: Sequence[Alert],
     *,
     bus_connected: bool,
@@ -53,6 +54,13 @@ def render_metrics(
         for quantile, value in (("0.5", camera.latency_p50_s), ("0.95", camera.latency_p95_s)):
             if value is not None:
                 latency.labels(camera.camera_id, quantile).set(value)
+    unseen = gauge("picture_unseen_ratio", "Share of the last pictures that was not looked at", ["camera"])
+    for camera in cameras:
+        if camera.unseen_fraction is not None:
+            unseen.labels(camera.camera_id).set(camera.unseen_fraction)
+    blind = gauge("camera_blind_seconds", "Time in which a camera did not look, since the service started", ["camera"])
+    for camera_id, seconds in blind_s.items():
+        blind.labels(camera_id).set(seconds)
     by_level = gauge("alerts", "Alerts held in memory", ["level", "state"])
     for (level, state_name), count in Counter((str(a.level), str(a.state)) for a in alerts).items():
         by_level.labels(level, state_name).set(count)

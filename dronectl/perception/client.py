@@ -2,7 +2,8 @@
 """The service's side of the vision worker: starts it, feeds it poses, hands out sightings, restarts it when it dies.
 
 Imports neither cv2 nor an engine. Sightings go through a bounded hub; a reader that falls behind is told. While the
-worker is away poses are dropped (its buffers start anew) and the gap is marked in `gaps`.
+worker is away poses are dropped (its buffers start anew). `coverage` knows from when to when which camera did not look,
+for whatever reason: no frames, an engine that is behind, a worker that died.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from dronectl.perception.messages import (
     Seen,
 )
 from dronectl.supervise import ChildReport, ChildState, RestartBudget, keep_running
+from vision.gaps import TOLERANCE_S, CoverageBook
 from vision.pipeline_types import CameraReport
 from vision.pose_types import BodyPose
 from vision.sighting import Sighting
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 
 _READY_TIMEOUT_S = 60.0
 _SILENCE_S = 20.0  # a worker that reports nothing for so long hangs and is ended
-_KEPT_GAPS = 100
 
 
 class WorkerRefusedError(BadInputError):
@@ -49,15 +49,6 @@ class WorkerRefusedError(BadInputError):
 
 class _SilentError(Exception):
     """The worker lives and says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A time on CLOCK_MONOTONIC in which nothing was looked at, because the worker was away. None: it still is."""
-
-    from_monotonic_s: float
-    to_monotonic_s: float | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +61,7 @@ class PerceptionSettings:
     model_path: Path | None = None
     engine: str | None = None
     confidence: float | None = None
+    colour_model_path: Path | None = None
     threads: int = 2
     budget: RestartBudget = field(default_factory=RestartBudget)
 
@@ -90,7 +82,7 @@ class PerceptionClient:
         self.cameras: tuple[CameraReport, ...] = ()
         self.detectors: tuple[str, ...] = ()
         self.terrain: str | None = None
-        self.gaps: deque[Gap] = deque(maxlen=_KEPT_GAPS)
+        self.coverage = CoverageBook({f.camera.camera_id: TOLERANCE_S for f in feeds}, time.monotonic())
         self.poses_dropped = 0
         self.restarts = 0
         self.state = ChildState.STARTING
@@ -122,7 +114,6 @@ class PerceptionClient:
         self.state, self.reason, self.restarts = report.state, report.reason, report.restarts
 
     async def _run(self, ready: Callable[[], None]) -> None:
-        began = time.monotonic()
         try:
             async with worker_process("dronectl.perception.worker", (), FromWorker) as (process, channel):
                 self.process_id = process.pid
@@ -140,21 +131,13 @@ class PerceptionClient:
                 self._channel = channel
                 self._ready.set()
                 self._settled.set()
-                self._close_gap()
                 ready()
                 await self._listen(channel)
         finally:
-            was_ready = self._ready.is_set()
             self._channel = None
             self._ready.clear()
             self.process_id = None
-            if was_ready or not self.gaps or self.gaps[-1].to_monotonic_s is not None:
-                self.gaps.append(Gap(time.monotonic() if was_ready else began, None, "the vision worker is away"))
-
-    def _close_gap(self) -> None:
-        if self.gaps and self.gaps[-1].to_monotonic_s is None:
-            last = self.gaps.pop()
-            self.gaps.append(Gap(last.from_monotonic_s, time.monotonic(), last.reason))
+            self.coverage.away("the vision worker is away")
 
     async def _listen(self, channel: Channel[Any]) -> None:
         while True:
@@ -167,6 +150,7 @@ class PerceptionClient:
                 self._on_sighting(message.sighting)
             elif isinstance(message, Report):
                 self.cameras = message.cameras
+                self.coverage.report(message.cameras, time.monotonic())
 
     def _order(self) -> Configure:
         s = self._settings
@@ -178,6 +162,7 @@ class PerceptionClient:
             model_path=None if s.model_path is None else str(s.model_path),
             engine=s.engine,
             confidence=s.confidence,
+            colour_model_path=None if s.colour_model_path is None else str(s.colour_model_path),
             threads=s.threads,
         )
 

@@ -59,6 +59,7 @@ class CameraFeed:
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
     stall_s: float = 15.0  # without a frame for so long, the connection is made anew
+    share: float = 1.0  # weight of its share of the engine's time, where cameras want more than there is
 
 
 class Configure(msgspec.Struct, tag="configure", frozen=True):
@@ -72,6 +73,7 @@ class Configure(msgspec.Struct, tag="configure", frozen=True):
     model_path: str | None = None  # None: the model that ships with the program
     engine: str | None = None  # None: the best that is installed
     confidence: float | None = None  # None: what the model's card says
+    colour_model_path: str | None = None  # None: no detector for colour cameras, whose pictures are then evidence only
     threads: int = 2
 
 

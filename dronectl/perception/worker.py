@@ -30,8 +30,9 @@ from dronectl.perception.messages import (
     ToWorker,
 )
 from dronectl.terrain_io import load_terrain
+from missions.model import Modality
 from missions.terrain import FlatTerrain
-from vision.errors import VisionError
+from vision.errors import ModelError, VisionError
 from vision.evidence import EvidenceStore
 from vision.geolocate import Locator
 from vision.model_card import DEFAULT_MODEL
@@ -56,7 +57,9 @@ def _locator(order: Configure) -> tuple[Locator | None, str | None]:
 
 
 def _feed(feed: CameraFeed) -> Feed:
-    return Feed(feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts, feed.stall_s)
+    return Feed(
+        feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts, feed.stall_s, feed.share
+    )
 
 
 async def serve(channel: Channel[ToWorker]) -> None:
@@ -66,7 +69,7 @@ async def serve(channel: Channel[ToWorker]) -> None:
     if not isinstance(order, Configure):
         raise ProtocolError(f"the first message must be Configure, not {type(order).__name__}")
     try:
-        learned = await asyncio.to_thread(_detector, order)
+        learned, colour = await asyncio.to_thread(_detectors, order)
         locator, source = _locator(order)
     except (VisionError, BadInputError) as error:
         await channel.send(Refused(str(error)))
@@ -81,8 +84,10 @@ async def serve(channel: Channel[ToWorker]) -> None:
         EvidenceStore(Path(order.evidence_dir)),
         run_id,
         lambda sighting: channel.post(Seen(sighting)),
+        colour=colour,
     )
-    channel.post(Ready(run_id, (learned.name, classical.name), source))
+    names = [learned.name, classical.name, *([] if colour is None else [colour.name])]
+    channel.post(Ready(run_id, tuple(names), source))
     working = asyncio.create_task(pipeline.run(), name="pipeline")
     reporting = asyncio.create_task(_report(channel, pipeline), name="report")
     listening = asyncio.create_task(_listen(channel, pipeline), name="poses")
@@ -97,9 +102,17 @@ async def serve(channel: Channel[ToWorker]) -> None:
         task.result()
 
 
-def _detector(order: Configure) -> YoloDetector:
+def _detectors(order: Configure) -> tuple[YoloDetector, YoloDetector | None]:
+    """The thermal detector, and that for colour pictures where there are cameras and a model for it."""
     model = Path(order.model_path) if order.model_path is not None else DEFAULT_MODEL
-    return load_yolo(model, order.engine, order.confidence, order.threads, for_tracking=True)
+    learned = load_yolo(model, order.engine, order.confidence, order.threads, for_tracking=True)
+    if order.colour_model_path is None or all(f.camera.modality is Modality.THERMAL for f in order.feeds):
+        return learned, None
+    path = Path(order.colour_model_path)
+    colour = load_yolo(path, order.engine, order.confidence, order.threads, for_tracking=True)
+    if colour.card.modality != "rgb":
+        raise ModelError(f"model {path}: its card says {colour.card.modality}, and it is to look at colour pictures")
+    return learned, colour
 
 
 async def _listen(channel: Channel[ToWorker], pipeline: VisionPipeline) -> None:

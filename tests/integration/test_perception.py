@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,14 +121,24 @@ async def test_a_killed_worker_comes_back_and_the_gap_is_marked(tmp_path: Path) 
                 await until(lambda: len(server.done) >= 3)
                 victim = client.process_id
                 assert victim is not None
+                await until(lambda: not client.coverage.blind())  # the report of the first looks has come
+                killed_s = time.monotonic()
                 os.kill(victim, signal.SIGKILL)
                 await until(lambda: client.restarts > 0 and client.state == "running")
                 await server.finished.wait()
                 await until(lambda: bool(seen))
             telemetry.cancel()
             assert client.process_id != victim
-            assert len(client.gaps) >= 1
-            assert client.gaps[-1].to_monotonic_s is not None
+            starting, *away = client.coverage.gaps("d1-thermal")
+            assert starting.to_monotonic_s is not None  # from the order to the first look
+            assert away
+            assert away[0].reason == "the vision worker is away"
+            assert away[0].from_monotonic_s <= killed_s
+            await until(lambda: not client.coverage.blind())
+            ended_s = client.coverage.gaps()[-1].to_monotonic_s
+            assert ended_s is not None
+            assert ended_s > killed_s
+            assert client.coverage.looked("d1-thermal", killed_s, ended_s) == []
     assert any(s.kind is Kind.FIRE for s in seen)
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What an inference engine is: a model file in, a function from NCHW float32 to the model's raw output.
 
-Nothing here knows YOLO: decoding is `vision.decode`, pictures become tensors in `vision.prepare`.
+Nothing here knows YOLO: decoding is `vision.decode`, pictures are fitted into the input in `vision.prepare`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vision.errors import ModelError
 
 Tensor = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 
 ONNX_FIRST_BYTE = b"\x08"  # protobuf tag of ModelProto.ir_version, which every exporter writes first
 MIN_ONNX_BYTES = 64
@@ -33,6 +34,26 @@ class Engine(Protocol):
 
     def run(self, batch: Tensor) -> Tensor:
         """(1, 3, height, width) RGB in 0..1 to the model's first output, as it is."""
+
+    def run_picture(self, picture: Picture) -> Tensor:
+        """The same for a picture of the input's size: (height, width) grey, or (height, width, 3) BGR; 0..255."""
+
+
+class PictureTensor:
+    """Pictures as NCHW tensors, in the same memory for every picture."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self._tensor = np.empty((1, 3, *size), dtype=np.float32)
+
+    def of(self, picture: Picture) -> Tensor:
+        """(1, 3, height, width) RGB in 0..1; valid until the next call."""
+        planes = self._tensor[0]
+        if picture.ndim == 2:
+            np.multiply(picture, np.float32(1 / 255), out=planes[0])
+            planes[1:] = planes[0]
+        else:
+            np.multiply(picture[..., ::-1].transpose(2, 0, 1), np.float32(1 / 255), out=planes)
+        return self._tensor
 
 
 def check_onnx(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vision.engines.base import Tensor, check_onnx, first_line, fixed_input
+from vision.engines.base import Picture, PictureTensor, Tensor, check_onnx, first_line, fixed_input
 from vision.errors import ModelError
 
 ort: Any = importlib.import_module("onnxruntime")  # it has no stubs
@@ -33,6 +33,7 @@ class OnnxRuntimeEngine:
         first = self._session.get_inputs()[0]
         self._input, self._output = first.name, self._session.get_outputs()[0].name
         self._size = fixed_input(path, tuple(first.shape))
+        self._pictures = PictureTensor(self._size)
 
     @property
     def name(self) -> str:
@@ -45,6 +46,9 @@ class OnnxRuntimeEngine:
     def run(self, batch: Tensor) -> Tensor:
         (output,) = self._session.run([self._output], {self._input: batch})
         return np.asarray(output, dtype=np.float32)
+
+    def run_picture(self, picture: Picture) -> Tensor:
+        return self.run(self._pictures.of(picture))
 
 
 def load(path: Path, threads: int) -> OnnxRuntimeEngine:

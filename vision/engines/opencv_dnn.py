@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vision.engines.base import Tensor, check_onnx, first_line
+from vision.engines.base import Picture, PictureTensor, Tensor, check_onnx, first_line
 from vision.engines.onnx_header import input_shape
 from vision.errors import ModelError
 
@@ -19,6 +19,7 @@ class OpenCvEngine:
     def __init__(self, path: Path) -> None:
         check_onnx(path)
         self._size = input_shape(path)
+        self._pictures = PictureTensor(self._size)
         try:
             self._net = cv2.dnn.readNetFromONNX(str(path))
         except cv2.error as error:
@@ -36,6 +37,9 @@ class OpenCvEngine:
     def run(self, batch: Tensor) -> Tensor:
         self._net.setInput(batch)
         return np.array(self._net.forward(self._output), dtype=np.float32)
+
+    def run_picture(self, picture: Picture) -> Tensor:
+        return self.run(self._pictures.of(picture))
 
 
 def load(path: Path, threads: int) -> OpenCvEngine:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import ultralytics
 
-from vision.engines.base import Tensor, first_line
+from vision.engines.base import Picture, PictureTensor, Tensor, first_line
 from vision.errors import ModelError
 
 _STRIDE = 32
@@ -33,6 +33,7 @@ class UltralyticsEngine:
         size = getattr(network, "args", {}).get("imgsz", 640) if isinstance(network.args, dict) else 640
         height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
         self._size = (-(-height // _STRIDE) * _STRIDE, -(-width // _STRIDE) * _STRIDE)
+        self._pictures = PictureTensor(self._size)
 
     @property
     def name(self) -> str:
@@ -48,6 +49,9 @@ class UltralyticsEngine:
         while isinstance(output, list | tuple):
             output = output[0]
         return np.asarray(output.float().cpu().numpy(), dtype=np.float32)
+
+    def run_picture(self, picture: Picture) -> Tensor:
+        return self.run(self._pictures.of(picture))
 
 
 def load(path: Path, threads: int) -> UltralyticsEngine:

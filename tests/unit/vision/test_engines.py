@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from vision.decode import decode
 from vision.engines import choose_engine, installed_engines, load_engine
+from vision.engines.cache import cache_folder, prune
 from vision.engines.onnx_header import input_shape
 from vision.errors import EngineMissingError, ModelError
 from vision.frame import Frame, PixelKind
 from vision.model_card import DEFAULT_MODEL, ModelCard, read_card
-from vision.prepare import Fit, fit_into, to_grey, to_tensor
+from vision.prepare import Fit, fit_into, fit_picture, to_grey, to_tensor
 from vision.yolo import YoloDetector, load_yolo
 
 ONNX_ENGINES = ("openvino", "onnxruntime", "opencv")
@@ -52,6 +54,51 @@ def test_engines_give_equal_outputs() -> None:
         if not bf16:
             assert len(same) == len(boxes)
             assert np.abs(same.corners_px - boxes.corners_px).max(initial=0) < BOX_TOLERANCE_PX
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_pictures_give_what_their_tensors_give(name: str) -> None:
+    engine = load_engine(DEFAULT_MODEL, name)
+    grey, _ = fit_picture(scene(), engine.input_size)
+    as_tensor = np.repeat(grey[None, None].astype(np.float32) * np.float32(1 / 255), 3, axis=1)
+    assert np.abs(engine.run_picture(grey) - engine.run(as_tensor)).max() <= 1e-3
+    colours = [scene(seed) for seed in (6, 7, 8)]  # blue, green, red
+    bgr = np.stack(colours, axis=-1)
+    as_tensor = np.stack(colours[::-1])[None].astype(np.float32) * np.float32(1 / 255)
+    answer = engine.run_picture(bgr)
+    assert np.abs(answer - engine.run(as_tensor)).max() <= 1e-2  # pixels of a box; scores are far closer
+    assert np.abs(answer - engine.run(np.ascontiguousarray(as_tensor[:, ::-1]))).max() > 1.0
+
+
+def test_a_compiled_model_is_kept_and_a_spoilt_one_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = cache_folder()
+    assert folder is not None
+    grey, _ = fit_picture(scene(), load_engine(DEFAULT_MODEL, "openvino").input_size)
+    first = load_engine(DEFAULT_MODEL, "openvino").run_picture(grey)
+    kept = list(folder.iterdir())
+    assert kept
+    assert np.array_equal(load_engine(DEFAULT_MODEL, "openvino").run_picture(grey), first)
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:1000])
+    assert np.array_equal(load_engine(DEFAULT_MODEL, "openvino").run_picture(grey), first)
+
+
+def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dronectl").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() is None
+    assert load_engine(DEFAULT_MODEL, "openvino").run_picture(scene()).any()
+
+
+def test_old_compiled_models_go(tmp_path: Path) -> None:
+    for k in range(12):
+        (tmp_path / f"{k}.blob").write_bytes(b"x")
+        os.utime(tmp_path / f"{k}.blob", (k, k))
+    prune(tmp_path, 8)
+    assert {f.name for f in tmp_path.iterdir()} == {f"{k}.blob" for k in range(4, 12)}
 
 
 def test_the_best_installed_engine_is_chosen() -> None:
