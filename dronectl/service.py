@@ -18,13 +18,12 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from zoneinfo import ZoneInfo
 
 import uvicorn
 
-from dronectl.alerts.model import AlertSite, Responder, Zone
-from dronectl.alerts.rules import DEFAULT_RULES
 from dronectl.alerts.service import AlertService
+from dronectl.alerts.site import alert_site
+from dronectl.alerts.visits import footprint
 from dronectl.api.app import create_app
 from dronectl.api.auth import read_or_make_token
 from dronectl.api.connections import http_connections, websocket_connections
@@ -47,6 +46,9 @@ from dronectl.perception.messages import CameraFeed
 from dronectl.site import Site
 from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
+from missions.geo import GeoPoint
+from missions.model import Camera, Modality
+from missions.terrain import OutsideTerrainError, height_at
 from vision.gaps import CoverageBook
 from vision.model_card import COLOUR_MODEL
 from vision.sighting import Sighting
@@ -65,6 +67,7 @@ _MQTT_NOISE = (
     "messages come that are no acknowledgement or action for an alert of this site",
     "/metrics counts each kind; is the dispatch system set up for this site?",
 )
+_VISIT_PERIOD_S = 2.0
 
 
 class Service:
@@ -78,6 +81,7 @@ class Service:
         self._sightings: asyncio.Queue[Sighting] = asyncio.Queue(_SIGHTINGS_DEPTH)
         self._http_counts = HttpCounts()
         self._perception: PerceptionClient | None = None
+        self._poses: dict[str, PoseSample] = {}
         self.sightings_lost = 0
 
     async def run(self, on_serving: Callable[[str], None]) -> None:
@@ -97,7 +101,7 @@ class Service:
             access = await self._broker(group)
             status = self._site.model.status.value
             bus = Bus(BusSettings(self._site.site_id, status, access, session_id=str(uuid.uuid4())), self._clock)
-            alerts = AlertService(store, bus, self._alert_site(), self._clock)
+            alerts = AlertService(store, bus, alert_site(self._site), self._clock)
             fleet = Fleet(
                 self._site.site_id,
                 addresses(self._site.drones),
@@ -114,6 +118,7 @@ class Service:
             group.create_task(fleet.run(), name="fleet")
             group.create_task(self._hand_sightings(alerts, fleet), name="sightings")
             group.create_task(self._publish(bus, fleet), name="publish")
+            group.create_task(self._visits(alerts), name="visits")
             desk = Desk(
                 Sources(
                     site=self._site,
@@ -176,26 +181,6 @@ class Service:
             raise BadInputError(f"{path}: the broker's password cannot be read: {error.strerror}") from error
         return BrokerAccess(access.host, access.port, access.username, password, access.tls, access.ca_file)
 
-    def _alert_site(self) -> AlertSite:
-        site = self._site
-        keep_out = [
-            Zone(f"keep-out-{n}", f"keep-out {n + 1}", ring, frozenset({"keep_out"}))
-            for n, ring in enumerate(site.fence.exclusion)
-        ]
-        schools = [Zone(s.line_id, s.name or s.line_id, s.path, frozenset({"school"})) for s in site.schools]
-        return AlertSite(
-            site_id=site.site_id,
-            status=site.model.status.value,
-            rules=DEFAULT_RULES,
-            zones=(*keep_out, *schools),
-            responders=tuple(
-                Responder(r.place_id, r.name or r.place_id, r.position.latitude_deg, r.position.longitude_deg)
-                for r in site.responders
-            ),
-            timezone=ZoneInfo(site.model.timezone),
-            evidence_base_url=f"http://{site.model.http.host}:{site.model.http.port}/api/v1/evidence/",
-        )
-
     def _failsafe(self) -> FailsafePolicy:
         f = self._site.model.failsafe
         return FailsafePolicy(
@@ -224,6 +209,7 @@ class Service:
     # --- the data's way
 
     def _take_poses(self, samples: Sequence[PoseSample]) -> None:
+        self._poses.update((sample.vehicle_id, sample) for sample in samples)
         if self._perception is not None:
             self._perception.poses(samples)
 
@@ -240,6 +226,30 @@ class Service:
         while True:
             sighting = await self._sightings.get()
             await alerts.handle(sighting, mission_id=fleet.mission_id_of_vehicle(sighting.vehicle_id))
+
+    async def _visits(self, alerts: AlertService) -> None:
+        """Tell the event rules which ground thermal cameras have looked at: hazards there are gone, or still there."""
+        looked: dict[str, int] = {}
+        cameras = {c.camera_id: (c, d.drone_id) for d in self._site.drones for c, _, _ in d.cameras}
+        while True:
+            await asyncio.sleep(_VISIT_PERIOD_S)
+            for report in self._perception.cameras if self._perception is not None else ():
+                before, looked[report.camera_id] = looked.get(report.camera_id), report.looked_at
+                camera, drone_id = cameras[report.camera_id]
+                pose = self._poses.get(drone_id)
+                if camera.modality is not Modality.THERMAL or pose is None or before is None:
+                    continue
+                ring = self._seen(camera, pose) if report.looked_at > before else None
+                if ring is not None:
+                    await alerts.looked(ring)
+
+    def _seen(self, camera: Camera, pose: PoseSample) -> tuple[tuple[float, float], ...] | None:
+        point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
+        try:
+            height_m = pose.amsl_m - height_at(self._site.terrain, point)
+        except OutsideTerrainError:
+            return None
+        return footprint(camera, *self._site.frame.to_enu(point), height_m, pose.yaw_deg)
 
     async def _publish(self, bus: Bus, fleet: Fleet) -> None:
         docks = {d.drone_id: d.dock_id for d in self._site.drones}

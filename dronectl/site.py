@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from shapely.geometry import LinearRing, Point, Polygon
+from shapely.geometry import LinearRing, LineString, Point, Polygon
 from shapely.validation import explain_validity
 
 from dronectl.errors import BadInputError
@@ -80,6 +80,10 @@ class Site:
     fixed_cameras: tuple[Place, ...]
     responders: tuple[Place, ...]
 
+    def to_point(self, position: tuple[float, float]) -> GeoPoint:
+        """A position of the file, which may be in another reference system, as WGS 84."""
+        return _reader(self.model.reference_system)(position)
+
     def drone(self, drone_id: str) -> Drone:
         """Return the drone of that id; BadInputError names those that there are."""
         for drone in self.drones:
@@ -115,6 +119,7 @@ def load_site(file: Path) -> Site:
     for index, drone in enumerate(model.drones):
         if drone.dock not in dock_of:
             findings.append(lines.say(("drones", index, "dock"), f"there is no dock {drone.dock!r}"))
+    findings += _areas(model, to_point, frame, lines)
     findings += _places(model, to_point, fence, frame, terrain, lines)
     if findings:
         raise BadInputError("\n".join(findings))
@@ -184,6 +189,7 @@ def _ids_twice(model: SiteModel, lines: LineFinder) -> list[str]:
         ("docks", "id", [d.id for d in model.docks]),
         ("responders", "id", [r.id for r in model.responders]),
         ("schools", "id", [s.id for s in model.schools]),
+        ("areas", "id", [a.id for a in model.areas]),
         ("fixed_cameras", "id", [c.id for c in model.fixed_cameras]),
     ]
     for group, field, values in groups:
@@ -219,6 +225,29 @@ def _cameras(model: SiteModel, lines: LineFinder) -> list[str]:
                 known = ", ".join(model.cameras) or "none"
                 message = f"there is no camera type {mounted.type!r}; there are: {known}"
                 findings.append(lines.say(("drones", i, "cameras", j, "type"), message))
+    return findings
+
+
+def _areas(model: SiteModel, to_point: _Reader, frame: LocalFrame, lines: LineFinder) -> list[str]:
+    findings = []
+    for i, area in enumerate(model.areas):
+        field = "ring" if area.ring is not None else "path"
+        points = [to_point(p) for p in area.ring or area.path or ()]
+        far = [(j, distance_m(frame.origin, p)) for j, p in enumerate(points)]
+        for j, away in far:
+            if away > _MAX_EXTENT_M:
+                message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
+                findings.append(lines.say(("areas", i, field, j), message))
+        if area.ring is not None:
+            shape = Polygon([frame.to_enu(p) for p in points])
+            if not shape.is_valid:
+                findings.append(lines.say(("areas", i, "ring"), f"the ring crosses itself {_crossing(shape, frame)}"))
+        elif area.width_m is not None:
+            line = LineString([frame.to_enu(p) for p in points])
+            outline = line.buffer(area.width_m / 2.0, cap_style="flat", join_style="mitre", mitre_limit=2.0)
+            if line.length < area.width_m or outline.geom_type != "Polygon" or outline.interiors:
+                message = "the path is shorter than its width, or comes back to itself; draw it as a ring or in parts"
+                findings.append(lines.say(("areas", i, "path"), message))
     return findings
 
 

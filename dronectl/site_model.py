@@ -9,10 +9,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from missions.geo import GeoError, GeoPoint
+from dronectl.site_areas import AreaModel, EventsModel, EvidenceModel
+from dronectl.site_parts import Identifier, Position, check_path, check_position, check_ring
 from missions.model import Category, Modality
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -22,46 +22,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _check_position(value: object) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ValueError("a position is [latitude, longitude] in degrees")
-    try:
-        latitude, longitude = float(value[0]), float(value[1])
-    except (TypeError, ValueError):
-        raise ValueError("a position is [latitude, longitude] in degrees") from None
-    try:
-        GeoPoint(latitude, longitude)
-    except GeoError as error:
-        raise ValueError(str(error)) from None
-    return latitude, longitude
-
-
-Position = Annotated[tuple[float, float], Field(description="[latitude, longitude] in degrees")]
-
-
 class _Placed(Strict):
     id: Identifier
     name: str = ""
     position: Position
 
-    _position = field_validator("position", mode="before")(_check_position)
-
-
-def _check_ring(value: object) -> list[tuple[float, float]]:
-    if not isinstance(value, list | tuple):
-        raise ValueError("a ring is a list of [latitude, longitude]")  # noqa: TRY004  # pydantic wants ValueError
-    points = [_check_position(item) for item in value]
-    if len(points) > 1 and points[0] == points[-1]:
-        points.pop()
-    if len(points) < 3:
-        raise ValueError("a ring needs at least 3 different points")
-    return points
-
-
-def _check_path(value: object) -> list[tuple[float, float]]:
-    if not isinstance(value, list | tuple) or len(value) < 2:
-        raise ValueError("a line needs at least 2 points")
-    return [_check_position(item) for item in value]
+    _position = field_validator("position", mode="before")(check_position)
 
 
 class SiteStatus(StrEnum):
@@ -144,7 +110,7 @@ class DroneModel(Strict):
     @field_validator("pad", mode="before")
     @classmethod
     def _pad(cls, value: object) -> object:
-        return None if value is None else _check_position(value)
+        return None if value is None else check_position(value)
 
 
 class GeofenceModel(Strict):
@@ -159,7 +125,7 @@ class GeofenceModel(Strict):
     def _rings(cls, value: object) -> object:
         if not isinstance(value, list):
             raise ValueError("a list of rings")  # noqa: TRY004  # pydantic wants ValueError
-        return [_check_ring(ring) for ring in value]
+        return [check_ring(ring) for ring in value]
 
 
 class PatrolPointModel(_Placed):
@@ -175,7 +141,7 @@ class PatrolLineModel(Strict):
     name: str = ""
     path: list[Position]
 
-    _path = field_validator("path", mode="before")(_check_path)
+    _path = field_validator("path", mode="before")(check_path)
 
 
 class PatrolModel(Strict):
@@ -194,7 +160,7 @@ class SchoolModel(Strict):
     name: str = ""
     ring: list[Position]
 
-    _ring = field_validator("ring", mode="before")(_check_ring)
+    _ring = field_validator("ring", mode="before")(check_ring)
 
 
 class FixedCameraModel(_Placed):
@@ -271,6 +237,9 @@ class SiteModel(Strict):
     geofence: GeofenceModel
     patrol: PatrolModel
     schools: list[SchoolModel] = []
+    areas: list[AreaModel] = []
+    events: EventsModel = EventsModel()
+    evidence: EvidenceModel = EvidenceModel()
     fixed_cameras: list[FixedCameraModel] = []
     responders: list[ResponderModel] = []
     limits: LimitsModel = LimitsModel()

@@ -124,6 +124,11 @@ class VehicleConfig(_Part, frozen=True, forbid_unknown_fields=True):
             _need(1 <= size <= 18, "hardware_uid must be 1 to 18 bytes in hexadecimal")
 
 
+_COUNTED = (
+    "people", "fires", "parked_vehicles", "animals", "rocks", "trees", "smokes", "hot_roofs", "glints", "clouds"
+)  # fmt: skip
+
+
 class SceneConfig(_Part, frozen=True, forbid_unknown_fields=True):
     """What lies on the ground: counts, within `ring` and, where `near` is given, within near_m of those lines."""
 
@@ -136,6 +141,10 @@ class SceneConfig(_Part, frozen=True, forbid_unknown_fields=True):
     animals: int = 0
     rocks: int = 0
     trees: int = 0
+    smokes: int = 0
+    hot_roofs: int = 0
+    glints: int = 0
+    clouds: int = 0
 
     def __post_init__(self) -> None:
         _need(len(self.ring) >= 3, "ring needs at least 3 corners of [latitude, longitude]")
@@ -143,7 +152,7 @@ class SceneConfig(_Part, frozen=True, forbid_unknown_fields=True):
         for line in (self.ring, *self.near):
             for lat, lon in line:
                 _need(abs(lat) <= 85.0 and abs(lon) <= 180.0, f"[{lat}, {lon}] is not [latitude, longitude]")
-        for name in ("people", "fires", "parked_vehicles", "animals", "rocks", "trees"):
+        for name in _COUNTED:
             _need(0 <= getattr(self, name) <= 10_000, f"{name} must be within 0 and 10000")
 
 

@@ -10,6 +10,7 @@ that cannot be judged (too low, outside what the model was measured at) are name
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -232,6 +233,7 @@ class CameraEye:
             else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
             detector="; ".join(self._detectors(track)),
             evidence=self._pictures.get(track_id, ()),
+            depression_deg=_depression_deg(track, frame) if on_ground else None,
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)
@@ -293,6 +295,14 @@ class CameraEye:
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
         return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3])
+
+
+def _depression_deg(track: Track, frame: Frame | None) -> float | None:
+    """How steeply the newest look at a thing looks down; None when this frame did not see it."""
+    look = track.looks[-1]
+    if frame is None or frame.pose is None or look.time_s != frame.exposure_s or look.fix.range_m <= 0.0:
+        return None
+    return math.degrees(math.asin(min(1.0, max(-1.0, (frame.pose.amsl_m - look.fix.amsl_m) / look.fix.range_m))))
 
 
 def _measured(observation: Observation, frame: Frame) -> Observation:

@@ -21,6 +21,9 @@ class Kind(StrEnum):
     ANIMAL = "animal"
     FIRE = "fire"
     HOT_SPOT = "hot_spot"
+    SMOKE = "smoke"
+    CROWD = "crowd"  # people close together; made by rules over tracks, never by a detector
+    HAZARD = "hazard"  # something dangerous that must be looked at again; likewise
 
 
 class Phase(StrEnum):
@@ -57,7 +60,7 @@ class Evidence:
     sha256: str
     width_px: int
     height_px: int
-    role: str  # "crop" or "context"
+    role: str  # crop, context, context-rgb, clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +88,4 @@ class Sighting:
     speed_m_s: float | None
     detector: str  # engine, model name and its sha256, or the classical detector's name
     evidence: tuple[Evidence, ...]
+    depression_deg: float | None = None  # how steeply it was looked down upon at the last look; 90 is straight down

@@ -34,8 +34,21 @@ def card(alert: Alert) -> Text:
     why = alert.why
     text.append(
         f"\n  why     {clean(why.reason)} (rule {clean(why.rule_id)}), confidence {why.confidence:.2f}, "
-        f"seen in {why.looks} of {why.chances} frames by {clean(', '.join(why.vehicles or why.cameras))}"
+        + (
+            f"seen in {why.looks} of {why.chances} frames by {clean(', '.join(why.vehicles or why.cameras))}"
+            if why.chances
+            else "by rules over several looks"
+        )
     )
+    for event in alert.events:
+        facts = ", ".join(
+            f"{clean(f.name)} {f.value:.3g}{' ' + clean(f.unit) if f.unit else ''}"
+            + ("" if f.bound is None else f" (rule: {f.bound:g})")
+            for f in event.facts
+        )
+        where = f" in {clean(event.area)}" if event.area else ""
+        over = ", over" if event.ended else ""
+        text.append(f"\n  event   {clean(event.rule)}{where}{over}: {facts}")
     if alert.evidence:
         text.append(f"\n  look    {clean(alert.evidence[0].href or alert.evidence[0].path)}")
     if alert.responders:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from dronectl.alerts.geometry import ellipse_95, nearest
-from dronectl.alerts.model import AlertRecord, AlertSite, Facts, Incident
+from dronectl.alerts.model import AlertRecord, AlertSite, Facts, Happening, Incident
 from dronectl.bus import messages
 from dronectl.bus.messages import AlertState
 from vision.sighting import GroundEllipse
@@ -43,6 +43,7 @@ def alert_message(alert: AlertRecord, site: AlertSite) -> messages.Alert:
         location_missing=None if facts.place else "no pose of the camera at exposure: where it is, is not known",
         places=list(decision.places),
         why=_why(alert),
+        events=[_event(happening) for happening in facts.happenings],
         evidence=_evidence(facts, site.evidence_base_url),
         responders=[] if alert.state.final else nearest(site.responders, facts.place, alert.declined_by),
         owner=alert.owner,
@@ -116,6 +117,20 @@ def _why(alert: AlertRecord) -> messages.Why:
         size_m=facts.size_m,
         speed_m_s=facts.speed_m_s,
         exposure_s=facts.exposure_s,
+    )
+
+
+def _event(happening: Happening) -> messages.AlertEvent:
+    return messages.AlertEvent(
+        rule=happening.rule.value,
+        area_id=happening.area_id,
+        area=happening.area,
+        level=happening.level,
+        since=happening.since,
+        at=happening.at,
+        ended=happening.ended,
+        confidence=min(1.0, max(0.0, happening.confidence)),
+        facts=[messages.EventFact(name=f.name, value=f.value, bound=f.bound, unit=f.unit) for f in happening.facts],
     )
 
 

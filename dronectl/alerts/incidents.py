@@ -61,6 +61,8 @@ class Mergers:
         self._pace = Pace(now.timestamp())
         missions: dict[str | None, dict[int, merge.Incident]] = {}
         for incident in incidents:
+            if incident.number < 0:  # made by rules, not by the merger
+                continue
             missions.setdefault(incident.mission_id, {})[incident.number] = merge.Incident(
                 number=incident.number,
                 kind=incident.kind,
@@ -181,6 +183,7 @@ def facts(incident: Incident) -> Facts:
         size_m=best.size_m,
         speed_m_s=best.speed_m_s,
         exposure_s=_finite(incident.members[-1].sighting.last_exposure_s) if incident.members else None,
+        happenings=incident.happenings,
     )
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from types import MappingProxyType
 from typing import Literal
 
 from dronectl.bus.messages import ActionKind, AlertPhase, AlertState, Level
-from missions.geo import GeoPoint
+from missions.geo import GeoPoint, LocalFrame
+from vision.events import Area, EventRules, Fact, RuleName
 from vision.merge import Member
 from vision.sighting import Evidence, GroundEllipse, Kind
 
@@ -86,6 +88,31 @@ class Policy:
     quiet_after_settled: timedelta = timedelta(minutes=30)
 
 
+EVENT_LEVELS: Mapping[RuleName, Level] = MappingProxyType(
+    {
+        RuleName.PERSON_DOWN: Level.ORANGE,
+        RuleName.CLOSED_AREA: Level.ORANGE,
+        RuleName.LOITERING: Level.YELLOW,
+        RuleName.CROWD: Level.YELLOW,
+        RuleName.KEEP_CLEAR: Level.YELLOW,
+        RuleName.ANIMAL_ON_ROAD: Level.YELLOW,
+        RuleName.UNATTENDED_HEAT: Level.ORANGE,
+        RuleName.FIRE_GROWING: Level.RED,
+        RuleName.RECHECK: Level.BLUE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSite:
+    """Rules over what happens: their settings, the areas (metres in `frame`), and the level that each rule gives."""
+
+    rules: EventRules
+    frame: LocalFrame
+    areas: tuple[Area, ...] = ()
+    levels: Mapping[RuleName, Level] = field(default_factory=lambda: EVENT_LEVELS)
+
+
 @dataclass(frozen=True, slots=True)
 class AlertSite:
     """The site as alerts see it."""
@@ -98,6 +125,7 @@ class AlertSite:
     timezone: tzinfo = UTC
     evidence_base_url: str | None = None
     policy: Policy = field(default_factory=Policy)
+    events: EventSite | None = None  # None: no rules over what happens
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +148,30 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """What a rule says of an incident: once per rule and area, updated in place."""
+
+    rule: RuleName
+    area_id: str | None
+    area: str | None
+    level: Level
+    since: datetime
+    at: datetime
+    confidence: float
+    facts: tuple[Fact, ...]
+    ended: bool = False
+
+    @property
+    def key(self) -> tuple[RuleName, str | None]:
+        return self.rule, self.area_id
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One thing in the world: the newest word of the tracks that show it, and what was done about it.
 
-    `number` is the merger's, within the mission; `tracks` counts all of them, `members` keeps the newest.
+    `number` is the merger's, within the mission; `tracks` counts all of them, `members` keeps the newest. An incident
+    about several things at once (a crowd) or about a duty (a recheck) has a number below 0 and no members.
     """
 
     incident_id: str
@@ -142,6 +190,8 @@ class Incident:
     settled_level: Level | None = None
     responder_id: str | None = None
     timeline: tuple[Note, ...] = ()
+    happenings: tuple[Happening, ...] = ()
+    evidence: tuple[Evidence, ...] = ()  # of an incident without members: pictures of what it is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +214,7 @@ class Facts:
     size_m: float | None
     speed_m_s: float | None
     exposure_s: float | None = None  # newest look, on the clock of the vehicle that had it
+    happenings: tuple[Happening, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ DEFAULT_RULES: Final = RuleSet(
     version="default-1",
     rules=(
         Rule("fire", Level.RED, frozenset({Kind.FIRE}), "a fire"),
+        Rule("smoke", Level.ORANGE, frozenset({Kind.SMOKE}), "smoke"),
         # A stone that the sun has warmed is a hot spot too: only what is hotter than the sun makes it calls somebody.
         Rule(
             "hot-spot-again",

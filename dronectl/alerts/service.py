@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """From sightings to alerts that the dispatch system has acknowledged.
 
-    vision's Sighting -> incident (merged) -> rules -> alert record + outbox row, one transaction -> publisher -> MQTT
+    vision's Sighting -> incident (merged) -> what happens with it (event rules) -> rules -> alert record + outbox row, one transaction -> publisher -> MQTT
     MQTT acks and actions -> inbox (bounded) -> outbox rows closed / state machine -> alert record + outbox row
 
 Everything that changes an alert runs under one lock and is remembered in memory only after it is committed. A store
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,11 +23,14 @@ from dronectl.alerts import incidents as things
 from dronectl.alerts import outbox, records
 from dronectl.alerts.answers import Answers
 from dronectl.alerts.book import Book
-from dronectl.alerts.changes import change, is_due
+from dronectl.alerts.changes import change, escalated, is_due
 from dronectl.alerts.compose import alert_message, incident_message
+from dronectl.alerts.counters import AlertCounters
+from dronectl.alerts.event_rules import decide_events
 from dronectl.alerts.geometry import zones_at
+from dronectl.alerts.happenings import Happenings, scene_facts, with_happening
 from dronectl.alerts.ids import uuid7
-from dronectl.alerts.model import AlertRecord, AlertSite, Decision, Incident, Note
+from dronectl.alerts.model import AlertRecord, AlertSite, Decision, Facts, Incident, Note
 from dronectl.alerts.rules import decide
 from dronectl.bus import messages
 from dronectl.bus.client import Bus
@@ -35,34 +38,13 @@ from dronectl.bus.messages import AlertPhase, AlertState, encode
 from dronectl.clock import Clock, SystemClock
 from dronectl.store import Store, StoreError
 from dronectl.streams import Hub
+from vision.events import Event, EventPhase
 from vision.sighting import Sighting
 
 log = logging.getLogger(__name__)
 
 _TICK_S: Final = 1.0
 _RECENT: Final = 200
-
-
-@dataclass(slots=True)
-class AlertCounters:
-    """What came in and what became of it."""
-
-    sightings: int = 0
-    merged: int = 0
-    alerts: int = 0
-    updates: int = 0
-    held_back: int = 0
-    quiet: int = 0
-    expired: int = 0
-    store_failures: int = 0
-    acks: int = 0
-    acks_repeated: int = 0
-    actions: int = 0
-    actions_refused: int = 0
-    actions_repeated: int = 0
-    unknown_alert: int = 0
-    garbage: int = 0
-    inbox_full: int = 0
 
 
 class AlertService:
@@ -87,6 +69,7 @@ class AlertService:
         self._bus = bus
         self._clock = clock or SystemClock()
         self._mergers = things.Mergers()
+        self._happenings = None if site.events is None else Happenings(site.events, site.timezone)
         self._composed: dict[str, tuple[AlertRecord, messages.Alert]] = {}
         self._loaded = False
         self._unsettled: set[str] = set()
@@ -159,7 +142,21 @@ class AlertService:
                 self.counters.merged += len(merged.members) > incident.tracks
                 incident = things.extended(incident, merged, sighting, now, observed)
             self.book.keep_incident(incident)
-            await self._settle(incident.incident_id)
+            touched = {incident.incident_id: None}
+            if self._happenings is not None:
+                events = self._happenings.see(incident, sighting, merged.last_s)
+                touched |= dict.fromkeys(self._apply(events, now))
+            for incident_id in touched:
+                await self._settle(incident_id)
+
+    async def looked(self, ring: tuple[tuple[float, float], ...]) -> None:
+        """Say that a camera has just looked at this ground: (east, north) in the frame of the site's event rules."""
+        if self._happenings is None:
+            return
+        async with self.lock:
+            now = self._clock.utc()
+            for incident_id in self._apply(self._happenings.visit(ring, now.timestamp()), now):
+                await self._settle(incident_id)
 
     async def act(self, action: messages.Action, *, event_id: str, source: str, said_at: datetime) -> str | None:
         """Take an action from a person at the console, as from dispatch. Returns why it is refused, or None.
@@ -220,6 +217,31 @@ class AlertService:
         last = incident.settled_at is not None
         self._bus.publish_retained(topic, "incident", incident.incident_id, message, last=last)
 
+    def _apply(self, events: Iterable[Event], now: datetime) -> list[str]:
+        """Put events into their incidents; returns which incidents have changed."""
+        touched = []
+        happenings = self._happenings
+        if happenings is None:
+            return []
+        for event in events:
+            self.counters.events += event.phase is EventPhase.NEW
+            incident_id = happenings.incident_id(event)
+            incident = None if incident_id is None else self.book.incident(incident_id)
+            place = None
+            if incident_id is None:
+                incident = happenings.own_incident(
+                    event, tuple(self.book.incidents), lambda i: not self._forgotten(i, now), uuid7(now), now
+                )
+                happenings.belongs(event, incident.incident_id)
+            if incident is None:
+                continue  # so old that it is only in the store: its event was told long ago
+            if incident.number < 0:
+                place = happenings.place(event, incident.place.amsl_m if incident.place is not None else 0.0)
+            self.book.keep_incident(with_happening(incident, happenings.happening(event, now), place))
+            touched.append(incident.incident_id)
+        self.counters.event_looks_late = happenings.late
+        return touched
+
     def _observed(self, sighting: Sighting, now: datetime) -> datetime:
         """UTC of the confirming exposure: the clocks meet here, at the edge."""
         if sighting.confirmed_exposure_monotonic_s is None:
@@ -258,9 +280,12 @@ class AlertService:
         if incident is None:
             return False
         now, policy = self._clock.utc(), self.site.policy
-        facts = things.facts(incident)
+        facts = _facts(incident)
         here = zones_at(self.site.zones, facts.place)
         decision = decide(self.site.rules, facts, here, now.astimezone(self.site.timezone))
+        if self.site.events is not None:
+            names = tuple(zone.name for zone in here)
+            decision = decide_events(decision, incident.happenings, self.site.events.rules.version, names)
         alert = self.book.open_alert_of(incident_id)
         if alert is None:
             if decision is None:
@@ -299,7 +324,7 @@ class AlertService:
             phase=AlertPhase.NEW,
             state=AlertState.NEW,
             decision=decision,
-            facts=things.facts(incident),
+            facts=_facts(incident),
             observed_at=incident.observed_at,
             raised_at=now,
             updated_at=now,
@@ -329,6 +354,10 @@ class AlertService:
                 if self._store_troubled:
                     break  # each try may wait for a lock
             now = self._clock.utc()
+            if self._happenings is not None:
+                async with self.lock:
+                    for incident_id in self._apply(self._happenings.advance(now.timestamp()), now):
+                        await self._settle(incident_id)
             late = [a.alert_id for a in self.book.open_alerts() if a.expires_at is not None and a.expires_at <= now]
             for alert_id in late:
                 async with self.lock:
@@ -343,36 +372,9 @@ class AlertService:
         now = self._clock.utc()
         if alert is None or alert.state.final or alert.expires_at is None or alert.expires_at > now:
             return
-        ended = replace(
-            alert,
-            sequence=alert.sequence + 1,
-            phase=AlertPhase.END,
-            state=AlertState.EXPIRED,
-            updated_at=now,
-            expires_at=None,
-        )
-        decision = replace(
-            alert.decision,
-            level=alert.decision.level.raised(),
-            reason=f"{alert.decision.reason.removesuffix(_ESCALATED)}{_ESCALATED}",
-        )
-        last = alert.escalation + 1 >= self.site.policy.max_escalations
-        again = replace(
-            alert,
-            alert_id=uuid7(now),
-            sequence=1,
-            phase=AlertPhase.NEW,
-            state=AlertState.NEW,
-            decision=decision,
-            raised_at=now,
-            updated_at=now,
-            expires_at=None if last else now + self.site.policy.deadlines[decision.level],
-            escalation=alert.escalation + 1,
-            escalated_from=alert.alert_id,
-            last_action=None,
-        )
+        ended, again = escalated(alert, now, self.site.policy)
         incident = self.book.incident(alert.incident_id)
-        what = f"nobody acknowledged: raised again as {decision.level}"
+        what = f"nobody acknowledged: raised again as {again.decision.level}"
         noted = None if incident is None else self._with_alert(incident, again, what, now)
         await self.commit(ended, noted, again)
         self.counters.expired += 1
@@ -390,4 +392,5 @@ class AlertService:
         return own | bus | outbox_
 
 
-_ESCALATED: Final = "; nobody acknowledged the alert before"
+def _facts(incident: Incident) -> Facts:
+    return things.facts(incident) if incident.members else scene_facts(incident)

@@ -225,6 +225,29 @@ class Why(_Part):
     )
 
 
+class EventFact(_Part):
+    """One figure of an event, and the bound of the rule that it was held against where there is one."""
+
+    name: str
+    value: float
+    bound: float | None = None
+    unit: str = ""
+
+
+class AlertEvent(_Part):
+    """What a rule over time says of the thing: it lies, it stays, it stands in the way."""
+
+    rule: str
+    area_id: str | None
+    area: str | None
+    level: Level
+    since: Utc
+    at: Utc = Field(description="newest word of the rule")
+    ended: bool
+    confidence: float = Field(ge=0, le=1)
+    facts: list[EventFact]
+
+
 class ResponderOffer(_Part):
     """Somebody near. Distance over ground as the crow flies, not travel time."""
 
@@ -265,6 +288,7 @@ class Alert(Ours):
     location_missing: str | None = Field(default=None, description="why there is no location")
     places: list[str] = Field(default=[], description="the site's named areas in which it lies")
     why: Why
+    events: list[AlertEvent] = Field(default=[], description="what rules over time say of it, one per rule and area")
     evidence: list[EvidenceLink]
     responders: list[ResponderOffer] = Field(default=[], description="nearest first")
     responders_note: str = "A suggestion by distance. A person confirms any dispatch with consequences."

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sim.eyes.figures import capsules, colour_of
 from sim.eyes.ground import GroundLook
 from sim.eyes.optics import View
+from sim.eyes.overlays import KINDS, Overlays
 from sim.eyes.world import Entity, World
 
 FloatArray = NDArray[np.float64]
@@ -63,6 +64,8 @@ class Renderer:
     def __init__(self, world: World, look: GroundLook, camera_seed: int) -> None:
         self._world = world
         self._look = look
+        self._overlays = Overlays(world)
+        self._figures = [e for e in world.entities if e.kind not in KINDS]
         self._rng = np.random.default_rng([world.seed, 13, camera_seed])
         self._pattern: NDArray[np.float32] | None = None
         self._noise_field: NDArray[np.float32] | None = None
@@ -71,11 +74,13 @@ class Renderer:
         """Degrees Celsius, float32 (h, w)."""
         east, north = self._ground(view)
         picture = self._look.temperature(east, north)
+        self._overlays.under(view, picture, thermal=True, ambient_c=float(self._look.coarse_c.mean()))
         seen = []
         for entity, sprite in self._sprites(view, time_s):
             hidden = self._draw_thermal(picture, entity, sprite)
             seen.append(self._truth(entity, sprite, hidden, time_s, picture))
         self._canopy(view, picture, None)
+        self._overlays.over_thermal(view, picture, time_s)
         picture = _blurred(picture)
         picture += self._fixed_pattern(picture.shape)
         picture += self._noise(picture.shape, _NETD_C)
@@ -85,6 +90,7 @@ class Renderer:
         """BGR, uint8 (h, w, 3); dim and noisy by night."""
         east, north = self._ground(view)
         picture = self._look.light(east, north)
+        self._overlays.under(view, picture, thermal=False)
         light = _NIGHT_LIGHT if self._world.night else 1.0
         seen = []
         flames: list[_Sprite] = []
@@ -98,6 +104,7 @@ class Renderer:
                 flames.append(sprite)
             seen.append(self._truth(entity, sprite, hidden, time_s, None))
         self._canopy(view, None, picture)
+        self._overlays.over_rgb(view, picture, time_s)
         picture *= light
         for sprite in flames:  # a fire is its own light
             _window(picture, sprite)[...] += sprite.alpha[..., None] * np.array([60, 150, 255], dtype=np.float32)
@@ -140,7 +147,7 @@ class Renderer:
     # --- things
 
     def _sprites(self, view: View, time_s: float) -> list[tuple[Entity, _Sprite]]:
-        entities = self._world.entities
+        entities = self._figures
         if not entities:
             return []
         places = np.array([e.place(time_s) for e in entities])

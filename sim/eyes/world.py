@@ -30,7 +30,10 @@ _TREE_ROOM_M: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One thing. Walkers go to and fro along `heading_deg` over _WALK_M metres at `speed_m_s`."""
+    """One thing. Walkers go to and fro along `heading_deg` over _WALK_M metres at `speed_m_s`.
+
+    begins_s: when smoke began, or the shadow of a cloud passes its place. `cover_fraction` of smoke is how thin it is.
+    """
 
     entity_id: str
     kind: str
@@ -43,6 +46,7 @@ class Entity:
     cover_fraction: float = 0.0
     speed_m_s: float = 0.0
     seed: int = 0
+    begins_s: float = 0.0
 
     def place(self, time_s: float) -> tuple[float, float]:
         """(east_m, north_m) at a moment of vehicle time."""
@@ -114,6 +118,8 @@ class World:
     trees: FloatArray  # (n, 4): east, north, canopy radius, canopy height
     seed: int
     night: bool
+    wind_m_s: float = 1.5
+    wind_to_deg: float = 60.0
 
 
 def make_world(config: SimConfig, terrain: Terrain) -> World:
@@ -126,11 +132,16 @@ def make_world(config: SimConfig, terrain: Terrain) -> World:
         half_m = float(np.abs(ring).max()) + 300.0
     ground = TrueGround(terrain, frame, config.terrain.error_sigma_m, config.seed, half_m)
     if scene is None:
-        return World(frame, ground, (), np.zeros((0, 4)), config.seed, config.night)
+        return World(frame, ground, (), np.zeros((0, 4)), config.seed, config.night, *_wind(config))
     placer = _Placer(scene, frame, np.random.default_rng([config.seed, 3]))
     entities = _entities(scene, placer)
     trees = _trees(scene, placer, entities, np.random.default_rng([config.seed, 5]))
-    return World(frame, ground, entities, trees, config.seed, config.night)
+    return World(frame, ground, entities, trees, config.seed, config.night, *_wind(config))
+
+
+def _wind(config: SimConfig) -> tuple[float, float]:
+    """Speed near the ground, which is never quite calm, and where it blows to."""
+    return max(0.6, config.wind.speed_m_s), (config.wind.from_deg + 180.0) % 360.0
 
 
 class _Placer:
@@ -170,8 +181,11 @@ def _entities(scene: SceneConfig, placer: _Placer) -> tuple[Entity, ...]:
     rng = placer.rng
     out: list[Entity] = []
 
-    def add(kind: str, number: int, posture: str, size: float, warmth: float, *, near: bool, **more: float) -> None:
-        east, north = placer.draw(near=near)
+    def add(
+        kind: str, number: int, posture: str, size: float, warmth: float, *, near: bool,
+        clearance_m: float = _CLEARANCE_M, **more: float,
+    ) -> None:  # fmt: skip
+        east, north = placer.draw(near=near, clearance_m=clearance_m)
         out.append(
             Entity(
                 entity_id=f"{kind}-{number + 1}",
@@ -202,6 +216,18 @@ def _entities(scene: SceneConfig, placer: _Placer) -> tuple[Entity, ...]:
         add("animal", i, "standing", float(rng.uniform(0.5, 1.1)), float(rng.uniform(5.0, 9.0)), near=i % 2 == 0)
     for i in range(scene.rocks):
         add("rock", i, "warm", float(rng.uniform(0.4, 2.6)), float(rng.uniform(1.0, 4.5)), near=i % 2 == 0)
+    for i in range(scene.hot_roofs):
+        add("hot_roof", i, "metal", float(rng.uniform(8.0, 22.0)), float(rng.uniform(28.0, 55.0)), near=True)
+    for i in range(scene.glints):
+        metal = i % 2 == 0
+        size, warmth = (rng.uniform(4.0, 12.0), rng.uniform(40.0, 250.0)) if metal else (rng.uniform(10, 30), 6.0)
+        add("glint", i, "metal" if metal else "water", float(size), float(warmth), near=True)
+    for i in range(scene.smokes):
+        tone, begun = ("white", "dark")[i % 2], float(rng.uniform(-30.0, 0.0))
+        thin = float(rng.uniform(0.0, 0.35))
+        add("smoke", i, tone, float(rng.uniform(0.9, 2.2)), 3.0, near=True, begins_s=begun, cover_fraction=thin)
+    for i in range(scene.clouds):
+        add("cloud", i, "shadow", float(rng.uniform(15.0, 40.0)), 0.0, near=False, begins_s=float(rng.uniform(0, 60)), clearance_m=0.0)
     return tuple(out)
 
 

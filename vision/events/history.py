@@ -16,14 +16,15 @@ from statistics import fmean, median
 from typing import Final
 
 import numpy as np
-from scipy.special import ndtri
 
 from missions.geo import FloatArray
 from vision.events.model import Area, Point, TrackState
+from vision.sighting import Kind
 
-_TWO_SIDED_95: Final = float(ndtri(0.975))
+_TWO_SIDED_95: Final = 1.959963984540054  # of the normal distribution
 _UNSEEN_S: Final = 60.0  # whoever was out of sight for longer may have been anywhere
 _KEPT: Final = 64
+_FIRST_KEPT: Final = 5
 _TOO_VAGUE_M: Final = 6.0  # standing still within so much says nothing about a person or a car
 
 
@@ -99,6 +100,7 @@ class History:
     still_looks: int = 0
     farthest_m: float = 0.0
     alone_since_s: float | None = None
+    first_looks: list[TrackState] = field(default_factory=list)  # that have a size, of the kind it is now
 
     @property
     def last(self) -> TrackState:
@@ -108,6 +110,11 @@ class History:
         """Take the next look; states come in the order of their times."""
         unseen = state.time_s - self.last.time_s if self.states else 0.0
         self.states.append(state)
+        if state.long_m is not None:
+            if self.first_looks and self.first_looks[0].kind is not state.kind:
+                self.first_looks.clear()
+            if len(self.first_looks) < _FIRST_KEPT:
+                self.first_looks.append(state)
         for area in areas:
             stay = self.stays.setdefault(area.area_id, Stay())
             stay.see(state.time_s, probability_inside(area.ring, state), enter, leave, gap_s)
@@ -142,6 +149,15 @@ class History:
     def confidence(self) -> float:
         """Of the newest ten looks, on average."""
         return fmean(s.confidence for s in list(self.states)[-10:])
+
+    def growth(self, kind: Kind, looks: int) -> tuple[float, float, float] | None:
+        """Median longest side at its first looks and at its newest, and the time between; None without enough looks."""
+        first = [s for s in self.first_looks if s.kind is kind][:looks]
+        newest = [s for s in self.states if s.long_m is not None and s.kind is kind][-looks:]
+        if len(first) < looks or len(newest) < looks or newest[0].time_s <= first[-1].time_s:
+            return None
+        was, now = (median(s.long_m or 0.0 for s in part) for part in (first, newest))
+        return was, now, newest[-1].time_s - first[0].time_s
 
     def lying_m(self, steep_deg: float, least_looks: int) -> float | None:
         """Median longest side while it has stood here, as seen from steeply above; None without looks enough."""

@@ -14,6 +14,9 @@ from enum import StrEnum
 from vision.sighting import Kind
 
 Point = tuple[float, float]
+Hours = tuple[
+    float, float
+]  # local hours of the day, the second exclusive; 20 and 6 mean the night, equal ones the whole day
 
 
 class RuleName(StrEnum):
@@ -26,6 +29,7 @@ class RuleName(StrEnum):
     KEEP_CLEAR = "keep-clear"
     ANIMAL_ON_ROAD = "animal-on-road"
     UNATTENDED_HEAT = "unattended-heat"
+    FIRE_GROWING = "fire-growing"
     RECHECK = "recheck"
 
 
@@ -86,16 +90,27 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A named area of the site. `tags` are what rules ask for: closed, keep_clear, road, watched, ..."""
+    """A named area of the site. `tags` are what rules ask for: closed, keep_clear, road, watched, ...
+
+    hours: when the rules hold here; empty: when the rule itself says. wait_s: how long somebody may stay or a vehicle
+    may stand, in place of the rule's own time. people: from so many on they are a crowd here.
+    """
 
     area_id: str
     name: str
     ring: tuple[Point, ...]
     tags: frozenset[str]
+    hours: tuple[Hours, ...] = ()
+    wait_s: float | None = None
+    people: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.ring) < 3:
             raise ValueError(f"area {self.area_id}: a ring needs at least 3 points")
+        if self.wait_s is not None and not 0.0 <= self.wait_s < math.inf:
+            raise ValueError(f"area {self.area_id}: wait_s is a time, not {self.wait_s}")
+        if self.people is not None and self.people < 2:
+            raise ValueError(f"area {self.area_id}: a crowd is 2 people or more, not {self.people}")
 
 
 @dataclass(frozen=True, slots=True)

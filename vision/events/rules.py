@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from vision.events.history import History, Stay
-from vision.events.model import Area, Fact, RuleName
-from vision.events.settings import EventRules, Hours
+from vision.events.model import Area, Fact, Hours, RuleName
+from vision.events.settings import EventRules
 from vision.sighting import Kind
 
-HourOf = Callable[[float], int]
+HourOf = Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Finding:
     facts: tuple[Fact, ...]
 
 
-def is_within(hours: Hours | None, hour: int) -> bool:
+def is_within(hours: Hours | None, hour: float) -> bool:
     """Whether a local hour lies in [from, to), which may go over midnight; no hours and equal ends mean always."""
     if hours is None or hours[0] == hours[1]:
         return True
@@ -51,10 +51,12 @@ class Site:
     areas: tuple[Area, ...]
     hour_of: HourOf | None = None
 
-    def open_at(self, hours: Hours | None, time_s: float) -> bool:
-        if hours is None:
+    def open_at(self, area: Area, hours: Hours | None, time_s: float) -> bool:
+        """Whether a rule with these hours holds in an area now; the area's own hours go before the rule's."""
+        wanted = area.hours or (() if hours is None else (hours,))
+        if not wanted:
             return True
-        return self.hour_of is not None and is_within(hours, self.hour_of(time_s))
+        return self.hour_of is not None and any(is_within(h, self.hour_of(time_s)) for h in wanted)
 
 
 def judge(history: History, rules: EventRules, site: Site) -> list[Finding]:
@@ -99,9 +101,9 @@ def _closed_area(history: History, rules: EventRules, site: Site) -> Iterator[Fi
     rule = rules.closed_area
     if rule is None or history.last.kind is not Kind.PERSON or history.confidence() < rule.min_confidence:
         return
-    if not site.open_at(rule.hours, history.last.time_s):
-        return
     for area, stay in _stays(history, site, rule.tags):
+        if not site.open_at(area, rule.hours, history.last.time_s):
+            continue
         facts = (Fact("inside with probability", stay.probability, rules.enter), Fact("looks", stay.looks, rule.looks))
         yield Finding(
             RuleName.CLOSED_AREA, area.area_id, stay.looks >= rule.looks, stay.since_s,
@@ -113,40 +115,44 @@ def _loitering(history: History, rules: EventRules, site: Site) -> Iterator[Find
     rule = rules.loitering
     if rule is None or history.last.kind is not Kind.PERSON or history.confidence() < rule.min_confidence:
         return
-    if not site.open_at(rule.hours, history.last.time_s):
-        return
     for area, stay in _stays(history, site, rule.tags):
+        if not site.open_at(area, rule.hours, history.last.time_s):
+            continue
+        bound = rule.stay_s if area.wait_s is None else area.wait_s
         stayed = stay.last_s - stay.since_s
         facts = (
-            Fact("stayed for", stayed, rule.stay_s, "s"),
+            Fact("stayed for", stayed, bound, "s"),
             Fact("inside with probability", stay.probability, rules.enter),
         )
         yield Finding(
-            RuleName.LOITERING, area.area_id, stayed >= rule.stay_s, stay.since_s,
-            history.confidence() * stay.probability * _waited(stayed, rule.stay_s), facts,
+            RuleName.LOITERING, area.area_id, stayed >= bound, stay.since_s,
+            history.confidence() * stay.probability * _waited(stayed, bound), facts,
         )  # fmt: skip
 
 
 def _keep_clear(history: History, rules: EventRules, site: Site) -> Iterator[Finding]:
     rule = rules.keep_clear
-    if rule is None or history.last.kind is not Kind.VEHICLE or history.confidence() < rule.min_confidence:
+    if rule is None or history.last.kind not in rule.kinds or history.confidence() < rule.min_confidence:
         return
     history.stand(rule.moved_m)
-    if history.anchor is None or not site.open_at(rule.hours, history.last.time_s):
+    if history.anchor is None:
         return
     for area, stay in _stays(history, site, rule.tags):
+        if not site.open_at(area, rule.hours, history.last.time_s):
+            continue
+        bound = rule.stand_s if area.wait_s is None else area.wait_s
         since = max(history.anchor.time_s, stay.since_s)
         stood = history.last.time_s - since if history.still_s(rule.moved_m) > 0.0 else 0.0
         if stood <= 0.0:
             continue
         facts = (
-            Fact("stood for", stood, rule.stand_s, "s"),
+            Fact("stood for", stood, bound, "s"),
             Fact("moved at most", history.farthest_m, history.reach_m(rule.moved_m), "m"),
             Fact("inside with probability", stay.probability, rules.enter),
         )
         yield Finding(
-            RuleName.KEEP_CLEAR, area.area_id, stood >= rule.stand_s, since,
-            history.confidence() * stay.probability * _waited(stood, rule.stand_s), facts,
+            RuleName.KEEP_CLEAR, area.area_id, stood >= bound, since,
+            history.confidence() * stay.probability * _waited(stood, bound), facts,
         )  # fmt: skip
 
 
@@ -181,4 +187,31 @@ def _unattended_heat(history: History, rules: EventRules, _site: Site) -> Iterat
     )  # fmt: skip
 
 
-_RULES: Final = (_person_down, _closed_area, _loitering, _keep_clear, _animal_on_road, _unattended_heat)
+def _fire_growing(history: History, rules: EventRules, _site: Site) -> Iterator[Finding]:
+    rule = rules.fire_growing
+    if rule is None or history.last.kind is not Kind.FIRE:
+        return
+    growth = history.growth(Kind.FIRE, rule.looks)
+    if growth is None:
+        return
+    was_m, is_m, passed_s = growth
+    begins = is_m >= rule.times * was_m and is_m - was_m >= rule.least_m and passed_s >= rule.after_s
+    facts = [
+        Fact("long", is_m, rule.times * was_m, "m"),
+        Fact("was", was_m, None, "m"),
+        Fact("within", passed_s, rule.after_s, "s"),
+    ]
+    if history.last.temperature_max_c is not None:
+        facts.append(Fact("hottest", history.last.temperature_max_c, None, "C"))
+    yield Finding(RuleName.FIRE_GROWING, None, begins, history.first_s, history.confidence(), tuple(facts))
+
+
+_RULES: Final = (
+    _person_down,
+    _closed_area,
+    _loitering,
+    _keep_clear,
+    _animal_on_road,
+    _unattended_heat,
+    _fire_growing,
+)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.events.history import contains
-from vision.events.model import Fact, Point, TrackState, Visit
+from vision.events.history import contains, probability_inside
+from vision.events.model import Area, Fact, Point, TrackState, Visit
 from vision.events.settings import Crowd, Recheck
 from vision.sighting import Kind
 
@@ -89,6 +89,53 @@ class Crowds:
         doubt = max(m.doubt_m for m in members)
         confidence = float(np.mean([m.confidence for m in members]))
         return Gathering(number, place, since, time_s, len(members), doubt, confidence, dense)
+
+
+@dataclass(slots=True)
+class Full:
+    """An area with a limit that holds as many people, and since when."""
+
+    area: Area
+    since_s: float
+    people: int
+    at_s: float
+    place: Point
+    doubt_m: float
+    confidence: float
+
+    def facts(self, rule: Crowd) -> tuple[Fact, ...]:
+        return (
+            Fact("people in the area", self.people, self.area.people),
+            Fact("for", self.at_s - self.since_s, rule.hold_s, "s"),
+        )
+
+
+class AreaCrowds:
+    """Counts people in the areas that have a limit: present lately, and inside more probably than not."""
+
+    def __init__(self, rule: Crowd, areas: Sequence[Area]) -> None:
+        self.rule = rule
+        self._areas = [area for area in areas if area.people is not None]
+        self._since_s: dict[str, float] = {}
+
+    def tick(self, time_s: float, people: Sequence[TrackState]) -> list[Full]:
+        """Areas that have been full for long enough. One fewer than the limit does not end it."""
+        full = []
+        for area in self._areas:
+            inside = [p for p in people if probability_inside(area.ring, p) >= self.rule.enter]
+            since = self._since_s.get(area.area_id)
+            least = (area.people or 0) - (0 if since is None else 1)
+            if len(inside) < least:
+                self._since_s.pop(area.area_id, None)
+                continue
+            since = self._since_s.setdefault(area.area_id, time_s)
+            if time_s - since < self.rule.hold_s:
+                continue
+            place = (float(np.mean([p.east_m for p in inside])), float(np.mean([p.north_m for p in inside])))
+            doubt = max(p.doubt_m for p in inside)
+            sure = float(np.mean([p.confidence for p in inside]))
+            full.append(Full(area, since, len(inside), time_s, place, doubt, sure))
+        return full
 
 
 @dataclass(slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vision.events.model import Hours
 from vision.sighting import Kind
-
-Hours = tuple[int, int]  # local hours, the second exclusive; 20 and 6 mean the night, equal ones the whole day
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class Crowd:
     at_least: int = 12
     hold_s: float = 10.0
     present_s: float = 4.0  # somebody not seen for longer is not counted
+    enter: float = 0.5  # probability of being in an area from which somebody is counted there
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class KeepClear:
     """A vehicle stands where the way must be clear: a lane, a school gate."""
 
     tags: frozenset[str] = frozenset({"keep_clear"})
+    kinds: frozenset[Kind] = frozenset({Kind.VEHICLE})
     stand_s: float = 60.0
     moved_m: float = 1.5
     hours: Hours | None = None
@@ -84,6 +85,16 @@ class UnattendedHeat:
     alone_s: float = 60.0
     near_m: float = 15.0
     kinds: frozenset[Kind] = frozenset({Kind.HOT_SPOT, Kind.FIRE})
+
+
+@dataclass(frozen=True, slots=True)
+class FireGrowing:
+    """A fire is longer than when it was first seen. By the medians of its first and its newest looks."""
+
+    times: float = 1.5
+    least_m: float = 0.7  # by so much at least: a pixel more of a small fire is no growth
+    after_s: float = 10.0
+    looks: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class EventRules:
     keep_clear: KeepClear | None = field(default_factory=KeepClear)
     animal_on_road: AnimalOnRoad | None = field(default_factory=AnimalOnRoad)
     unattended_heat: UnattendedHeat | None = field(default_factory=UnattendedHeat)
+    fire_growing: FireGrowing | None = field(default_factory=FireGrowing)
     recheck: Recheck | None = field(default_factory=Recheck)
     enter: float = 0.9
     leave: float = 0.4

@@ -17,8 +17,8 @@ from typing import Final
 from vision.events.history import History
 from vision.events.model import Area, Event, EventPhase, Fact, Point, RuleName, TrackState, Visit
 from vision.events.rules import Finding, HourOf, Site, judge
-from vision.events.scene import Crowds, Gathering, Hazards, Rechecked
-from vision.events.settings import EventRules
+from vision.events.scene import AreaCrowds, Crowds, Full, Gathering, Hazards, Rechecked
+from vision.events.settings import Crowd, EventRules
 from vision.sighting import Kind
 
 ORDER_S: Final = 1.0
@@ -81,7 +81,7 @@ class _Waiting:
 class EventWatch:
     """The rules over one site's stream. Not thread-safe.
 
-    hour_of gives the site's local hour (0 to 23) of a time on the stream's clock; rules with hours need it.
+    hour_of gives the site's local hour (0 to 24, with its fraction) of a time on the stream's clock; rules with hours need it.
     """
 
     def __init__(self, rules: EventRules, areas: Iterable[Area] = (), hour_of: HourOf | None = None) -> None:
@@ -97,6 +97,7 @@ class EventWatch:
         self._records: list[_Record] = []
         self._next = 1
         self._crowds = None if rules.crowd is None else Crowds(rules.crowd)
+        self._full = None if rules.crowd is None else AreaCrowds(rules.crowd, self._site.areas)
         self._hazards = None if rules.recheck is None else Hazards(rules.recheck, rules.same_m)
 
     def add(self, item: TrackState | Visit) -> list[Event]:
@@ -257,6 +258,9 @@ class EventWatch:
             present = [p for p in people if time_s - p.time_s <= rule.present_s]
             for gathering in self._crowds.tick(time_s, present):
                 events += self._crowd(gathering, time_s)
+            if self._full is not None:
+                for full in self._full.tick(time_s, present):
+                    events += self._crowded_area(full, rule)
         if self._hazards is not None:
             events += [e for news in self._hazards.tick(time_s) for e in self._recheck(news)]
         for record in self._records:
@@ -279,6 +283,14 @@ class EventWatch:
             f"gathering {gathering.number}", gathering.since_s, gathering.place, time_s, gathering.place,
             gathering.doubt_m, 2.0 * rule.radius_m,
         )  # fmt: skip
+        return self._found(finding, subject)
+
+    def _crowded_area(self, full: Full, rule: Crowd) -> list[Event]:
+        if not self._site.open_at(full.area, None, full.at_s):
+            return []
+        name = f"area {full.area.area_id}"
+        finding = Finding(RuleName.CROWD, full.area.area_id, True, full.since_s, full.confidence, full.facts(rule))
+        subject = _Subject(name, full.since_s, full.place, full.at_s, full.place, full.doubt_m, 0.0)
         return self._found(finding, subject)
 
     def _forget(self, time_s: float) -> None:

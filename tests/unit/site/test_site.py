@@ -134,3 +134,24 @@ def test_gcj02_coordinates_are_converted(changed):
     site = load_site(file)
     assert distance_m(site.points[0].position, plain.points[0].position) < 0.01
     assert distance_m(site.docks[0].position, plain.docks[0].position) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("use: keep_clear  ", "use: parking  ", "closed"),
+        ('hours: ["20:00-06:00"]', 'hours: ["8 to 6"]', "HH:MM-HH:MM"),
+        ("    width_m: 8\n", "", "width_m"),
+        ("    people: 60\n", "", "use: crowd"),
+        ("[29.737180, 107.264010]\n      - [29.737360, 107.264010]", "[29.737360, 107.264010]\n      - [29.737180, 107.264010]", "crosses itself"),
+        ("- id: dam-crest", "- id: gate-east", "used twice"),
+        ("person: 30, default: 90", "person: 30", "default"),
+        ("motionless_s: 90", "motionless_s: -1", "greater than 0"),
+        ("width_m: 8", "width_m: 90", "shorter than its width"),
+    ],
+)  # fmt: skip
+def test_areas_and_rules_that_cannot_be_meant(changed, old, new, said):
+    file, _ = changed(old, new)
+    message = refused(file)
+    assert message.startswith(f"{file}:")
+    assert said in message
