@@ -27,6 +27,7 @@ from missions.model import Budget, Finding, Severity
 class _PlanGroup(LazyGroup):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "cover": ("dronectl.cli.plan_cover", "cover"),
+        "map": ("dronectl.cli.plan_map", "map_"),
         "search": ("dronectl.cli.plan_search", "search"),
         "timetable": ("dronectl.cli.plan_patrols", "timetable"),
         "heat": ("dronectl.cli.plan_patrols", "heat"),
