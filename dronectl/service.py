@@ -44,6 +44,7 @@ from dronectl.perception.messages import CameraFeed
 from dronectl.site import Site
 from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
+from dronectl.terrain_io import grid_file
 from vision.sighting import Sighting
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,9 @@ class Service:
                 self._clock,
                 on_poses=self._take_poses,
             )
-            self._start_perception(group)
+            # A height model that came as a raster is handed to the vision worker as a grid.
+            grid = await asyncio.to_thread(grid_file, self._site.terrain_path, self._site.terrain, self._state.root)
+            self._start_perception(group, grid)
             group.create_task(bus.run(), name="bus")
             group.create_task(alerts.run(), name="alerts")
             group.create_task(fleet.run(), name="fleet")
@@ -182,7 +185,7 @@ class Service:
             battery_emergency=f.battery_emergency,
         )
 
-    def _start_perception(self, group: asyncio.TaskGroup) -> None:
+    def _start_perception(self, group: asyncio.TaskGroup, terrain: Path) -> None:
         feeds = [
             CameraFeed(camera, drone.drone_id, host, port)
             for drone in self._site.drones
@@ -190,7 +193,7 @@ class Service:
         ]
         if not feeds:
             return
-        settings = PerceptionSettings(evidence_dir=self._state.evidence, terrain_path=self._site.terrain_path)
+        settings = PerceptionSettings(evidence_dir=self._state.evidence, terrain_path=terrain)
         self._perception = PerceptionClient(feeds, settings, self._take_sighting)
         group.create_task(self._perception.supervise(), name="perception")
 

@@ -12,7 +12,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
 from dronectl.report.plan_picture import site_map_svg
@@ -54,6 +54,7 @@ def cover(
         float | None,
         typer.Option("--wind-from", help="Degrees it blows from: passes then lie across it.", min=0, max=360),
     ] = None,
+    dem: DemOption = None,
     seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to search for a better order.", min=0)] = 60,
     as_json: JsonOption = False,
@@ -68,7 +69,7 @@ def cover(
     """
     if sum(value is not None for value in (height, gsd, person_px)) > 1:
         raise BadInputError("give one of --height, --gsd and --person-px")
-    opened = open_site(site)
+    opened = open_site(site, dem)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     wishes = CoverWishes(
         height_m=height,

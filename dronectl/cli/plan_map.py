@@ -11,7 +11,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
 from dronectl.cli.plan_cover import drawn_site, minutes
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
@@ -79,6 +79,7 @@ def map_(
         float | None,
         typer.Option("--wind-from", help="Degrees it blows from: lines then lie across it.", min=0, max=360),
     ] = None,
+    dem: DemOption = None,
     seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to search for a better order.", min=0)] = 60,
     as_json: JsonOption = False,
@@ -96,7 +97,7 @@ def map_(
     """
     if sum(value is not None for value in (height, gsd, person_px)) > 1:
         raise BadInputError("give one of --height, --gsd and --person-px")
-    opened = open_site(site)
+    opened = open_site(site, dem)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     wishes = MapWishes(
         preset=preset,
