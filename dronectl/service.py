@@ -46,6 +46,7 @@ from dronectl.perception.messages import CameraFeed
 from dronectl.site import Site
 from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
+from dronectl.terrain_io import grid_file
 from missions.geo import GeoPoint
 from missions.model import Camera, Modality
 from missions.terrain import OutsideTerrainError, height_at
@@ -112,7 +113,9 @@ class Service:
                 self._clock,
                 on_poses=self._take_poses,
             )
-            self._start_perception(group)
+            # A height model that came as a raster is handed to the vision worker as a grid.
+            grid = await asyncio.to_thread(grid_file, self._site.terrain_path, self._site.terrain, self._state.root)
+            self._start_perception(group, grid)
             group.create_task(bus.run(), name="bus")
             group.create_task(alerts.run(), name="alerts")
             group.create_task(fleet.run(), name="fleet")
@@ -190,7 +193,7 @@ class Service:
             battery_emergency=f.battery_emergency,
         )
 
-    def _start_perception(self, group: asyncio.TaskGroup) -> None:
+    def _start_perception(self, group: asyncio.TaskGroup, terrain: Path) -> None:
         feeds = [
             CameraFeed(camera, drone.drone_id, host, port)
             for drone in self._site.drones
@@ -200,7 +203,7 @@ class Service:
             return
         settings = PerceptionSettings(
             evidence_dir=self._state.evidence,
-            terrain_path=self._site.terrain_path,
+            terrain_path=terrain,
             colour_model_path=COLOUR_MODEL if COLOUR_MODEL.is_file() else None,
         )
         self._perception = PerceptionClient(feeds, settings, self._take_sighting)

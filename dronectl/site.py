@@ -7,7 +7,7 @@ or system id twice, coordinates that look swapped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +17,7 @@ from shapely.validation import explain_validity
 from dronectl.errors import BadInputError
 from dronectl.site_model import DroneModel, ReferenceSystem, SiteModel
 from dronectl.terrain_io import load_terrain
+from dronectl.terrain_raster import RasterOptions, load_raster
 from dronectl.yaml_lines import LineFinder, load_yaml
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, distance_m, from_gcj02
 from missions.model import Authority, Camera, Geofence, Mission, VehicleLimits
@@ -101,8 +102,6 @@ class Site:
 def load_site(file: Path) -> Site:
     """Read and check a site file. Raises BadInputError with one line per finding."""
     model, lines = load_yaml(file, SiteModel)
-    terrain_path = (file.parent / model.terrain).resolve()
-    terrain = load_terrain(terrain_path)
     to_point = _reader(model.reference_system)
     docks = tuple(Place(d.id, d.name, to_point(d.position)) for d in model.docks)
     frame = LocalFrame(docks[0].position)
@@ -115,6 +114,7 @@ def load_site(file: Path) -> Site:
     findings += _fence(fence, frame, lines)
     if findings:
         raise BadInputError("\n".join(findings))
+    terrain_path, terrain = _terrain(file, model, fence, to_point)
     dock_of = {d.place_id: d for d in docks}
     for index, drone in enumerate(model.drones):
         if drone.dock not in dock_of:
@@ -141,6 +141,27 @@ def load_site(file: Path) -> Site:
         fixed_cameras=tuple(Place(c.id, c.name, to_point(c.position)) for c in model.fixed_cameras),
         responders=tuple(Place(r.id, r.name, to_point(r.position)) for r in model.responders),
     )
+
+
+def _terrain(file: Path, model: SiteModel, fence: Geofence, to_point: _Reader) -> tuple[Path, GridTerrain]:
+    said = model.terrain
+    path = (file.parent / (said if isinstance(said, Path) else said.file)).resolve()
+    if path.suffix.lower() == ".npz":
+        return path, load_terrain(path)
+    options = None
+    if not isinstance(said, Path):
+        options = RasterOptions(said.datum, said.crs, said.vertical_error_m)
+    places = [to_point(d.position) for d in model.docks] + [to_point(d.pad) for d in model.drones if d.pad]
+    return path, load_raster(path, [*places, *(p for ring in fence.inclusion for p in ring)], options)
+
+
+def with_height_model(site: Site, file: Path) -> Site:
+    """The site with another height model, a grid or a raster. Raises BadInputError."""
+    if file.suffix.lower() == ".npz":
+        return replace(site, terrain=load_terrain(file), terrain_path=file)
+    places = [d.pad for d in site.drones] + [d.position for d in site.docks]
+    fence = [p for ring in site.fence.inclusion for p in ring]
+    return replace(site, terrain=load_raster(file, [*places, *fence]), terrain_path=file)
 
 
 class _Reader:

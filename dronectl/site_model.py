@@ -220,6 +220,15 @@ class HttpModel(Strict):
     port: Port = 24880
 
 
+class TerrainModel(Strict):
+    """A height model (GeoTIFF, ASCII grid) with what its file does not say itself."""
+
+    file: Path
+    datum: Literal["amsl", "ellipsoid"] | None = Field(default=None, description="what its heights are measured from")
+    crs: str | None = Field(default=None, description="its reference system, for example EPSG:32648")
+    vertical_error_m: float | None = Field(default=None, ge=0, le=100, description="one standard deviation")
+
+
 class SiteModel(Strict):
     """The whole site file."""
 
@@ -229,7 +238,7 @@ class SiteModel(Strict):
     status: SiteStatus
     timezone: str
     reference_system: ReferenceSystem
-    terrain: Path
+    terrain: Path | TerrainModel = Field(description="a terrain grid (.npz), or a height model as a raster")
     mission: MissionModel
     docks: list[DockModel] = Field(min_length=1)
     cameras: dict[str, CameraModel] = {}

@@ -46,6 +46,15 @@ def load_terrain(path: Path) -> GridTerrain:
         raise BadInputError(f"{path}: is not a terrain grid: {error}") from error
 
 
+def grid_file(path: Path, terrain: GridTerrain, folder: Path) -> Path:
+    """The file that another process reads a terrain from: `path` if it is a grid already, else a copy in `folder`."""
+    if path.suffix.lower() == ".npz":
+        return path
+    copy = folder / "terrain.npz"
+    save_terrain(copy, terrain)
+    return copy
+
+
 def save_terrain(path: Path, terrain: GridTerrain) -> None:
     """Write a terrain grid that load_terrain reads."""
     np.savez_compressed(

@@ -19,8 +19,11 @@ FRAME_GLOBAL_RELATIVE_ALT = 3  # altitude above home
 NAV_WAYPOINT = 16
 NAV_RETURN_TO_LAUNCH = 20
 NAV_TAKEOFF = 22
+DO_JUMP = 177
 DO_CHANGE_SPEED = 178
 DO_MOUNT_CONTROL = 205
+DO_SET_CAM_TRIGG_DIST = 206
+IMAGE_START_CAPTURE = 2000
 NAV_FENCE_POLYGON_VERTEX_INCLUSION = 5001
 NAV_FENCE_POLYGON_VERTEX_EXCLUSION = 5002
 MISSION_TYPE_MISSION = 0
@@ -76,7 +79,13 @@ def _frame_and_z(altitude: Altitude) -> tuple[int, float]:
 
 
 def compile_plan(plan: FlightPlan) -> CompiledPlan:
-    """Take-off, cruise speed, the waypoints (with gimbal and speed changes), then return to launch."""
+    """Take-off, cruise speed, the waypoints (with gimbal, speed and camera changes), then return to launch.
+
+    A plan with commands of its own gets these, unaltered. Raises ValueError when its waypoints no longer fit them, and
+    for altitudes that a mission item cannot hold.
+    """
+    if plan.commands:
+        return _as_drawn(plan)
     items: list[MissionItem] = []
     reaches: list[int | None] = []
 
@@ -105,9 +114,48 @@ def compile_plan(plan: FlightPlan) -> CompiledPlan:
         yaw = _NAN if waypoint.yaw_deg is None else waypoint.yaw_deg
         add(frame, NAV_WAYPOINT, (waypoint.hold_s, waypoint.acceptance_radius_m, 0.0, yaw), x, y, z)
         reaches.append(index)
+        if waypoint.trigger_m is not None:
+            # No exposure limit; the first picture is taken at once, so that none is missing where a line begins.
+            first = 1.0 if waypoint.trigger_m > 0.0 else 0.0
+            add(FRAME_MISSION, DO_SET_CAM_TRIGG_DIST, (waypoint.trigger_m, 0.0, first, 0.0), 0, 0, 0.0)
+            reaches.append(None)
+        if waypoint.photo:
+            add(FRAME_MISSION, IMAGE_START_CAPTURE, (0.0, 0.0, 1.0, 0.0), 0, 0, 0.0)  # all cameras, one picture
+            reaches.append(None)
     add(FRAME_MISSION, NAV_RETURN_TO_LAUNCH, (0.0, 0.0, 0.0, 0.0), 0, 0, 0.0)
     reaches.append(None)
     return CompiledPlan(tuple(items), tuple(reaches))
+
+
+def _as_drawn(plan: FlightPlan) -> CompiledPlan:
+    items = []
+    for seq, command in enumerate(plan.commands):
+        if command.waypoint is not None and command.command == NAV_WAYPOINT:
+            # Whoever moves waypoints (a detour, another layer) must not fly the commands that were drawn before.
+            waypoint = plan.waypoints[command.waypoint]
+            x, y = _place(waypoint.position)
+            frame, z = _frame_and_z(waypoint.altitude)
+            moved = max(abs(x - command.x), abs(y - command.y)) > 1 or abs(z - command.z) > 1e-3
+            if moved or not _same_frame(frame, command.frame):
+                raise ValueError(f"waypoint {command.waypoint + 1} is not where item {seq + 1} of the drawn plan is")
+        params = [_NAN if value is None else value for value in command.params]
+        items.append(
+            MissionItem(
+                seq,
+                command.frame,
+                command.command,
+                params[0],
+                params[1],
+                params[2],
+                params[3],
+                command.x,
+                command.y,
+                command.z,
+                current=int(seq == 0),
+                autocontinue=int(command.autocontinue),
+            )
+        )
+    return CompiledPlan(tuple(items), tuple(command.waypoint for command in plan.commands))
 
 
 def compile_fence(fence: Geofence) -> tuple[MissionItem, ...]:

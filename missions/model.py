@@ -84,6 +84,8 @@ class Waypoint:
     acceptance_radius_m: float = 3.0
     yaw_deg: float | None = None
     gimbal_pitch_deg: float | None = None  # -90 is straight down
+    trigger_m: float | None = None  # from here on a picture every so many metres; 0 ends them
+    photo: bool = False  # one picture on reaching it
     serves: tuple[str, ...] = ()  # ids of the must-patrol points and lines that are done on reaching this
 
 
@@ -148,8 +150,30 @@ class VehicleLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """One mission command of a foreign plan, as it goes aboard (MISSION_ITEM_INT; `command` is a MAV_CMD).
+
+    params: None leaves a value unchanged. x and y are degrees x 1e7 where the command has a place, else plain numbers.
+    waypoint: the last of the plan's waypoints that stands for it in checks; None for one that is not flown to.
+    """
+
+    command: int
+    frame: int
+    params: tuple[float | None, float | None, float | None, float | None]
+    x: int
+    y: int
+    z: float
+    autocontinue: bool = True
+    waypoint: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FlightPlan:
-    """What one vehicle is to fly: take-off at home, waypoints in order, then return to home and land."""
+    """What one vehicle is to fly: take-off at home, waypoints in order, then return to home and land.
+
+    A plan drawn in another ground station may hold what waypoints cannot say (loops, loiters, camera commands of all
+    kinds). It flies its `commands` as they were drawn; its waypoints are then the flight that these make, for checks.
+    """
 
     vehicle_id: str
     mission: Mission
@@ -160,6 +184,7 @@ class FlightPlan:
     fence: Geofence
     return_height_m: float  # above home; layered per vehicle, because a lost site returns all at once
     cruise_speed_m_s: float
+    commands: tuple[Command, ...] = ()
 
 
 class Severity(StrEnum):

@@ -104,8 +104,13 @@ class GridTerrain:
         south = h[row, column] * (1 - fx) + h[row, column + 1] * fx
         north_edge = h[row + 1, column] * (1 - fx) + h[row + 1, column + 1] * fx
         heights: FloatArray = np.asarray(south * (1 - fy) + north_edge * fy, dtype=np.float64)
-        if np.isnan(heights).any():
-            raise OutsideTerrainError(f"the terrain has a void there (source: {self.source})")
+        void = np.isnan(heights)
+        if void.any():
+            i = int(np.flatnonzero(void.ravel())[0])
+            place = self.frame.to_geo(float(east.ravel()[i]), float(north.ravel()[i]))
+            raise OutsideTerrainError(
+                f"the terrain has a void at {place.latitude_deg:.6f}, {place.longitude_deg:.6f} (source: {self.source})"
+            )
         return heights
 
 

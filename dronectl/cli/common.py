@@ -14,12 +14,20 @@ import typer
 from rich.console import Console
 
 from dronectl.paths import StateDir, default_site_file
-from dronectl.site import Site, load_site
+from dronectl.site import Site, load_site, with_height_model
 
 SiteOption = Annotated[
     Path | None,
     typer.Option(
         "--site", help="Site file. Default: $DRONECTL_SITE, else the demonstration site that ships.", metavar="FILE"
+    ),
+]
+DemOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dem",
+        help="Height model instead of the site's: GeoTIFF or ASCII grid, heights above mean sea level.",
+        metavar="FILE",
     ),
 ]
 StateOption = Annotated[
@@ -36,9 +44,10 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def open_site(file: Path | None) -> Site:
-    """Load the named site, or the default one."""
-    return load_site(file or default_site_file())
+def open_site(file: Path | None, dem: Path | None = None) -> Site:
+    """Load the named site, or the default one; with another height model if one is named."""
+    site = load_site(file or default_site_file())
+    return site if dem is None else with_height_model(site, dem)
 
 
 def site_state(site: Site, override: Path | None) -> StateDir:

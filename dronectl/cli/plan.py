@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import typer
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_files import HeightOption, HeightsOption
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
@@ -27,6 +27,7 @@ from missions.model import Budget, Finding, Severity
 class _PlanGroup(LazyGroup):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
         "cover": ("dronectl.cli.plan_cover", "cover"),
+        "map": ("dronectl.cli.plan_map", "map_"),
         "search": ("dronectl.cli.plan_search", "search"),
         "timetable": ("dronectl.cli.plan_patrols", "timetable"),
         "heat": ("dronectl.cli.plan_patrols", "heat"),
@@ -93,6 +94,7 @@ def check(
     ] = None,
     battery: Annotated[float, typer.Option(help="Battery at take-off, 0 to 1.", min=0, max=1)] = 1.0,
     wind: Annotated[float, typer.Option(help="Wind in m/s, taken to blow against every leg.", min=0, max=60)] = 0.0,
+    dem: DemOption = None,
     height: HeightOption = None,
     heights: HeightsOption = None,
     as_json: JsonOption = False,
@@ -103,7 +105,7 @@ def check(
 
     Exit code 0: can be flown. 1: findings forbid it. 2: a file cannot be read.
     """
-    opened = open_site(site)
+    opened = open_site(site, dem)
     checked = check_files(
         opened,
         plans,

@@ -12,11 +12,12 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import NamedLine, Site
+from missions.coverage.area import CoverArea
 from missions.formats.qgc_plan import write_plan
 from missions.model import Budget
 
@@ -53,6 +54,7 @@ def cover(
         float | None,
         typer.Option("--wind-from", help="Degrees it blows from: passes then lie across it.", min=0, max=360),
     ] = None,
+    dem: DemOption = None,
     seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to search for a better order.", min=0)] = 60,
     as_json: JsonOption = False,
@@ -67,7 +69,7 @@ def cover(
     """
     if sum(value is not None for value in (height, gsd, person_px)) > 1:
         raise BadInputError("give one of --height, --gsd and --person-px")
-    opened = open_site(site)
+    opened = open_site(site, dem)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     wishes = CoverWishes(
         height_m=height,
@@ -100,7 +102,7 @@ def _write(site: Site, found: SiteCover, folder: Path) -> list[Path]:
     plans = [s.plan for s in found.plan.sorties]
     files = {f"{s.vehicle_id}-{s.number}.plan": write_plan(s.plan) for s in found.plan.sorties}
     files["summary.json"] = json.dumps(cover_document(found), ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(_with_area(site, found), plans)
+    files["plan.svg"] = site_map_svg(drawn_site(site, found.area), plans)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -110,14 +112,10 @@ def _write(site: Site, found: SiteCover, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _with_area(site: Site, found: SiteCover) -> Site:
+def drawn_site(site: Site, area: CoverArea) -> Site:
     """The site as the picture shows it: the area's rings instead of the patrol's points and lines."""
-    frame = found.area.frame
-    rings = [
-        ring
-        for part in getattr(found.area.shape, "geoms", [found.area.shape])
-        for ring in (part.exterior, *part.interiors)
-    ]
+    frame = area.frame
+    rings = [ring for part in getattr(area.shape, "geoms", [area.shape]) for ring in (part.exterior, *part.interiors)]
     lines = tuple(NamedLine("area", " ", tuple(frame.to_geo(*p[:2]) for p in ring.coords)) for ring in rings)
     return replace(site, points=(), lines=lines)
 
@@ -129,7 +127,7 @@ def _say(found: SiteCover, written: list[Path]) -> None:
     for sortie in found.plan.sorties:
         table.add_row(
             f"{sortie.vehicle_id}-{sortie.number}",
-            _minutes(sortie.energy.time_s),
+            minutes(sortie.energy.time_s),
             f"{sortie.energy.length_m / 1000:.2f} km",
             f"{sortie.energy.landing_fraction:.0%}",
             str(len(sortie.plan.waypoints)),
@@ -138,8 +136,8 @@ def _say(found: SiteCover, written: list[Path]) -> None:
     sweep = found.plan.sweep
     out.print(
         f"Path {sweep.length_m / 1000:.2f} km, {sweep.ratio:.2f} times area over swath; passes {found.grid.spacing_m:.0f} m "
-        f"apart, {found.gsd_worst_m * 100:.1f} cm per pixel at worst. Done after {_minutes(found.plan.time_s)}; no split "
-        f"can do it in less than {_minutes(found.plan.bound_s)}.",
+        f"apart, {found.gsd_worst_m * 100:.1f} cm per pixel at worst. Done after {minutes(found.plan.time_s)}; no split "
+        f"can do it in less than {minutes(found.plan.bound_s)}.",
         markup=False,
     )
     out.print(f"Seen: {found.verdict.fraction:.2%} of {found.area.shape.area / 10_000:.2f} ha.", markup=False)
@@ -152,6 +150,7 @@ def _say(found: SiteCover, written: list[Path]) -> None:
     out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """Seconds as people say them."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} min"

@@ -146,6 +146,11 @@ def _read(site: Site, named: Sequence[str]) -> tuple[list[FlightPlan], list[Path
         else:
             files.append(Path(name))
             plans.append(read_plan_file(site, files[-1]))
+        if plans[-1].commands:
+            raise BadInputError(
+                f"{files[-1]}: holds commands of another ground station (surveys, loops, loiters), which cannot be moved "
+                "apart from others; convert it to waypoints there"
+            )
     return plans, files
 
 

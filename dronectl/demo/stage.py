@@ -7,7 +7,6 @@ The site file that is left there is a complete example to start a site of one's 
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ import yaml
 
 from dronectl.errors import BadInputError
 from dronectl.site import Site, load_site
+from dronectl.terrain_io import save_terrain
 
 _SCENE = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
 _NEAR_M = 14.0
@@ -84,8 +84,8 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
             camera["host"], camera["port"] = "127.0.0.1", doors.pop()
     document["broker"] = {"mode": "child", "port": doors.pop()}
     document["http"] = {"host": "127.0.0.1", "port": doors.pop()}
-    document["terrain"] = template.terrain_path.name
-    shutil.copyfile(template.terrain_path, folder / template.terrain_path.name)
+    document["terrain"] = "terrain.npz"
+    save_terrain(folder / "terrain.npz", template.terrain)
     own = folder / "site.yaml"
     own.write_text(
         f"# Made by `dronectl demo` from {site_file.name}, on ports that were free.\n"

@@ -19,16 +19,16 @@ from dronectl.site import Site
 from missions.coverage.area import AreaRings, CoverArea, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
-from missions.coverage.sweep import even_cost
+from missions.coverage.sweep import MetreCost, even_cost
 from missions.errors import PlanningError
 from missions.feasibility import blockers
-from missions.geo import GeoError, GeoPoint, distance_m
+from missions.geo import FloatArray, GeoError, GeoPoint, distance_m
 from missions.judge_coverage import CoverageVerdict, judge_coverage
 from missions.model import Budget, Camera, Finding
 
 MAX_AREA_BYTES = 16_000_000
 _FAR_M = 50_000.0
-_STRAY = 0.1  # of the height: how far heights over ground may stray along passes
+STRAY = 0.1  # of the height: how far heights over ground may stray along passes
 _COMPLETE = 0.9995  # cells on the area's edge may fall either way
 
 
@@ -145,19 +145,16 @@ def plan_site_cover(
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
     if not drones:
         raise BadInputError("name at least one drone")
-    camera_type, camera = _camera(site, [d.drone_id for d in drones], wishes.camera_id)
+    camera_type, camera = camera_of(site, [d.drone_id for d in drones], wishes.camera_id)
     rings = read_area(file, site)
     try:
         area = cover_area(rings)
-        top = _height(site, camera, wishes)
-        heights = _layers(top, len(drones), site)
-        stray = _STRAY * min(heights)
+        top = wished_height_m(site, camera, wishes.height_m, wishes.gsd_m, wishes.person_px)
+        heights = layers_m(top, len(drones), site)
+        stray = STRAY * min(heights)
         grid = photo_grid(camera, min(heights) - stray, side_overlap=wishes.side_overlap, front_overlap=0.0)
         speed = site.limits.cruise_speed_m_s
-        if wishes.wind_from_deg is None:
-            metre_cost = even_cost if wishes.wind_m_s < speed else wind_cost(speed, wishes.wind_m_s, 0.0)
-        else:
-            metre_cost = wind_cost(speed, wishes.wind_m_s, wishes.wind_from_deg)
+        metre_cost = cost_in_wind(speed, wishes.wind_m_s, wishes.wind_from_deg)
         task = CoverTask(
             mission=site.new_mission(f"cover-{file.stem}"),
             area=area,
@@ -189,12 +186,7 @@ def plan_site_cover(
         )
         for s in found.sorties
     ]
-    outlines = [
-        np.asarray(ring.coords)[:-1]
-        for part in shapely.get_parts(area.shape)
-        for ring in (part.exterior, *part.interiors)
-    ]
-    verdict = judge_coverage(paths, outlines, seen_m)
+    verdict = judge_coverage(paths, outlines_of(area), seen_m)
     return SiteCover(
         site_id=site.site_id,
         area=area,
@@ -207,7 +199,7 @@ def plan_site_cover(
     )
 
 
-def _camera(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[str, Camera]:
+def camera_of(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[str, Camera]:
     """The type of camera that all these drones carry, with its optics: the named one, or the first drone's first."""
     carried = {d: {c.camera_id.removeprefix(f"{d}-"): c for c, _, _ in site.drone(d).cameras} for d in drone_ids}
     first = carried[drone_ids[0]]
@@ -219,24 +211,46 @@ def _camera(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[s
     return name, first[name]
 
 
-def _height(site: Site, camera: Camera, wishes: CoverWishes) -> float:
+def outlines_of(area: CoverArea) -> list[FloatArray]:
+    """The area's rings, outer ones and holes, as open arrays of (n, 2) for the judges."""
+    return [
+        np.asarray(ring.coords)[:-1]
+        for part in shapely.get_parts(area.shape)
+        for ring in (part.exterior, *part.interiors)
+    ]
+
+
+def cost_in_wind(speed_m_s: float, wind_m_s: float, wind_from_deg: float | None) -> MetreCost:
+    """What a metre costs by its direction; the same in all while nobody says where the wind blows from."""
+    if wind_from_deg is None:
+        return even_cost if wind_m_s < speed_m_s else wind_cost(speed_m_s, wind_m_s, 0.0)
+    return wind_cost(speed_m_s, wind_m_s, wind_from_deg)
+
+
+def wished_height_m(
+    site: Site, camera: Camera, height_m: float | None, gsd: float | None, person_px: float | None
+) -> float:
     """The greatest height that meets the wish even where the ground lets the drone stray upwards."""
-    if wishes.height_m is not None:
-        return wishes.height_m
-    if wishes.gsd_m is None and wishes.person_px is None:
+    if height_m is not None:
+        return height_m
+    if gsd is None and person_px is None:
         return site.model.patrol.height_m
     wanted = min(
-        wishes.gsd_m if wishes.gsd_m is not None else math.inf,
-        gsd_for_person_m(wishes.person_px) if wishes.person_px is not None else math.inf,
+        gsd if gsd is not None else math.inf, gsd_for_person_m(person_px) if person_px is not None else math.inf
     )
-    return height_for_gsd_m(camera, wanted) / (1.0 + _STRAY)
+    return height_for_gsd_m(camera, wanted) / (1.0 + STRAY)
 
 
-def _layers(top_m: float, count: int, site: Site) -> list[float]:
+def layers_m(top_m: float, count: int, site: Site) -> list[float]:
     """Heights from the asked one down, so that no drone sees less finely than was asked for."""
     heights = [top_m - LAYER_STEP_M * (i % MAX_LAYERS) for i in range(count)]
     lowest, least = min(heights), site.limits.min_height_above_ground_m
     if lowest < least:
+        if count == 1:
+            raise PlanningError(
+                f"{lowest:.0f} m above ground is below the site's {least:.0f} m; choose a greater height, a coarser picture "
+                "or a camera with a longer lens"
+            )
         raise PlanningError(
             f"the lowest of {count} drones, in layers of {LAYER_STEP_M:.0f} m, would fly {lowest:.0f} m above ground, "
             f"outside the site's {least:.0f} m and more; use fewer drones, a greater height or a coarser picture"

@@ -1,79 +1,19 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A sweep to flights: the path is cut where batteries end, and every piece goes to a drone.
-
-Each flight leaves its pad, takes up the path exactly where the one before left it, sets the camera again, follows the
-ground, and comes home inside the fence. Legs keep position error and braking way from fence, keep-outs and forbidden
-holes. Flights are equally long by a quick model; the energy model then judges each, and more flights are made until
-all land with their reserve.
-"""
+"""A sweep to flights: the path that sweeps an area (`sweep`), cut into flights of the drones (`sorties`)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
-import shapely
-from scipy.optimize import linear_sum_assignment
-from shapely.geometry import Point, Polygon
-from shapely.geometry.base import BaseGeometry
 
-from missions.coverage.area import CoverArea
+from missions.coverage.sorties import CoverTask, CoverVehicle, Sortie, SortiePlanner, even_track
 from missions.coverage.sweep import MetreCost, Sweep, even_cost, sweep_area
-from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
-from missions.fences import fence_margin_m, fence_shape
-from missions.geo import Altitude, Datum, FloatArray, GeoPoint, LocalFrame
-from missions.model import Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
-from missions.routing.visibility import shortest_paths
-from missions.terrain import OutsideTerrainError, Terrain, height_at
-from missions.terrain_follow import Corner, HeightBand, follow, height_band
+from missions.model import Budget, Geofence, VehicleLimits
+from missions.terrain import Terrain
 
-_SLACK_M = 1.0
-_APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
-_MAX_ROUNDS = 12
-_HALVINGS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class CoverVehicle:
-    """A drone on its pad. `height_m` is its own height above ground: drones fly in layers."""
-
-    vehicle_id: str
-    home: GeoPoint
-    return_height_m: float
-    height_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class CoverTask:
-    """What is to be covered and how.
-
-    width_m: distance between passes, which half of a disc around the vehicle must see on either side.
-    avoid_holes: holes of the area are keep-outs, not only ground of no interest.
-    tolerance_m: how far heights over ground may stray along passes.
-    """
-
-    mission: Mission
-    area: CoverArea
-    width_m: float
-    cruise_speed_m_s: float
-    gimbal_pitch_deg: float = -90.0
-    avoid_holes: bool = False
-    tolerance_m: float = 8.0
-    swap_s: float = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sortie:
-    """One flight of one drone. from_m and to_m are places along the sweep's path."""
-
-    vehicle_id: str
-    number: int  # of this drone's flights, from 1
-    plan: FlightPlan
-    energy: PlanEnergy
-    from_m: float
-    to_m: float
+__all__ = ["CoverPlan", "CoverTask", "CoverVehicle", "Sortie", "plan_cover"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,228 +44,24 @@ def plan_cover(
     """Plan flights that sweep the area. Raises PlanningError when it cannot be done, saying why."""
     if not vehicles:
         raise PlanningError("covering an area needs at least one drone")
-    return _Planner(task, vehicles, fence, limits, terrain, wind_m_s).plan(budget, metre_cost)
+    planner = SortiePlanner(task, vehicles, fence, limits, terrain, wind_m_s)
+    sweep = sweep_area(
+        task.area.shape,
+        task.width_m,
+        budget,
+        allowed=planner.pass_room(),
+        metre_cost=metre_cost,
+        turn_cost_m=planner.turn_cost_m(),
+    )
+    track = even_track(sweep.corners_m, task.gimbal_pitch_deg)
+    sorties, time_s = planner.split(track, max(1, sweep.swath_count), budget)
+    return CoverPlan(sweep, sorties, time_s, _bound_s(sweep, planner))
 
 
-class _Planner:
-    def __init__(
-        self,
-        task: CoverTask,
-        vehicles: tuple[CoverVehicle, ...],
-        fence: Geofence,
-        limits: VehicleLimits,
-        terrain: Terrain,
-        wind_m_s: float,
-    ) -> None:
-        self.task, self.vehicles, self.limits, self.terrain, self.wind = task, vehicles, limits, terrain, wind_m_s
-        self.frame: LocalFrame = task.area.frame
-        self.performance = Performance(limits, wind_m_s)
-        self.fence = fence
-        if task.avoid_holes:
-            rings = tuple(tuple(self.frame.to_geo(*p) for p in h.exterior.coords[:-1]) for h in task.area.holes)
-            self.fence = replace(fence, exclusion=fence.exclusion + rings)
-        self.pads = [self.frame.to_enu(v.home) for v in vehicles]
-        self.home_amsl_m = [self._ground(v.home, f"the pad of {v.vehicle_id}") for v in vehicles]
-        self.bands = [self._band(i) for i in range(len(vehicles))]
-        self.work, self.room = self._rooms()
-        self.path: FloatArray = np.zeros((0, 2))
-        self.along: FloatArray = np.zeros(0)
-
-    def _ground(self, point: GeoPoint, what: str) -> float:
-        try:
-            return height_at(self.terrain, point)
-        except OutsideTerrainError as error:
-            raise PlanningError(f"{what}: {error}") from error
-
-    def _band(self, i: int) -> HeightBand:
-        top = self.fence.max_altitude
-        home = self.home_amsl_m[i]
-        top_amsl = home + height_above_home_m(top, home) - _SLACK_M if top else float("inf")
-        return height_band(self.vehicles[i].height_m, self.task.tolerance_m, self.limits, self.terrain, top_amsl)
-
-    def _rooms(self) -> tuple[Polygon, BaseGeometry]:
-        """Where passes may run, and where transits may: also the way out of the pads."""
-        shape = fence_shape(self.fence, self.frame)
-        margin = fence_margin_m(self.task.cruise_speed_m_s, self.limits) + _SLACK_M
-        area: BaseGeometry = shape.inside.buffer(-margin, join_style="mitre")
-        for ring in shape.keep_outs:
-            area = area.difference(ring.buffer(margin, join_style="mitre", mitre_limit=1.5))
-        parts = [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 1.0]
-        if not parts:
-            raise PlanningError(f"the fence leaves no room {margin:.0f} m from its edges; widen it or fly slower")
-        near = shape.allowed(self.limits.position_error_m)
-        discs = [Point(p).buffer(margin - 2 * _SLACK_M).intersection(near) for p in self.pads]
-        room = shapely.union_all([*parts, *discs])
-        for vehicle, pad in zip(self.vehicles, self.pads, strict=True):
-            if not bool(shapely.covers(near, Point(pad))):
-                raise PlanningError(
-                    f"the pad of {vehicle.vehicle_id} lies outside the fence, on its edge or in a keep-out; move it"
-                )
-        # Passes stay in the part that the first pad reaches; others could not be flown to.
-        pad = Point(self.pads[0])
-        pieces = np.atleast_1d(shapely.get_parts(room))
-        connected: BaseGeometry = pieces[int(np.argmin(shapely.distance(pieces, pad)))]
-        return shapely.intersection(connected, shapely.union_all(parts)), connected
-
-    def plan(self, budget: Budget, metre_cost: MetreCost) -> CoverPlan:
-        speed = self.task.cruise_speed_m_s
-        sweep = sweep_area(
-            self.task.area.shape,
-            self.task.width_m,
-            budget,
-            allowed=self._one(self.work),
-            metre_cost=metre_cost,
-            turn_cost_m=2.0 * self.performance.corner_s(speed, 90.0) * speed,
-        )
-        self.path = sweep.corners_m
-        self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
-        count = len(self.vehicles)
-        most = max(1, sweep.swath_count)
-        problem = ""
-        for rounds in range(1, _MAX_ROUNDS + 1):
-            if budget.stop() and problem:
-                break
-            wanted = min(rounds * count, max(most, rounds))
-            sorties, problem = self._flights(self._cuts(wanted), rounds)
-            if not problem:
-                per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
-                times = [
-                    sum(s.energy.time_s for s in mine) + self.task.swap_s * max(0, len(mine) - 1) for mine in per_drone
-                ]
-                return CoverPlan(sweep, tuple(sorties), max(times), self._bound_s(sweep))
-        raise PlanningError(problem)
-
-    def _one(self, room: BaseGeometry) -> Polygon:
-        parts = [p for p in shapely.get_parts(room) if isinstance(p, Polygon) and p.area > 1.0]
-        if not parts:
-            raise PlanningError("no drone can reach the area inside the fence; widen the passage or move the pad")
-        return max(parts, key=lambda p: float(p.intersection(self.task.area.shape.buffer(self.task.width_m)).area))
-
-    def _bound_s(self, sweep: Sweep) -> float:
-        """No split can beat it: all of A / w shared equally, less what a disc leads at the ends."""
-        speed = self.performance.ground_speed_m_s(self.task.cruise_speed_m_s)
-        ends = len(self.vehicles) * np.pi * self.task.width_m / 4.0
-        disc_m = sweep.bound_m - sweep.unswept_m2 / self.task.width_m - ends
-        return max(0.0, float(disc_m)) / speed / len(self.vehicles)
-
-    def _cuts(self, count: int) -> list[float]:
-        """Places along the path that make `count` flights equally long, by a quick model."""
-        speed = self.performance.ground_speed_m_s(self.task.cruise_speed_m_s)
-        bends = np.zeros(len(self.path))
-        legs = np.diff(self.path, axis=0)
-        for k, (a, b) in enumerate(pairwise(legs), 1):
-            turn = abs(np.degrees(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
-            bends[k] = self.performance.corner_s(self.task.cruise_speed_m_s, float(turn))
-        clock = self.along / speed + np.cumsum(bends)
-        pads = np.asarray(self.pads)
-
-        def way_s(at_m: float) -> float:
-            return float(np.hypot(*(pads - self._at(at_m)).T).min()) / speed
-
-        def reach(start_m: float, cap_s: float) -> float:
-            low, high = start_m, float(self.along[-1])
-            began = float(np.interp(start_m, self.along, clock)) - way_s(start_m)
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2.0
-                if float(np.interp(middle, self.along, clock)) - began + way_s(middle) <= cap_s:
-                    low = middle
-                else:
-                    high = middle
-            return low
-
-        low_s, high_s = 0.0, float(clock[-1]) + 4.0 * max(way_s(float(s)) for s in self.along)
-        for _ in range(_HALVINGS):
-            cap = (low_s + high_s) / 2.0
-            at = 0.0
-            for _ in range(count):
-                at = reach(at, cap)
-            if at >= self.along[-1] * (1.0 - 1e-6) - 1e-6:
-                high_s = cap
-            else:
-                low_s = cap
-        cuts = [0.0]
-        for _ in range(count - 1):
-            cuts.append(reach(cuts[-1], high_s))
-        return [c for c in cuts if c < self.along[-1] - 1e-3] + [float(self.along[-1])]
-
-    def _at(self, along_m: float) -> FloatArray:
-        return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])
-
-    def _flights(self, cuts: list[float], rounds: int) -> tuple[list[Sortie], str]:
-        """The flights between cuts, given to near drones; or why one of them cannot be flown."""
-        pieces = list(pairwise(cuts))
-        pads = np.asarray(self.pads)
-        cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        rows, columns = linear_sum_assignment(np.tile(cost, (1, rounds)))
-        flown = dict.fromkeys(range(len(self.vehicles)), 0)
-        sorties: list[Sortie] = []
-        for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-            vehicle = column % len(self.vehicles)
-            start, end = pieces[row]
-            flight = self._flight(vehicle, start, end)
-            energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
-            if energy.margin_fraction < self.limits.reserve_fraction:
-                short = self.limits.reserve_fraction - energy.margin_fraction
-                return [], (
-                    f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use "
-                    f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
-                    "smaller area or less overlap"
-                )
-            flown[vehicle] += 1
-            sorties.append(Sortie(flight.vehicle_id, flown[vehicle], flight, energy, start, end))
-        return sorties, ""
-
-    def _said(self, along_m: float) -> str:
-        place = self.frame.to_geo(*(float(v) for v in self._at(along_m)))
-        return f"{place.latitude_deg:.5f}, {place.longitude_deg:.5f}"
-
-    def _flight(self, vehicle: int, start_m: float, end_m: float) -> FlightPlan:
-        inner = (self.along > start_m + 1e-6) & (self.along < end_m - 1e-6)
-        work = np.vstack([self._at(start_m), self.path[inner], self._at(end_m)])
-        work = _apart(work)
-        ways = shortest_paths(self.room, np.vstack([self.pads[vehicle], work[0], work[-1]]))
-        if not np.isfinite(ways.length_m).all():
-            raise PlanningError(f"the area cannot be reached from the pad of {self.vehicles[vehicle].vehicle_id}")
-        out = [self.pads[vehicle], *ways.between(0, 1), (float(work[0, 0]), float(work[0, 1]))]
-        corners = [Corner(*place, narrow=False) for place in out]
-        first = len(corners) - 1
-        corners += [Corner(float(e), float(n), narrow=True) for e, n in work[1:]]
-        corners += [Corner(*p, narrow=False) for p in ways.between(2, 0)]
-        home = self.home_amsl_m[vehicle]
-        try:
-            followed = follow(corners, self.bands[vehicle], self.terrain, self.frame)
-        except OutsideTerrainError as error:
-            raise PlanningError(f"the way of {self.vehicles[vehicle].vehicle_id}: {error}") from error
-        waypoints = [
-            Waypoint(
-                self.frame.to_geo(c.east_m, c.north_m),
-                Altitude(round(c.amsl_m - home, 2), Datum.HOME),
-                acceptance_radius_m=_APART_M,
-                # The camera is set again on every flight: a fresh battery knows nothing of the last one's commands.
-                gimbal_pitch_deg=self.task.gimbal_pitch_deg if c.source == first else None,
-            )
-            for c in followed[1:]
-        ]
-        band = self.bands[vehicle]
-        return FlightPlan(
-            vehicle_id=self.vehicles[vehicle].vehicle_id,
-            mission=self.task.mission,
-            home=self.vehicles[vehicle].home,
-            home_amsl_m=home,
-            takeoff_height_m=round(min(band.wanted_m, band.top_amsl_m - home), 2),
-            waypoints=tuple(waypoints),
-            fence=self.fence,
-            return_height_m=self.vehicles[vehicle].return_height_m,
-            cruise_speed_m_s=self.task.cruise_speed_m_s,
-        )
-
-
-def _apart(points: FloatArray) -> FloatArray:
-    """Leave out corners that an autopilot cannot tell from the one before; the ends stay."""
-    kept = [points[0]]
-    for point in points[1:-1]:
-        if np.hypot(*(point - kept[-1])) >= _APART_M:
-            kept.append(point)
-    while len(kept) > 1 and np.hypot(*(points[-1] - kept[-1])) < _APART_M:
-        kept.pop()
-    return np.asarray([*kept, points[-1]])
+def _bound_s(sweep: Sweep, planner: SortiePlanner) -> float:
+    """No split can beat it: all of A / w shared equally, less what a disc leads at the ends."""
+    task, count = planner.task, len(planner.vehicles)
+    speed = planner.performance.ground_speed_m_s(task.cruise_speed_m_s)
+    ends = count * np.pi * task.width_m / 4.0
+    disc_m = sweep.bound_m - sweep.unswept_m2 / task.width_m - ends
+    return max(0.0, float(disc_m)) / speed / count

@@ -122,7 +122,7 @@ class _Planner:
         self.fine_room = affinity.scale(room, _FINE, _FINE, origin=(0.0, 0.0))
 
     def best(self, direction_deg: float | None) -> Sweep:
-        directions = _directions(self.area) if direction_deg is None else [direction_deg]
+        directions = sweep_directions(self.area) if direction_deg is None else [direction_deg]
         firsts = [layouts(self.area, self.careful, direction) for direction in directions]
         rough = sorted((self._rough(options[0], n) for n, options in enumerate(firsts)), key=lambda r: r[:2])
         # Packed layouts differ from even ones by little: worth a look only where the direction is good.
@@ -221,7 +221,7 @@ class _Planner:
         return metres + self.turn_cost * float(np.minimum(bends / 180.0, 1.0).sum())
 
 
-def _directions(area: Area) -> list[float]:
+def sweep_directions(area: Area) -> list[float]:
     """Every few degrees, and along the longer edges of the area's hull."""
     found = {float(d) for d in np.arange(0.0, 180.0, _EVERY_DEG)}
     ring = np.asarray(shapely.convex_hull(area).exterior.coords)

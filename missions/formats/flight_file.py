@@ -28,6 +28,7 @@ NAV_DELAY: Final = 93
 DO_JUMP: Final = 177
 DO_CHANGE_SPEED: Final = 178
 DO_MOUNT_CONTROL: Final = 205
+DO_SET_CAM_TRIGG_DIST: Final = 206
 DO_GIMBAL_MANAGER_PITCHYAW: Final = 1000
 IMAGE_START_CAPTURE: Final = 2000
 
@@ -50,7 +51,7 @@ COMMAND_NAMES: Final = {
     197: "look at nothing",
     203: "camera shot",
     DO_MOUNT_CONTROL: "gimbal angle",
-    206: "camera trigger distance",
+    DO_SET_CAM_TRIGG_DIST: "camera trigger distance",
     214: "camera trigger interval",
     530: "camera mode",
     531: "camera zoom",

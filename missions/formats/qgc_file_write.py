@@ -15,6 +15,8 @@ from missions.formats.flight_file import (
     DO_CHANGE_SPEED,
     DO_JUMP,
     DO_MOUNT_CONTROL,
+    DO_SET_CAM_TRIGG_DIST,
+    IMAGE_START_CAPTURE,
     NAV_TAKEOFF,
     NAV_WAYPOINT,
     FlightFile,
@@ -219,6 +221,10 @@ def _ours(route: Route, cruise_speed_m_s: float, top: Altitude | None) -> dict[s
         elif step.command == NAV_WAYPOINT:
             notes.append({"serves": list(step.serves), "speed_m_s": speed, "gimbal_pitch_deg": gimbal})
             speed = gimbal = None
+        elif step.command == DO_SET_CAM_TRIGG_DIST and notes:
+            notes[-1]["trigger_m"] = step.params[0]
+        elif step.command == IMAGE_START_CAPTURE and notes:
+            notes[-1]["photo"] = True
     orders = orders_json(route.orders)
     return {
         "schema_version": SCHEMA_VERSION,

@@ -3,7 +3,7 @@
 
 Strict: what cannot be flown exactly as it is written is refused with its place in the file and how to mend it; nothing
 is dropped silently. A plan of another ground station says neither what it is for nor who flies it: that comes from
-defaults. Fence circles become polygons on the safe side (around a keep-out, inside an inclusion). An altitude above
+defaults. One with surveys, loiters, jumps or camera commands is flown by its own items (`qgc_drawn`). Fence circles become polygons on the safe side (around a keep-out, inside an inclusion). An altitude above
 mean sea level or home is taken as the item's frame says; QGroundControl's "calculated above terrain" is such a one.
 """
 
@@ -13,15 +13,18 @@ import json
 from dataclasses import dataclass, replace
 
 from missions.errors import PlanError
+from missions.feasibility_steps import Starter
 from missions.fences import circle_ring
 from missions.formats.json_reading import Node, parse_json
+from missions.formats.qgc_drawn import drawn_plan, is_drawn
 from missions.formats.qgc_write import OUR_KEY, SCHEMA_VERSION
 from missions.formats.steps_json import read_mission
 from missions.geo import Altitude, Datum, GeoError, GeoPoint, distance_m
 from missions.mavlink_items import (
     DO_CHANGE_SPEED,
     DO_MOUNT_CONTROL,
-    NAV_RETURN_TO_LAUNCH,
+    DO_SET_CAM_TRIGG_DIST,
+    IMAGE_START_CAPTURE,
     NAV_TAKEOFF,
     NAV_WAYPOINT,
     compile_plan,
@@ -62,6 +65,8 @@ def read_plan(text: str, *, source: str, defaults: PlanDefaults | None = None) -
         )
     mission = root.get("mission")
     home, home_amsl_m = _home(mission)
+    if is_drawn(mission, ours):
+        return _drawn(root, ours, defaults, home, home_amsl_m, text)
     flown = _Items(mission, home, exact=ours is not None).read()
     fence = _fence(root)
     _nothing_more(root)
@@ -80,6 +85,28 @@ def read_plan(text: str, *, source: str, defaults: PlanDefaults | None = None) -
         return_height_m=defaults.return_height_m,
         cruise_speed_m_s=flown.cruise_speed_m_s,
     )
+
+
+def _drawn(
+    root: Node, ours: Node | None, defaults: PlanDefaults | None, home: GeoPoint, home_amsl_m: float, text: str
+) -> FlightPlan:
+    """A plan that is flown by its own items, with the orders of our object or of the defaults."""
+    fence = _fence(root)
+    _nothing_more(root)
+    if ours is not None:
+        top = ours.find("max_altitude")
+        vehicle_id, mission = ours.get("vehicle_id").text(), read_mission(ours.get("mission"))
+        return_height_m = ours.get("return_height_m").number()
+        fence = replace(fence, max_altitude=None if top is None else _our_altitude(top))
+        speed_m_s = ours.get("cruise_speed_m_s").number()
+    elif defaults is not None:
+        vehicle_id, mission, return_height_m = defaults.vehicle_id, defaults.mission, defaults.return_height_m
+        fence = replace(fence, max_altitude=defaults.max_altitude)
+        speed_m_s = root.get("mission").get("hoverSpeed").number()
+    else:  # refused by the caller; for the type checker
+        raise PlanError(root.source)
+    starter = Starter(vehicle_id, mission, home, home_amsl_m, return_height_m, speed_m_s)
+    return drawn_plan(text, root.source, fence, starter)
 
 
 def _home(mission: Node) -> tuple[GeoPoint, float]:
@@ -112,7 +139,6 @@ class _Items:
 
     def read(self) -> _Flown:
         nodes = self.mission.get("items").items()
-        self._only_supported(nodes)
         if not nodes or self._command(nodes[0]) != NAV_TAKEOFF:
             self.mission.get("items").fail("does not begin with a take-off (command 22); add one")
         flown = _Flown(0.0, self.mission.get("hoverSpeed").number(), [], [])
@@ -123,23 +149,6 @@ class _Items:
         if not self.returned:
             self.mission.get("items").fail("does not end with a return to launch (command 20); add one")
         return flown
-
-    def _only_supported(self, nodes: list[Node]) -> None:
-        """All items that we cannot fly in one go, so that a user mends the plan once."""
-        known = {NAV_TAKEOFF, NAV_WAYPOINT, NAV_RETURN_TO_LAUNCH, DO_CHANGE_SPEED, DO_MOUNT_CONTROL}
-        problems = []
-        for number, node in enumerate(nodes, 1):
-            kind = node.get("type").text()
-            if kind != "SimpleItem":
-                name = node.value.get("complexItemType", kind)
-                what = f"a {name!s:.40} item is not supported; convert it to waypoints"
-            elif self._command(node) not in known:
-                what = f"command {self._command(node)} is not supported; remove it or fly it by hand"
-            else:
-                continue
-            problems.append(f"{node.source}: {node.path}: item {number}: {what}")
-        if problems:
-            raise PlanError("\n".join(problems))
 
     @staticmethod
     def _command(node: Node) -> int:
@@ -168,8 +177,21 @@ class _Items:
             if _value(params[1], 0.0) or _value(params[2], 0.0):
                 node.fail("only the gimbal's pitch can be set; roll and yaw must be 0")
             self.gimbal_deg = params[0].number()
+        elif command in {DO_SET_CAM_TRIGG_DIST, IMAGE_START_CAPTURE}:
+            self._camera(node, params, flown)
         else:
             self.returned = True
+
+    @staticmethod
+    def _camera(node: Node, params: list[Node], flown: _Flown) -> None:
+        """Camera commands in the one form that we write: what is done on reaching the waypoint before them."""
+        if not flown.waypoints:
+            node.fail("a camera command must come after a waypoint; move it")
+        last = flown.waypoints[-1]
+        if node.get("command").whole() == DO_SET_CAM_TRIGG_DIST:
+            flown.waypoints[-1] = replace(last, trigger_m=params[0].number())
+        else:
+            flown.waypoints[-1] = replace(last, photo=True)
 
     def _takeoff(self, number: int, node: Node, params: list[Node], flown: _Flown) -> None:
         if number != 0:
@@ -279,12 +301,15 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
     waypoints = []
     for note, waypoint in zip(notes, flown.waypoints, strict=True):
         speed, gimbal = note.find("speed_m_s"), note.find("gimbal_pitch_deg")
+        trigger, photo = note.find("trigger_m"), note.find("photo")
         waypoints.append(
             replace(
                 waypoint,
                 serves=tuple(s.text() for s in note.get("serves").items()),
                 speed_m_s=speed.number() if speed else None,
                 gimbal_pitch_deg=gimbal.number() if gimbal else None,
+                trigger_m=trigger.number() if trigger else None,
+                photo=photo.flag() if photo else False,
             )
         )
     top = ours.find("max_altitude")
@@ -307,7 +332,7 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
     )
     if repr(compile_plan(plan)) != repr(compile_plan(bare)):
         ours.fail(
-            "speeds, heights or gimbal angles differ from mission.items; "
+            "speeds, heights, gimbal angles or camera commands differ from mission.items; "
             'remove the "dronectl" object if the items were edited'
         )
     return plan

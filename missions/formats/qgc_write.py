@@ -14,13 +14,16 @@ from typing import Any, Final
 
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.mavlink_items import (
+    DO_JUMP,
     FRAME_GLOBAL,
     FRAME_GLOBAL_RELATIVE_ALT,
+    FRAME_MISSION,
     NAV_TAKEOFF,
+    NAV_WAYPOINT,
     MissionItem,
     compile_plan,
 )
-from missions.model import FlightPlan
+from missions.model import FlightPlan, Waypoint
 
 OUR_KEY: Final = "dronectl"
 SCHEMA_VERSION: Final = 1
@@ -39,7 +42,10 @@ def write_plan(plan: FlightPlan) -> str:
     items = []
     for item, index in zip(compiled.items, compiled.waypoint_of_item, strict=True):
         place: GeoPoint | None = None
-        if index is not None:
+        if plan.commands:
+            placed = item.frame != FRAME_MISSION and (index is not None or item.x or item.y)
+            place = GeoPoint(item.x / 1e7, item.y / 1e7) if placed else None
+        elif index is not None:
             place = plan.waypoints[index].position
         elif item.command == NAV_TAKEOFF:
             place = plan.home
@@ -76,7 +82,7 @@ def _number(value: float) -> float | None:
 
 
 def _item(item: MissionItem, place: GeoPoint | None) -> dict[str, Any]:
-    latitude, longitude = (0.0, 0.0) if place is None else (place.latitude_deg, place.longitude_deg)
+    x, y = (float(item.x), float(item.y)) if place is None else (place.latitude_deg, place.longitude_deg)
     params = [_number(p) for p in (item.param1, item.param2, item.param3, item.param4)]
     out: dict[str, Any] = {
         "type": "SimpleItem",
@@ -84,8 +90,10 @@ def _item(item: MissionItem, place: GeoPoint | None) -> dict[str, Any]:
         "command": item.command,
         "frame": item.frame,
         "autoContinue": bool(item.autocontinue),
-        "params": [*params, latitude, longitude, item.z],
+        "params": [*params, x, y, item.z],
     }
+    if item.command == DO_JUMP:
+        out["params"][0] = item.param1 + 1  # a .plan counts its items from 1
     if place is not None:
         out |= {"Altitude": item.z, "AltitudeMode": ALTITUDE_MODE[item.frame], "AMSLAltAboveTerrain": None}
     return out
@@ -109,6 +117,9 @@ def _polygon(ring: tuple[GeoPoint, ...], *, inclusion: bool) -> dict[str, Any]:
 
 def _ours(plan: FlightPlan) -> dict[str, Any]:
     top = plan.fence.max_altitude
+    notes = [_note(w) for w in plan.waypoints]
+    if plan.commands:
+        notes = [{"serves": []} for command in plan.commands if command.command == NAV_WAYPOINT]
     return {
         "schema_version": SCHEMA_VERSION,
         "vehicle_id": plan.vehicle_id,
@@ -122,11 +133,22 @@ def _ours(plan: FlightPlan) -> dict[str, Any]:
         "return_height_m": plan.return_height_m,
         "cruise_speed_m_s": plan.cruise_speed_m_s,
         "max_altitude": None if top is None else _altitude(top),
-        "waypoints": [
-            {"serves": list(w.serves), "speed_m_s": w.speed_m_s, "gimbal_pitch_deg": w.gimbal_pitch_deg}
-            for w in plan.waypoints
-        ],
+        "waypoints": notes,
+        **({"drawn": True} if plan.commands else {}),
     }
+
+
+def _note(waypoint: Waypoint) -> dict[str, Any]:
+    note: dict[str, Any] = {
+        "serves": list(waypoint.serves),
+        "speed_m_s": waypoint.speed_m_s,
+        "gimbal_pitch_deg": waypoint.gimbal_pitch_deg,
+    }
+    if waypoint.trigger_m is not None:
+        note["trigger_m"] = waypoint.trigger_m
+    if waypoint.photo:
+        note["photo"] = True
+    return note
 
 
 def _altitude(altitude: Altitude) -> dict[str, Any]:

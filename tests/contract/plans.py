@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+from missions.formats.qgc_plan import PlanDefaults, read_plan
 from missions.geo import GeoPoint, destination
 from missions.mavlink_items import (
     FRAME_GLOBAL,
@@ -16,7 +18,9 @@ from missions.mavlink_items import (
     NAV_TAKEOFF,
     NAV_WAYPOINT,
     MissionItem,
+    compile_plan,
 )
+from missions.model import Authority, Category, Mission
 
 HEIGHT_M = 10.0
 
@@ -67,3 +71,43 @@ def fence(home: GeoPoint, radius_m: float) -> tuple[MissionItem, ...]:
         )
         for seq, corner in enumerate(corners)
     )
+
+
+def drawn(home: GeoPoint) -> tuple[MissionItem, ...]:
+    """A survey, a loiter, a loop and camera commands as QGroundControl draws them, read as `fly` reads them."""
+
+    def item(command: int, params: list[float | None], place: GeoPoint | None = None) -> dict[str, object]:
+        at = [0, 0, 0] if place is None else [place.latitude_deg, place.longitude_deg, HEIGHT_M]
+        frame = FRAME_MISSION if place is None else FRAME_GLOBAL_RELATIVE_ALT
+        return {"type": "SimpleItem", "command": command, "frame": frame, "autoContinue": True, "params": params + at}
+
+    inner: list[dict[str, object]] = []
+    for start, end in ((20.0, 40.0), (60.0, 80.0)):
+        inner.append(item(NAV_WAYPOINT, [0, 2, 0, None], destination(home, start, 30.0)))
+        inner.append(item(206, [5.0, 0, 1, 0]))
+        inner.append(item(NAV_WAYPOINT, [0, 2, 0, None], destination(home, end, 30.0)))
+        inner.append(item(206, [0, 0, 0, 0]))
+    survey = {"type": "ComplexItem", "complexItemType": "survey", "TransectStyleComplexItem": {"Items": inner}}
+    items = [
+        item(NAV_TAKEOFF, [0, 0, 0, None], home),
+        item(205, [-90, 0, 0, 0]),
+        survey,
+        item(19, [2, 0, 0, None], destination(home, 90.0, 25.0)),
+        item(2000, [0, 0, 1, 0]),
+        item(177, [9, 1, 0, 0]),  # once more to the survey's last waypoint
+        item(203, [0, 0, 0, 0]),
+        item(NAV_RETURN_TO_LAUNCH, [0, 0, 0, 0]),
+    ]
+    for number, one in enumerate([*items[:2], *inner, *items[3:]], 1):
+        one["doJumpId"] = number
+    document = {
+        "fileType": "Plan",
+        "version": 1,
+        "mission": {
+            "hoverSpeed": 5,
+            "plannedHomePosition": [home.latitude_deg, home.longitude_deg, 0],
+            "items": items,
+        },
+    }
+    orders = Mission("contract", "contract test", Authority("tests", "contract"), Category.TRAINING)
+    return compile_plan(read_plan(json.dumps(document), source="drawn", defaults=PlanDefaults(orders, "v", 15.0))).items

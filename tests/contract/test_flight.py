@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 
@@ -42,6 +43,23 @@ async def test_flies_a_mission_in_order(craft: Craft, transcript: Transcript) ->
     assert current == sorted(current)
     assert distance_m(_place(craft), craft.home) < 8.0
     transcript.check("mission", craft.history, craft.relay.version)
+
+
+async def test_flies_what_another_ground_station_drew(craft: Craft) -> None:
+    """Survey with camera triggers, loiter by time, a loop: held as sent, flown to the end, the loop once more."""
+    items = plans.drawn(craft.home)
+    await craft.ready()
+    craft.history.clear()
+    await craft.airborne(items)
+    held = await craft.link.download_mission()
+    assert differences(items, held) == []
+    await craft.landed()
+    await craft.vehicle_time(3.0)
+    reached = [s.mission_reached for s in craft.history if s.mission_reached is not None]
+    assert reached[-1] == len(items) - 1
+    current = [s.mission_current for s in craft.history if s.armed and s.mission_current is not None]
+    assert any(later < earlier for earlier, later in itertools.pairwise(current))  # the loop
+    assert distance_m(_place(craft), craft.home) < 8.0
 
 
 async def test_pauses_and_resumes(craft: Craft, transcript: Transcript) -> None:

@@ -55,6 +55,8 @@ waypoints = st.builds(
     acceptance_radius_m=st.sampled_from([0.0, 3.0, 7.5]),
     yaw_deg=st.none() | st.sampled_from([-180.0, 0.0, 33.3]),
     gimbal_pitch_deg=st.none() | st.sampled_from([-90.0, -45.5, 0.0]),
+    trigger_m=st.none() | st.sampled_from([0.0, 7.25, 40.0]),
+    photo=st.booleans(),
     serves=st.sampled_from([(), ("market",), ("a", "b")]),
 )
 rings = st.lists(near_points, min_size=3, max_size=4, unique=True).map(tuple)

@@ -138,8 +138,11 @@ REFUSALS = {
     "frame": (_item(2, frame=7), "mission.items[2].frame: altitude frame 7 is unknown"),
     "terrain frame": (_item(2, frame=10), "mission.items[2].frame: altitudes above terrain are not supported"),
     "altitude mode": (_item(2, AltitudeMode=9), "mission.items[2].AltitudeMode: altitude mode 9 is unknown"),
-    "command": (_item(3, command=18), "item 4: command 18 is not supported"),
-    "complex": (_item(3, type="ComplexItem", complexItemType="survey"), "item 4: a survey item is not supported"),
+    "command": (_item(3, command=18), "item 4 (loiter by turns) is command 18, which is not supported"),
+    "complex": (
+        _item(3, type="ComplexItem", complexItemType="survey"),
+        "mission.items[3]: a survey item is not supported",
+    ),
     "no take-off": (_item(0, command=16), "does not begin with a take-off"),
     "no return": (_item(5, command=16, frame=3), "does not end with a return"),
     "after return": (_item(4, command=20), "item 6 comes after the return"),
@@ -189,8 +192,8 @@ def test_all_unsupported_items_are_listed_at_once():
         read_plan(json.dumps(document), source="x.plan", defaults=DEFAULTS)
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
-    assert "item 3: command 18" in lines[0]
-    assert "item 5: a CorridorScan item" in lines[1]
+    assert "mission.items[4]: a CorridorScan item" in lines[0]
+    assert "item 3 (loiter by turns) is command 18" in lines[1]
 
 
 def test_not_json_names_the_line():

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl plan map`: a drawn area to flights that photograph it for a map, a 3-D model or a close look."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.plan_cover import drawn_site, minutes
+from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
+from dronectl.report.plan_picture import site_map_svg
+from dronectl.site import Site
+from missions.formats.qgc_plan import write_plan
+from missions.model import Budget
+
+
+def map_(
+    area: Annotated[Path, typer.Argument(help="GeoJSON with a Polygon or MultiPolygon (WGS 84).", metavar="AREA")],
+    site: SiteOption = None,
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="ortho: straight down, 75 % front and 70 % side overlap. model3d: 80 and 70 %, and obliques from four "
+            "sides. carpet: 25 px on a curled-up person of 0.9 m (3.6 cm per pixel), 30 % overlap."
+        ),
+    ] = Preset.ORTHO,
+    out_dir: Annotated[
+        Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
+    ] = Path("plans"),
+    drones: Annotated[
+        str | None,
+        typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Which of the drones' cameras. Default: the first drone's first.", metavar="ID")
+    ] = None,
+    height: Annotated[
+        float | None, typer.Option(help="Metres above ground. Default: the site's patrol height.", min=5, max=500)
+    ] = None,
+    gsd: Annotated[
+        float | None, typer.Option(help="Instead of a height: centimetres per pixel at most.", min=0.1, max=200)
+    ] = None,
+    person_px: Annotated[
+        float | None,
+        typer.Option("--person-px", help="Instead of a height: pixels on a curled-up person of 0.9 m.", min=1, max=500),
+    ] = None,
+    front: Annotated[
+        float | None, typer.Option(help="Overlap along the flight, a share of the picture.", min=0, max=0.95)
+    ] = None,
+    side: Annotated[
+        float | None, typer.Option(help="Overlap of neighbouring lines, a share of the picture.", min=0, max=0.95)
+    ] = None,
+    oblique: Annotated[
+        bool | None,
+        typer.Option("--oblique/--no-oblique", help="Also look ahead and down from four sides: under trees, at walls."),
+    ] = None,
+    pitch: Annotated[
+        float, typer.Option(help="Camera angle of the obliques; -90 is straight down.", max=-30, min=-80)
+    ] = -60,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="m/s. Default: the site's, or slower where camera or sharpness ask for it.", min=1, max=30),
+    ] = None,
+    exposure: Annotated[
+        float, typer.Option(help="Exposure in milliseconds: at most one pixel of motion blur.", min=0.02, max=50)
+    ] = 1.0,
+    avoid_holes: Annotated[
+        bool, typer.Option("--avoid-holes", help="No leg over the area's holes: they become keep-outs.")
+    ] = False,
+    wind: Annotated[float, typer.Option(help="Wind in m/s; batteries are planned for it.", min=0, max=60)] = 0.0,
+    wind_from: Annotated[
+        float | None,
+        typer.Option("--wind-from", help="Degrees it blows from: lines then lie across it.", min=0, max=360),
+    ] = None,
+    dem: DemOption = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
+    iterations: Annotated[int, typer.Option(help="How long to search for a better order.", min=0)] = 60,
+    as_json: JsonOption = False,
+) -> None:
+    """Photograph an area: lines of pictures with front and side overlap, triggered by distance, following the ground.
+
+    Every flight is a .plan of its own (d1-1.plan, d1-2.plan, ...): after a battery swap it goes on where the one before
+    left off, with camera angle and trigger set again. The summary says height, ground detail, pictures, seconds between
+    them against the camera's own, blur, battery, and in how many pictures every place is (judged by raster, on the
+    terrain).
+
+    Example: dronectl plan map field.geojson --preset carpet --oblique --camera rgb
+
+    Exit code 1 when part of the area is in too few pictures or a flight has findings that forbid it.
+    """
+    if sum(value is not None for value in (height, gsd, person_px)) > 1:
+        raise BadInputError("give one of --height, --gsd and --person-px")
+    opened = open_site(site, dem)
+    chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
+    wishes = MapWishes(
+        preset=preset,
+        height_m=height,
+        gsd_m=None if gsd is None else gsd / 100.0,
+        person_px=person_px,
+        front_overlap=front,
+        side_overlap=side,
+        oblique=oblique,
+        pitch_deg=pitch,
+        speed_m_s=speed,
+        exposure_s=exposure / 1000.0,
+        camera_id=camera,
+        avoid_holes=avoid_holes,
+        wind_m_s=wind,
+        wind_from_deg=wind_from,
+    )
+    with Progress(console=err, transient=True, disable=as_json) as bar:
+        task = bar.add_task("planning", total=1.0)
+        budget = Budget(
+            iterations=iterations,
+            seed=seed,
+            progress=lambda done, said: bar.update(task, completed=done, description=said),
+        )
+        found = plan_site_map(opened, area, wishes, budget, drone_ids=chosen)
+    written = _write(opened, found, out_dir)
+    if as_json:
+        print_json({**map_document(found), "files": [str(p) for p in written]})
+    else:
+        _say(found, written)
+    if not found.clean:
+        raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _write(site: Site, found: SiteMap, folder: Path) -> list[Path]:
+    files = {f"{s.vehicle_id}-{s.number}.plan": write_plan(s.plan) for s in found.plan.sorties}
+    files["summary.json"] = json.dumps(map_document(found), ensure_ascii=False, indent=2) + "\n"
+    files["plan.svg"] = site_map_svg(drawn_site(site, found.area), [s.plan for s in found.plan.sorties])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
+    return [folder / name for name in files]
+
+
+def _say(found: SiteMap, written: list[Path]) -> None:
+    table = Table(title="Pictures", title_justify="left")
+    for heading in ("flight", "time", "length", "pictures", "battery at landing", "waypoints"):
+        table.add_column(heading, justify="left" if heading == "flight" else "right", no_wrap=True)
+    for sortie, photos in zip(found.plan.sorties, found.photos, strict=True):
+        table.add_row(
+            f"{sortie.vehicle_id}-{sortie.number}",
+            minutes(sortie.energy.time_s),
+            f"{sortie.energy.length_m / 1000:.2f} km",
+            str(photos),
+            f"{sortie.energy.landing_fraction:.0%}",
+            str(len(sortie.plan.waypoints)),
+        )
+    out.print(table)
+    slowed = f" (because of {found.slowed})" if found.slowed else ""
+    out.print(
+        f"{found.height_m:.0f} m above ground at {found.speed_m_s:.1f} m/s{slowed}, {sum(found.photos)} pictures.",
+        markup=False,
+    )
+    for view in found.views:
+        said = view_document(found, view)
+        name = "Straight down" if view.ahead_m == 0.0 else f"{-view.pitch_deg:.0f} degrees down, from four sides"
+        out.print(
+            f"{name}: {said['gsd_worst_m'] * 100:.1f} cm per pixel at worst, {said['person_px']:.0f} px on a curled-up person; lines "
+            f"{view.spacing_m:.1f} m and pictures {view.trigger_m:.1f} m apart, one every {said['between_photos_s']:.1f} s "
+            f"(the camera needs {said['camera_needs_s']:.1f} s), {said['blur_px']:.1f} px of blur.",
+            markup=False,
+        )
+    grid, verdict = found.plan.grid, found.verdict
+    out.print(
+        f"{grid.line_count} lines, path {grid.length_m / 1000:.2f} km, {found.plan.ratio:.2f} times area over line "
+        f"distance. Done after {minutes(found.plan.time_s)}.",
+        markup=False,
+    )
+    out.print(
+        f"{verdict.fraction:.2%} of {found.area.shape.area / 10_000:.2f} ha are in at least {found.needed} pictures from "
+        f"above (median {verdict.nadir_median:.0f}, least {verdict.nadir_least}).",
+        markup=False,
+    )
+    if len(found.views) > 1:
+        out.print(f"{verdict.sides_fraction:.2%} are seen from all four sides.", markup=False)
+    if verdict.first_short_m is not None and not found.clean:
+        place = found.area.frame.to_geo(*verdict.first_short_m)
+        out.print(
+            f"Too few pictures near {place.latitude_deg:.5f}, {place.longitude_deg:.5f} and elsewhere: where fence or "
+            "keep-outs are near the area, lines cannot reach beyond it; overlap more, fly higher or widen the fence.",
+            markup=False,
+        )
+    for sortie, findings in zip(found.plan.sorties, found.findings, strict=True):
+        for finding in findings:
+            out.print(
+                f"{finding.severity.value}: {sortie.vehicle_id}-{sortie.number}: {finding.message} ({finding.code})",
+                markup=False,
+            )
+    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)

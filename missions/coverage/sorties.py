@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A path over an area to flights: it is cut where batteries end, and every piece goes to a drone.
+
+Each flight leaves its pad, takes up the path exactly where the one before left it, sets the camera again, follows the
+ground, and comes home inside the fence. Legs keep position error and braking way from fence, keep-outs and forbidden
+holes. Flights are equally long by a quick model; the energy model then judges each, and more flights are made until
+all land with their reserve.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import shapely
+from scipy.optimize import linear_sum_assignment
+from shapely.geometry import Point, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from missions.coverage.area import CoverArea
+from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
+from missions.errors import PlanningError
+from missions.fences import fence_margin_m, fence_shape
+from missions.geo import Altitude, Datum, FloatArray, GeoPoint, LocalFrame
+from missions.model import Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.routing.visibility import shortest_paths
+from missions.terrain import OutsideTerrainError, Terrain, height_at
+from missions.terrain_follow import Corner, HeightBand, follow, height_band
+
+_SLACK_M = 1.0
+_APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
+_MAX_ROUNDS = 12
+_HALVINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class CoverVehicle:
+    """A drone on its pad. `height_m` is its own height above ground: drones fly in layers."""
+
+    vehicle_id: str
+    home: GeoPoint
+    return_height_m: float
+    height_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class CoverTask:
+    """What is to be covered and how.
+
+    width_m: distance between passes, which half of a disc around the vehicle must see on either side.
+    avoid_holes: holes of the area are keep-outs, not only ground of no interest.
+    tolerance_m: how far heights over ground may stray along passes.
+    """
+
+    mission: Mission
+    area: CoverArea
+    width_m: float
+    cruise_speed_m_s: float
+    gimbal_pitch_deg: float = -90.0
+    avoid_holes: bool = False
+    tolerance_m: float = 8.0
+    swap_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sortie:
+    """One flight of one drone. from_m and to_m are places along the sweep's path."""
+
+    vehicle_id: str
+    number: int  # of this drone's flights, from 1
+    plan: FlightPlan
+    energy: PlanEnergy
+    from_m: float
+    to_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A path with what the camera does on it: corners (n, 2) in east, north metres, and a value for each leg.
+
+    trigger_m: (n - 1,) distance between pictures, 0 for none; NaN leaves the camera alone. pitch_deg: (n - 1,), NaN
+    where it does not matter.
+    """
+
+    corners_m: FloatArray
+    trigger_m: FloatArray
+    pitch_deg: FloatArray
+
+
+def even_track(corners_m: FloatArray, pitch_deg: float) -> Track:
+    """A path with one camera angle, on which nothing is triggered."""
+    legs = len(corners_m) - 1
+    return Track(corners_m, np.full(legs, np.nan), np.full(legs, pitch_deg))
+
+
+class SortiePlanner:
+    """Cuts a track into flights. `work` is where passes may run, `room` where transits may."""
+
+    def __init__(
+        self,
+        task: CoverTask,
+        vehicles: tuple[CoverVehicle, ...],
+        fence: Geofence,
+        limits: VehicleLimits,
+        terrain: Terrain,
+        wind_m_s: float,
+    ) -> None:
+        self.task, self.vehicles, self.limits, self.terrain, self.wind = task, vehicles, limits, terrain, wind_m_s
+        self.frame: LocalFrame = task.area.frame
+        self.performance = Performance(limits, wind_m_s)
+        self.fence = fence
+        if task.avoid_holes:
+            rings = tuple(tuple(self.frame.to_geo(*p) for p in h.exterior.coords[:-1]) for h in task.area.holes)
+            self.fence = replace(fence, exclusion=fence.exclusion + rings)
+        self.pads = [self.frame.to_enu(v.home) for v in vehicles]
+        self.home_amsl_m = [self._ground(v.home, f"the pad of {v.vehicle_id}") for v in vehicles]
+        self.bands = [self._band(i) for i in range(len(vehicles))]
+        self.work, self.room = self._rooms()
+        self.track = even_track(np.zeros((1, 2)), math.nan)
+        self.path: FloatArray = np.zeros((0, 2))
+        self.along: FloatArray = np.zeros(0)
+
+    def _ground(self, point: GeoPoint, what: str) -> float:
+        try:
+            return height_at(self.terrain, point)
+        except OutsideTerrainError as error:
+            raise PlanningError(f"{what}: {error}") from error
+
+    def _band(self, i: int) -> HeightBand:
+        top = self.fence.max_altitude
+        home = self.home_amsl_m[i]
+        top_amsl = home + height_above_home_m(top, home) - _SLACK_M if top else float("inf")
+        return height_band(self.vehicles[i].height_m, self.task.tolerance_m, self.limits, self.terrain, top_amsl)
+
+    def _rooms(self) -> tuple[Polygon, BaseGeometry]:
+        """Where passes may run, and where transits may: also the way out of the pads."""
+        shape = fence_shape(self.fence, self.frame)
+        margin = fence_margin_m(self.task.cruise_speed_m_s, self.limits) + _SLACK_M
+        area: BaseGeometry = shape.inside.buffer(-margin, join_style="mitre")
+        for ring in shape.keep_outs:
+            area = area.difference(ring.buffer(margin, join_style="mitre", mitre_limit=1.5))
+        parts = [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 1.0]
+        if not parts:
+            raise PlanningError(f"the fence leaves no room {margin:.0f} m from its edges; widen it or fly slower")
+        near = shape.allowed(self.limits.position_error_m)
+        discs = [Point(p).buffer(margin - 2 * _SLACK_M).intersection(near) for p in self.pads]
+        room = shapely.union_all([*parts, *discs])
+        for vehicle, pad in zip(self.vehicles, self.pads, strict=True):
+            if not bool(shapely.covers(near, Point(pad))):
+                raise PlanningError(
+                    f"the pad of {vehicle.vehicle_id} lies outside the fence, on its edge or in a keep-out; move it"
+                )
+        # Passes stay in the part that the first pad reaches; others could not be flown to.
+        pad = Point(self.pads[0])
+        pieces = np.atleast_1d(shapely.get_parts(room))
+        connected: BaseGeometry = pieces[int(np.argmin(shapely.distance(pieces, pad)))]
+        return shapely.intersection(connected, shapely.union_all(parts)), connected
+
+    def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
+        """Flights in order along a track, `most` of them or a few more, and the time until the last drone is down.
+
+        Raises PlanningError when no number of flights lands with its reserve.
+        """
+        self.track, self.path = track, track.corners_m
+        self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
+        count = len(self.vehicles)
+        problem = ""
+        for rounds in range(1, _MAX_ROUNDS + 1):
+            if budget.stop() and problem:
+                break
+            wanted = min(rounds * count, max(most, rounds))
+            sorties, problem = self._flights(self._cuts(wanted), rounds)
+            if not problem:
+                per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
+                times = [
+                    sum(s.energy.time_s for s in mine) + self.task.swap_s * max(0, len(mine) - 1) for mine in per_drone
+                ]
+                return tuple(sorties), max(times)
+        raise PlanningError(problem)
+
+    def turn_cost_m(self) -> float:
+        """What a turn between passes costs, as metres at cruise."""
+        speed = self.task.cruise_speed_m_s
+        return 2.0 * self.performance.corner_s(speed, 90.0) * speed
+
+    def pass_room(self) -> Polygon:
+        """The one part of where passes may run that sees most of the area."""
+        parts = [p for p in shapely.get_parts(self.work) if isinstance(p, Polygon) and p.area > 1.0]
+        if not parts:
+            raise PlanningError("no drone can reach the area inside the fence; widen the passage or move the pad")
+        return max(parts, key=lambda p: float(p.intersection(self.task.area.shape.buffer(self.task.width_m)).area))
+
+    def _cuts(self, count: int) -> list[float]:
+        """Places along the path that make `count` flights equally long, by a quick model."""
+        speed = self.performance.ground_speed_m_s(self.task.cruise_speed_m_s)
+        bends = np.zeros(len(self.path))
+        legs = np.diff(self.path, axis=0)
+        for k, (a, b) in enumerate(pairwise(legs), 1):
+            turn = abs(np.degrees(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
+            bends[k] = self.performance.corner_s(self.task.cruise_speed_m_s, float(turn))
+        clock = self.along / speed + np.cumsum(bends)
+        pads = np.asarray(self.pads)
+
+        def way_s(at_m: float) -> float:
+            return float(np.hypot(*(pads - self._at(at_m)).T).min()) / speed
+
+        def reach(start_m: float, cap_s: float) -> float:
+            low, high = start_m, float(self.along[-1])
+            began = float(np.interp(start_m, self.along, clock)) - way_s(start_m)
+            for _ in range(_HALVINGS):
+                middle = (low + high) / 2.0
+                if float(np.interp(middle, self.along, clock)) - began + way_s(middle) <= cap_s:
+                    low = middle
+                else:
+                    high = middle
+            return low
+
+        low_s, high_s = 0.0, float(clock[-1]) + 4.0 * max(way_s(float(s)) for s in self.along)
+        for _ in range(_HALVINGS):
+            cap = (low_s + high_s) / 2.0
+            at = 0.0
+            for _ in range(count):
+                at = reach(at, cap)
+            if at >= self.along[-1] * (1.0 - 1e-6) - 1e-6:
+                high_s = cap
+            else:
+                low_s = cap
+        cuts = [0.0]
+        for _ in range(count - 1):
+            cuts.append(reach(cuts[-1], high_s))
+        return [c for c in cuts if c < self.along[-1] - 1e-3] + [float(self.along[-1])]
+
+    def _at(self, along_m: float) -> FloatArray:
+        return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])
+
+    def _flights(self, cuts: list[float], rounds: int) -> tuple[list[Sortie], str]:
+        """The flights between cuts, given to near drones; or why one of them cannot be flown."""
+        pieces = list(pairwise(cuts))
+        pads = np.asarray(self.pads)
+        cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
+        rows, columns = linear_sum_assignment(np.tile(cost, (1, rounds)))
+        flown = dict.fromkeys(range(len(self.vehicles)), 0)
+        sorties: list[Sortie] = []
+        for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
+            vehicle = column % len(self.vehicles)
+            start, end = pieces[row]
+            flight = self._flight(vehicle, start, end)
+            energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
+            if energy.margin_fraction < self.limits.reserve_fraction:
+                short = self.limits.reserve_fraction - energy.margin_fraction
+                return [], (
+                    f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use "
+                    f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
+                    "smaller area or less overlap"
+                )
+            flown[vehicle] += 1
+            sorties.append(Sortie(flight.vehicle_id, flown[vehicle], flight, energy, start, end))
+        return sorties, ""
+
+    def _said(self, along_m: float) -> str:
+        place = self.frame.to_geo(*(float(v) for v in self._at(along_m)))
+        return f"{place.latitude_deg:.5f}, {place.longitude_deg:.5f}"
+
+    def _flight(self, vehicle: int, start_m: float, end_m: float) -> FlightPlan:
+        inner = self.along[(self.along > start_m + 1e-6) & (self.along < end_m - 1e-6)]
+        stations = np.array([start_m, *inner, end_m])
+        work = np.stack([self._at(s) for s in stations])
+        kept = _apart(work)
+        work, orders = work[kept], self._camera(stations[kept])
+        ways = shortest_paths(self.room, np.vstack([self.pads[vehicle], work[0], work[-1]]))
+        if not np.isfinite(ways.length_m).all():
+            raise PlanningError(f"the area cannot be reached from the pad of {self.vehicles[vehicle].vehicle_id}")
+        out = [self.pads[vehicle], *ways.between(0, 1), (float(work[0, 0]), float(work[0, 1]))]
+        corners = [Corner(*place, narrow=False) for place in out]
+        first = len(corners) - 1
+        corners += [Corner(float(e), float(n), narrow=True) for e, n in work[1:]]
+        corners += [Corner(*p, narrow=False) for p in ways.between(2, 0)]
+        home = self.home_amsl_m[vehicle]
+        try:
+            followed = follow(corners, self.bands[vehicle], self.terrain, self.frame)
+        except OutsideTerrainError as error:
+            raise PlanningError(f"the way of {self.vehicles[vehicle].vehicle_id}: {error}") from error
+        waypoints = []
+        for corner in followed[1:]:
+            pitch, trigger = orders.get(-1 if corner.source is None else corner.source - first, (None, None))
+            waypoints.append(
+                Waypoint(
+                    self.frame.to_geo(corner.east_m, corner.north_m),
+                    Altitude(round(corner.amsl_m - home, 2), Datum.HOME),
+                    acceptance_radius_m=_APART_M,
+                    gimbal_pitch_deg=pitch,
+                    trigger_m=trigger,
+                )
+            )
+        band = self.bands[vehicle]
+        return FlightPlan(
+            vehicle_id=self.vehicles[vehicle].vehicle_id,
+            mission=self.task.mission,
+            home=self.vehicles[vehicle].home,
+            home_amsl_m=home,
+            takeoff_height_m=round(min(band.wanted_m, band.top_amsl_m - home), 2),
+            waypoints=tuple(waypoints),
+            fence=self.fence,
+            return_height_m=self.vehicles[vehicle].return_height_m,
+            cruise_speed_m_s=self.task.cruise_speed_m_s,
+        )
+
+    def _camera(self, stations: FloatArray) -> dict[int, tuple[float | None, float | None]]:
+        """Camera angle and trigger distance by the number of the corner where they change.
+
+        They are set again on every flight: a fresh battery knows nothing of the last one's commands.
+        """
+        orders: dict[int, tuple[float | None, float | None]] = {}
+        pitch_now = trigger_now = math.nan
+        for number, (here, there) in enumerate(pairwise(stations)):
+            leg = min(int(np.searchsorted(self.along, (here + there) / 2.0, side="right")), len(self.along) - 1) - 1
+            pitch, trigger = float(self.track.pitch_deg[leg]), float(self.track.trigger_m[leg])
+            new_pitch = None if math.isnan(pitch) or pitch == pitch_now else pitch
+            idle = math.isnan(trigger) or (math.isnan(trigger_now) and trigger == 0.0) or trigger == trigger_now
+            if new_pitch is not None or not idle:
+                orders[number] = (new_pitch, None if idle else trigger)
+            pitch_now = pitch_now if math.isnan(pitch) else pitch
+            trigger_now = trigger_now if math.isnan(trigger) else trigger
+        if trigger_now > 0.0:
+            orders[len(stations) - 1] = (None, 0.0)
+        return orders
+
+
+def _apart(points: FloatArray) -> list[int]:
+    """Numbers of the corners that an autopilot can tell from the one before; the ends stay."""
+    kept = [0]
+    for number in range(1, len(points) - 1):
+        if np.hypot(*(points[number] - points[kept[-1]])) >= _APART_M:
+            kept.append(number)
+    while len(kept) > 1 and np.hypot(*(points[-1] - points[kept[-1]])) < _APART_M:
+        kept.pop()
+    return [*kept, len(points) - 1]
