@@ -53,7 +53,8 @@ def hills():
     axis = np.arange(-2400.0, 2401.0, 30.0)
     x, y = np.meshgrid(axis, axis)
     heights = 200 + 15 * np.sin(x / 400) * np.cos(y / 500)
-    return GridTerrain(FRAME, -2400.0, -2400.0, 30.0, heights.astype(np.float32), "synthetic hills", 3.0)
+    elsewhere = LocalFrame(FRAME.to_geo(150.0, -80.0))  # a terrain has a frame of its own
+    return GridTerrain(elsewhere, -2400.0, -2400.0, 30.0, heights.astype(np.float32), "synthetic hills", 3.0)
 
 
 def plan_of(places, corners):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 from missions.plan_legs import Leg, Names, named, said
-from missions.terrain import OutsideTerrainError, Terrain, height_at
+from missions.terrain import GridTerrain, OutsideTerrainError, Terrain, height_at
 
 ERROR_SIGMAS = 2.0
 _COLUMN_M = 15.0
@@ -233,6 +233,9 @@ def _along(leg: Leg, terrain: Terrain) -> tuple[FloatArray, FloatArray]:
 
 
 def _ground(terrain: Terrain, frame: LocalFrame, places: FloatArray) -> FloatArray:
+    if isinstance(terrain, GridTerrain):
+        there = frame.to_frame_array(places, terrain.frame)
+        return terrain.height_at_enu(there[:, 0], there[:, 1])
     geo = frame.to_geo_array(places)
     return terrain.height_amsl_m(geo[:, 0], geo[:, 1])
 

@@ -1,26 +1,35 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""How near flights that start together come to each other, in time and space. It measures; it does not resolve."""
+"""How near flights come to each other in time and space, and whether that is too near. It measures; it does not resolve.
+
+Motion is that of `missions.deconflict.trajectory`, cut into straight pieces, so distances are exact for it. The columns
+over the pads (60 m around each home) are left out: whoever starts the flights staggers take-offs and landings there.
+`missions.deconflict.resolve` counts them as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 
-from missions.energy import PlanEnergy, height_above_home_m
+from missions.deconflict.encounters import encounters_with
+from missions.deconflict.segments import Minima, Segments
+from missions.deconflict.trajectory import common_frame, fly, places_m
 from missions.geo import FloatArray, LocalFrame
-from missions.model import FlightPlan
+from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 
-_STEP_S = 0.5
+MINIMA: Final = Minima()
+PAD_RADIUS_M: Final = 60.0
 _VERTICAL_WEIGHT = 4.0  # a metre of height separates as four metres of ground do: wash and position error
-_PAD_RADIUS_M = 60.0
+_FLAT = np.array([1.0, 1.0, _VERTICAL_WEIGHT])
 
 
 @dataclass(frozen=True, slots=True)
 class Separation:
-    """The nearest two vehicles come: distances then, and when, in seconds after a common take-off."""
+    """The nearest two vehicles come: distances then, and when, in seconds after the common zero of the starts."""
 
     first: str
     second: str
@@ -29,52 +38,137 @@ class Separation:
     time_s: float
 
 
-def least_separation(plans: Sequence[FlightPlan], energies: Sequence[PlanEnergy]) -> Separation | None:
-    """Return the closest encounter of any two plans on their ways; None for fewer than two.
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Two flights (indices) that come nearer than both distances allow, at the moment when they are nearest."""
 
-    Columns over the pads (60 m around a home) are left out: take-offs and landings there are layered or staggered
-    by whoever starts them. Positions are interpolated between the arrival times of the energy model.
+    first: int
+    second: int
+    finding: Finding
+
+
+def least_separation(
+    plans: Sequence[FlightPlan],
+    limits: VehicleLimits,
+    *,
+    starts_s: Sequence[float] | None = None,
+    wind_m_s: float = 0.0,
+) -> Separation | None:
+    """The closest encounter of any two vehicles, height counted four times; None where no two fly at one time.
+
+    starts_s: seconds after a common zero, one per plan; without them all start together.
     """
     if len(plans) < 2:
         return None
-    frame = LocalFrame(plans[0].home)
-    tracks = [_track(plan, energy, frame) for plan, energy in zip(plans, energies, strict=True)]
+    _, cut = _pieces(plans, limits, starts_s, wind_m_s)
     best: tuple[float, Separation] | None = None
-    for (i, a), (j, b) in combinations(enumerate(tracks), 2):
-        n = min(len(a), len(b))
-        apart = a[:n] - b[:n]
-        score = np.hypot(np.hypot(apart[:, 0], apart[:, 1]), _VERTICAL_WEIGHT * apart[:, 2])
-        score[np.isnan(score)] = np.inf
-        k = int(np.argmin(score))
-        if np.isfinite(score[k]) and (best is None or score[k] < best[0]):
-            found = Separation(
-                plans[i].vehicle_id,
-                plans[j].vehicle_id,
-                float(np.hypot(*apart[k, :2])),
-                abs(float(apart[k, 2])),
-                k * _STEP_S,
-            )
-            best = float(score[k]), found
+    for i, j in combinations(range(len(plans)), 2):
+        if plans[i].vehicle_id == plans[j].vehicle_id:
+            continue  # one after the other
+        found = _nearest(cut[i], cut[j])
+        if found is not None and (best is None or found[0] < best[0]):
+            score, across, high, when = found
+            best = score, Separation(plans[i].vehicle_id, plans[j].vehicle_id, across, high, when)
     return None if best is None else best[1]
 
 
-def _track(plan: FlightPlan, energy: PlanEnergy, frame: LocalFrame) -> FloatArray:
-    """(n, 3) east, north, height above sea every half second up to the last waypoint; NaN over the pad."""
-    home = frame.to_enu(plan.home)
-    knots = [(0.0, *home, plan.home_amsl_m)]
-    climbed = energy.arrival_s[0] if energy.arrival_s else 0.0
-    for arrival, waypoint in zip(energy.arrival_s, plan.waypoints, strict=True):
-        place = frame.to_enu(waypoint.position)
-        height = plan.home_amsl_m + height_above_home_m(waypoint.altitude, plan.home_amsl_m)
-        if len(knots) == 1:
-            away = float(np.hypot(place[0] - home[0], place[1] - home[1]))
-            start = max(0.0, climbed - away / max(plan.cruise_speed_m_s, 0.1))
-            knots.append((start, *home, plan.home_amsl_m + plan.takeoff_height_m))
-        knots.append((arrival, *place, height))
-        if waypoint.hold_s > 0:
-            knots.append((arrival + waypoint.hold_s, *place, height))
-    table = np.asarray(knots)
-    times = np.arange(0.0, table[-1, 0], _STEP_S)
-    track = np.stack([np.interp(times, table[:, 0], table[:, c]) for c in (1, 2, 3)], axis=1)
-    track[np.hypot(track[:, 0] - home[0], track[:, 1] - home[1]) < _PAD_RADIUS_M] = np.nan
-    return track
+def check_separation(
+    plans: Sequence[FlightPlan],
+    limits: VehicleLimits,
+    *,
+    starts_s: Sequence[float] | None = None,
+    wind_m_s: float = 0.0,
+    minima: Minima = MINIMA,
+) -> list[Breach]:
+    """Every pair of flights of different vehicles, returns included: one breach for each pair that comes too near.
+
+    Raises DatumError as the energy model does.
+    """
+    if len(plans) < 2:
+        return []
+    frame, cut = _pieces(plans, limits, starts_s, wind_m_s)
+    together = "started together" if starts_s is None else "started as planned"
+    found = []
+    for i, j in combinations(range(len(plans)), 2):
+        if plans[i].vehicle_id == plans[j].vehicle_id:
+            continue
+        met = encounters_with(cut[i], cut[j], minima)
+        if not met:
+            continue
+        nearest = min(met, key=lambda e: np.hypot(e.lateral_m, 2.0 * e.vertical_m))
+        where = frame.to_geo(*nearest.place_m[:2])
+        message = (
+            f"{plans[i].vehicle_id} and {plans[j].vehicle_id}, {together}, come within {nearest.lateral_m:.0f} m across "
+            f"and {nearest.vertical_m:.0f} m in height after {nearest.time_s:.0f} s near {where.latitude_deg:.5f}, "
+            f"{where.longitude_deg:.5f}; {minima.lateral_m:.0f} m or {minima.vertical_m:.0f} m are needed: "
+            "start one later or fly in layers (`dronectl plan separate` does)"
+        )
+        found.append(Breach(i, j, Finding("separation", Severity.BLOCKER, message, None, where)))
+    return found
+
+
+def _pieces(
+    plans: Sequence[FlightPlan], limits: VehicleLimits, starts_s: Sequence[float] | None, wind_m_s: float
+) -> tuple[LocalFrame, list[Segments]]:
+    """Each flight's straight pieces outside of the column over its own pad."""
+    frame = common_frame(plans)
+    cut = []
+    for index, plan in enumerate(plans):
+        places = places_m(plan, frame)
+        flown = fly(plan, limits, places, wind_m_s=wind_m_s)
+        start = 0.0 if starts_s is None else starts_s[index]
+        cut.append(_outside(flown.time_s + start, flown.place_m, places[0], index))
+    return frame, cut
+
+
+def _outside(time_s: FloatArray, place_m: FloatArray, home: FloatArray, owner: int) -> Segments:
+    """Pieces between knots, cut where they cross the column's edge, without those inside."""
+    before, step = place_m[:-1], np.diff(place_m, axis=0)
+    apart = before[:, :2] - home
+    a = (step[:, :2] ** 2).sum(axis=1)
+    b = (apart * step[:, :2]).sum(axis=1)
+    root2 = b * b - a * ((apart**2).sum(axis=1) - PAD_RADIUS_M**2)
+    crosses = (a > 1e-9) & (root2 > 0.0)
+    root = np.sqrt(np.where(crosses, root2, 0.0))
+    safe = np.where(crosses, a, 1.0)
+    shares = [np.clip(np.where(crosses, share, 0.0), 0.0, 1.0) for share in ((-b - root) / safe, (-b + root) / safe)]
+    edges = np.stack([np.zeros(len(a)), *shares, np.ones(len(a))], axis=1)
+    piece, part = np.nonzero(np.diff(edges, axis=1) > 1e-9)
+    low, high = edges[piece, part], edges[piece, part + 1]
+    middle = before[piece, :2] + step[piece, :2] * ((low + high) / 2.0)[:, None]
+    far = np.hypot(*(middle - home).T) >= PAD_RADIUS_M
+    piece, low, high = piece[far], low[far], high[far]
+    span = np.diff(time_s)
+    first, last = before[piece] + step[piece] * low[:, None], before[piece] + step[piece] * high[:, None]
+    return Segments(
+        time_s[piece] + span[piece] * low,
+        time_s[piece] + span[piece] * high,
+        first,
+        step[piece] / span[piece][:, None],
+        np.minimum(first, last),
+        np.maximum(first, last),
+        np.full(len(piece), owner),
+        piece,
+    )
+
+
+def _nearest(one: Segments, two: Segments) -> tuple[float, float, float, float] | None:
+    """(weighted distance, across, in height, when) of the moment at which two flights are nearest."""
+    begin = np.maximum(one.start_s[:, None], two.start_s[None, :])
+    end = np.minimum(one.end_s[:, None], two.end_s[None, :])
+    a, b = np.nonzero(end > begin)
+    if not a.size:
+        return None
+    begin, end = begin[a, b], end[a, b]
+    velocity = one.velocity_m_s[a] - two.velocity_m_s[b]
+    apart = (one.place_m[a] + one.velocity_m_s[a] * (begin - one.start_s[a])[:, None]) - (
+        two.place_m[b] + two.velocity_m_s[b] * (begin - two.start_s[b])[:, None]
+    )
+    weighted, moving = apart * _FLAT, velocity * _FLAT
+    speed2 = (moving**2).sum(axis=1)
+    closing = -(weighted * moving).sum(axis=1)
+    after = np.clip(np.divide(closing, speed2, out=np.zeros_like(closing), where=speed2 > 1e-12), 0.0, end - begin)
+    then = apart + velocity * after[:, None]
+    score = np.sqrt(((then * _FLAT) ** 2).sum(axis=1))
+    k = int(np.argmin(score))
+    return float(score[k]), float(np.hypot(*then[k, :2])), abs(float(then[k, 2])), float(begin[k] + after[k])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ if importlib.util.find_spec("hypothesis") is not None:  # the heavy extra's envi
     # No test is judged by how long it takes: the machine may be busy. A failing example is printed, to be run again.
     settings.register_profile("dronectl", deadline=None, print_blob=True)
     settings.load_profile("dronectl")
+
+if importlib.util.find_spec("coverage") is None:
+    # The compiler of the inner loops asks for this package; the folder tests/unit/coverage is not it.
+    sys.modules["coverage"] = None  # type: ignore[assignment]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

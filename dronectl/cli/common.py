@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from dronectl.errors import BadInputError
 from dronectl.paths import StateDir, default_site_file
 from dronectl.site import Site, load_site, with_height_model
 
@@ -58,6 +59,17 @@ def site_state(site: Site, override: Path | None) -> StateDir:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
+    """Write all files of a result, or say why not."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
+    return [folder / name for name in files]
 
 
 class _UntilClosed(asyncio.Protocol):

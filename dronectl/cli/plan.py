@@ -7,20 +7,21 @@ import json
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json, write_files
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_files import HeightOption, HeightsOption
-from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.plan_check import check_files, checked_document
+from dronectl.operations.plan_outputs import PlannedFlights, common_files, with_common_keys
+from dronectl.operations.planned import patrol_flights
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
-from missions.formats.qgc_plan import write_plan
 from missions.model import Budget, Finding, Severity
 
 
@@ -50,7 +51,7 @@ def _plan() -> None:
 def patrol(
     site: SiteOption = None,
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
+        Path, typer.Option("--out", help="Folder for the plans, summary.json, routes and pictures.", metavar="DIR")
     ] = Path("plans"),
     drones: Annotated[
         str | None,
@@ -63,15 +64,17 @@ def patrol(
 ) -> None:
     """Split the site's must-patrol points and lines among its drones, so that the longest flight is shortest.
 
-    Writes one .plan per drone (QGroundControl opens it), summary.json, and plan.svg, a map. Exit code 1 when a
-    plan has findings that forbid its flight.
+    Writes one .plan per drone (QGroundControl opens it), all routes as routes.html (a page with a map), routes.geojson
+    and routes.kml, summary.json, and plan.svg. Exit code 1 when a plan has findings that forbid its flight.
     """
     opened = open_site(site)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     found = plan_site_patrol(opened, Budget(iterations=iterations, seed=seed), drone_ids=chosen, wind_m_s=wind)
-    written = _write(opened, found, out_dir)
+    common = patrol_flights(opened, found)
+    document = with_common_keys(patrol_document(found), common)
+    written = _write(common, document, out_dir)
     if as_json:
-        print_json({**patrol_document(found), "files": [str(p) for p in written]})
+        print_json({**document, "files": [str(p) for p in written]})
     else:
         _say_patrol(opened, found, written)
     if not found.clean:
@@ -141,17 +144,11 @@ def check(
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _write(site: Site, found: SitePlan, folder: Path) -> list[Path]:
-    files = {f"{plan.vehicle_id}.plan": write_plan(plan) for plan in found.plans}
-    files["summary.json"] = json.dumps(patrol_document(found), ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(site, found.plans)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
-    return [folder / name for name in files]
+def _write(common: PlannedFlights, document: dict[str, Any], folder: Path) -> list[Path]:
+    files = common_files(common)
+    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    files["plan.svg"] = site_map_svg(common.site, [f.plan for f in common.flights])
+    return write_files(folder, files)
 
 
 def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:

@@ -15,10 +15,11 @@ from rich.table import Table
 from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
+from dronectl.operations.plan_outputs import common_files, with_common_keys
+from dronectl.operations.planned import cover_flights
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import NamedLine, Site
 from missions.coverage.area import CoverArea
-from missions.formats.qgc_plan import write_plan
 from missions.model import Budget
 
 
@@ -91,7 +92,8 @@ def cover(
         found = plan_site_cover(opened, area, wishes, budget, drone_ids=chosen)
     written = _write(opened, found, out_dir)
     if as_json:
-        print_json({**cover_document(found), "files": [str(p) for p in written]})
+        document = with_common_keys(cover_document(found), cover_flights(opened, found, opened))
+        print_json({**document, "files": [str(p) for p in written]})
     else:
         _say(found, written)
     if not found.clean:
@@ -99,10 +101,12 @@ def cover(
 
 
 def _write(site: Site, found: SiteCover, folder: Path) -> list[Path]:
-    plans = [s.plan for s in found.plan.sorties]
-    files = {f"{s.vehicle_id}-{s.number}.plan": write_plan(s.plan) for s in found.plan.sorties}
-    files["summary.json"] = json.dumps(cover_document(found), ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(drawn_site(site, found.area), plans)
+    shown = drawn_site(site, found.area)
+    common = cover_flights(site, found, shown)
+    files = common_files(common)
+    document = with_common_keys(cover_document(found), common)
+    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    files["plan.svg"] = site_map_svg(shown, [s.plan for s in found.plan.sorties])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

@@ -14,7 +14,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.heat import HeatOptions, SiteHeat, heat_at_site, heat_document, heat_geojson
 from dronectl.operations.timetable import (
@@ -301,14 +301,3 @@ def _say_heat(found: SiteHeat) -> None:
         )
     else:
         out.print("Cases of one month only: nothing to score the map on yet.", markup=False)
-
-
-def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
-    """Write all files of a result, or say why not."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
-    return [folder / name for name in files]

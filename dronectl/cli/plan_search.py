@@ -14,6 +14,8 @@ from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.plan_outputs import common_files, with_common_keys
+from dronectl.operations.planned import search_flights
 from dronectl.operations.probability_files import MapReading, read_probability_map
 from dronectl.operations.searching import (
     LastSeen,
@@ -25,7 +27,6 @@ from dronectl.operations.searching import (
 )
 from dronectl.report.search_picture import search_map_svg
 from dronectl.site import Site
-from missions.formats.qgc_plan import write_plan
 from missions.geo import GeoError, GeoPoint
 from missions.model import Budget, Severity
 from missions.search.lost_person import CATEGORIES, TERRAINS
@@ -122,7 +123,8 @@ def search(
         found = plan_site_search(opened, chart, place, sensing, budget, drone_ids=chosen, wind_m_s=wind)
     written = _write(opened, found, out_dir)
     if as_json:
-        print_json({**search_document(found), "files": [str(p) for p in written]})
+        document = with_common_keys(search_document(found), search_flights(opened, found))
+        print_json({**document, "files": [str(p) for p in written]})
     else:
         _say(found, written)
     if not found.clean:
@@ -141,8 +143,10 @@ def _place(words: str) -> GeoPoint:
 
 
 def _write(site: Site, found: SiteSearch, folder: Path) -> list[Path]:
-    files = {f"{f.plan.vehicle_id}.plan": write_plan(f.plan) for f in found.plan.flown}
-    files["summary.json"] = json.dumps(search_document(found), ensure_ascii=False, indent=2) + "\n"
+    common = search_flights(site, found)
+    files = common_files(common)
+    document = with_common_keys(search_document(found), common)
+    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     files["search.svg"] = search_map_svg(site, found)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, open_site, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.plan_outputs import common_files, with_common_keys
+from dronectl.operations.planned import separated_flights
 from dronectl.operations.planning import read_plan_file
 from dronectl.operations.separating import (
     Separated,
@@ -29,7 +31,6 @@ from missions.deconflict.model import Rules
 from missions.deconflict.segments import Minima
 from missions.deconflict.volumes import VolumeRules
 from missions.feasibility import blockers
-from missions.formats.qgc_plan import write_plan
 from missions.model import FlightPlan, Severity
 
 _Number = TypeVar("_Number", int, float)
@@ -47,7 +48,9 @@ def separate(
     site: SiteOption = None,
     out_dir: Annotated[
         Path,
-        typer.Option("--out", help="Folder for the plans, summary.json, volumes.json and pictures.", metavar="DIR"),
+        typer.Option(
+            "--out", help="Folder for the plans, summary.json, volumes.json, routes and pictures.", metavar="DIR"
+        ),
     ] = Path("separated"),
     starts: Annotated[
         list[str] | None,
@@ -119,8 +122,9 @@ def separate(
         starts_s=_pairs(starts, "--start", float, "d1=120"),
         priorities=_pairs(priorities, "--priority", int, "d1=5"),
     )
-    document = separation_document(found, rules)
-    texts = {f"{plan.vehicle_id}.plan": write_plan(plan) for plan in found.plans}
+    common = separated_flights(opened, found)
+    document = with_common_keys(separation_document(found, rules), common)
+    texts = common_files(common)
     texts["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     volumes = volumes_document(found, zero, VolumeRules(geoid_m=geoid))
     texts["volumes.json"] = json.dumps(volumes, ensure_ascii=False, indent=1) + "\n"

@@ -15,7 +15,6 @@ from dronectl.site import Site
 from missions.energy import PlanEnergy
 from missions.errors import PlanError
 from missions.feasibility import blockers
-from missions.feasibility_separation import Breach, check_separation
 from missions.feasibility_steps import Starter, check_rally, fence_of, fly_steps
 from missions.fences import merged
 from missions.formats.files import FileFormat
@@ -31,6 +30,7 @@ from missions.formats.flight_file import (
 )
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Finding, FlightPlan, Severity
+from missions.separation import Breach, check_separation
 from missions.terrain import OutsideTerrainError, height_at
 
 _FLOWN_BY_US = frozenset({NAV_WAYPOINT, NAV_RETURN_TO_LAUNCH, NAV_TAKEOFF, DO_CHANGE_SPEED, DO_MOUNT_CONTROL})
@@ -93,9 +93,7 @@ def check_files(
         judge = _Judge(site, file, battery_fraction, wind_m_s)
         flights.append(judge.ours(named) if _is_ours(file, content) else judge.any(content, route, named))
     comparable = [f for f in flights if f.energy is not None]
-    breaches = check_separation(
-        [f.plan for f in comparable], [f.energy for f in comparable if f.energy is not None], site.limits
-    )
+    breaches = check_separation([f.plan for f in comparable], site.limits, wind_m_s=wind_m_s)
     index = [flights.index(f) for f in comparable]
     return Checked(tuple(flights), tuple(replace(b, first=index[b.first], second=index[b.second]) for b in breaches))
 

@@ -92,7 +92,7 @@ def plan_site_patrol(
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
         longest_s=found.longest_s,
         bound_s=found.bound_s,
-        separation=least_separation(found.plans, found.energies),
+        separation=least_separation(found.plans, site.limits, wind_m_s=wind_m_s),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import energy_of, finding_document, plan_document
 from dronectl.site import Site
+from missions.deconflict.bound import makespan_bound_s
 from missions.deconflict.model import Change, ChangeKind, Flight, Meeting, Resolution, Rules
 from missions.deconflict.resolve import resolve
 from missions.deconflict.trajectory import common_frame
@@ -43,6 +44,7 @@ class Separated:
     energies: tuple[PlanEnergy, ...]
     findings: tuple[tuple[Finding, ...], ...]
     lost_site: tuple[tuple[str, str], ...]
+    makespan_bound_s: float  # what no start, layer, hold or step aside can bring the makespan under
 
     @property
     def plans(self) -> tuple[FlightPlan, ...]:
@@ -111,6 +113,7 @@ def separate_at_site(
         tuple(energy_of(site, f.plan, wind_m_s=rules.wind_m_s) for f in found.flights),
         tuple(tuple(check_plan(f.plan, site.limits, site.terrain, wind_m_s=rules.wind_m_s)) for f in found.flights),
         tuple((b.first, b.second) for b in lost),
+        makespan_bound_s(was, site.limits, rules.wind_m_s),
     )
 
 

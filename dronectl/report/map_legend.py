@@ -15,8 +15,31 @@ _LINE_PX = 17.0
 _WRAP = 44
 
 
-def legend(site: Site, plans: Sequence[FlightPlan], *, x: float, height: float, tracks: bool, markers: bool) -> str:
-    """Return the panel as SVG at x, as high as the map."""
+_CHINESE = {
+    "dock": "机场",
+    "must-patrol point": "必巡点",
+    "must-patrol line": "必巡线",
+    "geofence": "电子围栏",
+    "keep-out": "禁飞区",
+    "school": "学校",
+    "fixed camera": "固定摄像机",
+    "responder post": "处置力量",
+    "planned": "计划航线",
+    "return": "返航",
+}
+
+
+def legend(
+    site: Site,
+    plans: Sequence[FlightPlan],
+    *,
+    x: float,
+    height: float,
+    tracks: bool,
+    markers: bool,
+    bilingual: bool = False,
+) -> str:
+    """Return the panel as SVG at x, as high as the map. bilingual: symbols below each other, in both languages."""
     panel = _Panel(x)
     panel.text(site.model.name.get("zh", site.site_id), "title", 24.0)
     if "en" in site.model.name:
@@ -26,7 +49,7 @@ def legend(site: Site, plans: Sequence[FlightPlan], *, x: float, height: float, 
     for plan in plans:
         _flight(panel, site, plan, plans)
     panel.y += 4.0
-    _symbols(panel, site, tracks=tracks, markers=markers)
+    _symbols(panel, site, tracks=tracks, markers=markers, bilingual=bilingual)
     panel.parts.append(
         "".join(
             f'<text class="soft" x="{x:.0f}" y="{height - 14 - 15 * i:.0f}">{escape(line)}</text>'
@@ -65,7 +88,7 @@ def _flight(panel: _Panel, site: Site, plan: FlightPlan, plans: Sequence[FlightP
         panel.text(line, "soft", 15.0, 30.0)
 
 
-def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool) -> None:
+def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool, bilingual: bool) -> None:
     entries = [("dock", "dock"), ("point", "must-patrol point"), ("must-line", "must-patrol line")]
     entries += [("fence", "geofence"), ("keepout", "keep-out")]
     entries += [("school", "school")] if site.schools else []
@@ -82,12 +105,13 @@ def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool) -> None:
         ]
     panel.y += 10.0
     for index, (kind, words) in enumerate(entries):
-        column = index % 2
+        column = 0 if bilingual else index % 2
         if column == 0:
             panel.y += 22.0
         x = panel.x + 150.0 * column
         panel.parts.append(_swatch(kind, x + 11.0, panel.y))
-        panel.parts.append(f'<text x="{x + 30:.0f}" y="{panel.y + 4:.0f}">{escape(words)}</text>')
+        both = f"{_CHINESE[words]} {words}" if bilingual and words in _CHINESE else words
+        panel.parts.append(f'<text x="{x + 30:.0f}" y="{panel.y + 4:.0f}">{escape(both)}</text>')
 
     if markers:
         panel.y += 8.0

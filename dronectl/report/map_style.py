@@ -49,10 +49,10 @@ class MarkerStyle(StrEnum):
 
 
 def colour_of(vehicle_id: str, plans: Sequence[FlightPlan]) -> str:
-    """A vehicle's colour: by its place among the plans, else by its name, the same in every picture."""
-    for index, plan in enumerate(plans):
-        if plan.vehicle_id == vehicle_id:
-            return DRONE_COLOURS[index % len(DRONE_COLOURS)]
+    """A vehicle's colour: by its place among the plans' vehicles, else by its name, the same in every picture."""
+    vehicles = list(dict.fromkeys(plan.vehicle_id for plan in plans))
+    if vehicle_id in vehicles:
+        return DRONE_COLOURS[vehicles.index(vehicle_id) % len(DRONE_COLOURS)]
     return DRONE_COLOURS[zlib.crc32(vehicle_id.encode()) % len(DRONE_COLOURS)]
 
 

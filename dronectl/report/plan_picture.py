@@ -50,9 +50,18 @@ class Marker:
 
 
 def site_map_svg(
-    site: Site, plans: Sequence[FlightPlan], tracks: Sequence[Track] = (), markers: Sequence[Marker] = ()
+    site: Site,
+    plans: Sequence[FlightPlan],
+    tracks: Sequence[Track] = (),
+    markers: Sequence[Marker] = (),
+    *,
+    listed: bool = True,
 ) -> str:
-    """Draw the map. With tracks, plans turn thin and dashed, so that the flown way stands out."""
+    """Draw the map. With tracks, plans turn thin and dashed, so that the flown way stands out.
+
+    Every plan is a group of its own with its index in data-flight. listed: whether the legend names
+    each; without them it has room for both languages.
+    """
     sheet = _Sheet(site.frame, _everything(site, plans, tracks, markers))
     sheet.ground(site)
     sheet.fence(site)
@@ -60,15 +69,26 @@ def site_map_svg(
         sheet.polygon("school", school.path)
     for line in site.lines:
         sheet.line("must-line", line.path)
-    for plan in plans:
+    for index, plan in enumerate(plans):
+        sheet.parts.append(f'<g data-flight="{index}">')
         sheet.plan(plan, plans, flown=bool(tracks))
+        sheet.parts.append("</g>")
     for track in tracks:
         sheet.line("track", track.points, f"stroke:{colour_of(track.vehicle_id, plans)}")
     sheet.places(site)
     for marker in markers:
         sheet.marker(marker)
     sheet.furniture()
-    panel = legend(site, plans, x=sheet.width + 20.0, height=sheet.height, tracks=bool(tracks), markers=bool(markers))
+    named = plans if listed else ()
+    panel = legend(
+        site,
+        named,
+        x=sheet.width + 20.0,
+        height=sheet.height,
+        tracks=bool(tracks),
+        markers=bool(markers),
+        bilingual=not listed,
+    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width + _LEGEND_WIDTH_PX:.0f} {sheet.height:.0f}" '
         f'class="dm" role="img" aria-label="{escape(site.model.name.get("en", site.site_id), quote=True)}">'

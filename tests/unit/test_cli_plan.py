@@ -63,7 +63,9 @@ def test_the_demonstration_patrol_is_clean_short_and_judged_good(site, patrol):
         assert plan.return_height_m == site.drone(plan.vehicle_id).return_height_m
         assert all(w.altitude.datum is Datum.HOME for w in plan.waypoints)
     assert json.loads((folder / "summary.json").read_text())["flights"] == summary["flights"]
-    assert {Path(f).name for f in summary["files"]} == {"d1.plan", "d2.plan", "d3.plan", "summary.json", "plan.svg"}
+    routes = {"routes.html", "routes.geojson", "routes.kml"}
+    plans_written = {"d1.plan", "d2.plan", "d3.plan", "summary.json", "plan.svg"}
+    assert {Path(f).name for f in summary["files"]} == plans_written | routes
 
 
 def test_the_picture_is_well_formed_and_names_everything(site, patrol):

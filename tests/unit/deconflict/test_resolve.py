@@ -10,6 +10,7 @@ from deconflict_flights import FENCE, FRAME, LIMITS, flight_sets, plan, ring
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from missions.deconflict.bound import makespan_bound_s
 from missions.deconflict.model import ChangeKind, Flight, Rules
 from missions.deconflict.resolve import meetings_of, resolve
 from missions.errors import PlanningError
@@ -229,3 +230,12 @@ def test_nothing_and_one_flight():
     assert resolve([], LIMITS).flights == ()
     one = head_on()[:1]
     assert list(resolve(one, LIMITS).flights) == one
+
+
+@settings(max_examples=40, deadline=None, print_blob=True)
+@given(flight_sets(), st.sampled_from([0.0, 20.0]))
+def test_no_resolution_beats_the_makespan_bound(flights, shift):
+    bound = makespan_bound_s(flights, LIMITS)
+    found = resolve(flights, LIMITS, replace(LONG, max_shift_m=shift))
+    assert 0.0 <= bound <= min(found.makespan_s, found.makespan_before_s) + 1e-6
+    assert makespan_bound_s([], LIMITS) == 0.0

@@ -13,11 +13,11 @@ from mission_plans import FENCE, FRAME, HOME, LIMITS, MISSION
 
 from missions.energy import plan_energy
 from missions.feasibility import check_plan
-from missions.feasibility_separation import LATERAL_M, VERTICAL_M, check_separation
 from missions.feasibility_steps import MAX_WAYPOINTS, Starter, check_rally, fence_of, fly_steps
 from missions.formats.flight_file import Circle, FlightFile, RallyPoint, Ring, Route, Step
 from missions.geo import Altitude, Datum, distance_m
 from missions.model import Severity
+from missions.separation import MINIMA, check_separation
 from missions.terrain import FlatTerrain
 
 GROUND = FlatTerrain(200.0)
@@ -204,14 +204,14 @@ def test_flights_side_by_side_breach_exactly_below_both_distances(across, high):
     first = fly(at(0, 400)).plan
     steps = (TAKEOFF, at(across, 400), RETURN)
     second = fly_steps(Route("r", steps), FENCE, other).plan
-    found = check_separation([first, second], [plan_energy(p, LIMITS) for p in (first, second)], LIMITS)
-    if abs(across) < LATERAL_M - 0.1 and abs(high) < VERTICAL_M - 0.1:
+    found = check_separation([first, second], LIMITS)
+    if abs(across) < MINIMA.lateral_m - 0.1 and abs(high) < MINIMA.vertical_m - 0.1:
         assert len(found) == 1
         assert "started together, come within" in found[0].finding.message
-    elif abs(across) > LATERAL_M + 0.1 or abs(high) > VERTICAL_M + 0.1:
+    elif abs(across) > MINIMA.lateral_m + 0.1 or abs(high) > MINIMA.vertical_m + 0.1:
         assert found == []
 
 
 def test_one_vehicle_does_not_meet_itself():
     plan = fly(at(0, 400)).plan
-    assert check_separation([plan, plan], [plan_energy(plan, LIMITS)] * 2, LIMITS) == []
+    assert check_separation([plan, plan], LIMITS) == []

@@ -248,16 +248,16 @@ def test_layers_keep_crossing_paths_apart_in_height():
         PatrolVehicle(f"d{i + 1}", site.frame.to_geo(6.0 * i, 0.0), 130.0 + 8.0 * i, 6.0 * i) for i in range(3)
     )
     found = site.plan()
-    apart = least_separation(found.plans, found.energies)
+    apart = least_separation(found.plans, LIMITS)
     assert apart is None or apart.horizontal_m + 4.0 * apart.vertical_m > 10.0
-    assert least_separation(found.plans[:1], found.energies[:1]) is None
+    assert least_separation(found.plans[:1], LIMITS) is None
 
 
 def test_two_that_meet_are_measured():
     pads = (PAD[0], PatrolVehicle("d2", FRAME.to_geo(0, 100), 70.0))
     a = plan_patrol(_square_task((at(-400, 100),)), pads[:1], HOLED, LIMITS, FLAT, BUDGET)
     b = plan_patrol(_square_task((at(-400, 100),)), pads[1:], HOLED, LIMITS, FLAT, BUDGET)
-    apart = least_separation((*a.plans, *b.plans), (*a.energies, *b.energies))
+    apart = least_separation((*a.plans, *b.plans), LIMITS)
     assert apart is not None
     assert apart.horizontal_m < 30.0
     assert apart.vertical_m < 0.5

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The results of the planners as `plan_outputs` wants them: which flights, at what cost, against which bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
+from dronectl.site import Site
+
+if TYPE_CHECKING:
+    from dronectl.operations.covering import SiteCover
+    from dronectl.operations.planning import SitePlan
+    from dronectl.operations.searching import SiteSearch
+    from dronectl.operations.separating import Separated
+
+
+def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
+    """Flights of `plan patrol`."""
+    flights = tuple(
+        PlannedFlight(plan.vehicle_id, plan, energy, findings)
+        for plan, energy, findings in zip(found.plans, found.energies, found.findings, strict=True)
+    )
+    goal = Goal(
+        found.longest_s,
+        found.bound_s,
+        found.ratio,
+        "s",
+        "最长架次时长",
+        "time of the longest flight",
+        "下界: 从机场到最远任务点往返的时间, 以及全部任务的最小生成森林由各机平分, 取较大者。",
+        "Lower bound: the greater of the way to the farthest item and back, and a least spanning forest over all items "
+        "shared evenly by the drones.",
+    )
+    return PlannedFlights("patrol", site, flights, goal)
+
+
+def cover_flights(site: Site, found: SiteCover, shown: Site) -> PlannedFlights:
+    """Flights of `plan cover`; `shown` is the site with the drawn area."""
+    flights = tuple(
+        PlannedFlight(f"{s.vehicle_id}-{s.number}", s.plan, s.energy, findings)
+        for s, findings in zip(found.plan.sorties, found.findings, strict=True)
+    )
+    goal = Goal(
+        found.plan.time_s,
+        found.plan.bound_s,
+        found.plan.ratio,
+        "s",
+        "全部完成用时",
+        "time until all is done",
+        "下界: 面积/航带宽 (A/w) 由各机以巡航速度平分, 不计转场与起降; 航迹长度与 A/w 之比见 summary.json 的 path。",
+        "Lower bound: area over swath width (A / w) shared evenly by the drones at cruise speed, without transits, take-offs "
+        "and landings; path in summary.json holds the path's own ratio to A / w.",
+    )
+    return PlannedFlights("cover", site, flights, goal, coverage=found.verdict.fraction, shown=shown)
+
+
+def search_flights(site: Site, found: SiteSearch) -> PlannedFlights:
+    """Flights of `plan search`."""
+    plan = found.plan
+    flights = tuple(
+        PlannedFlight(f.plan.vehicle_id, f.plan, f.energy, findings)
+        for f, findings in zip(plan.flown, found.findings, strict=True)
+    )
+    goal = Goal(
+        1.0 - plan.pos,
+        1.0 - plan.bound,
+        plan.ratio,
+        "share",
+        "未发现的概率",
+        "probability of not finding",
+        "下界: Charnes-Cooper 最优分配, 同样的总航时可任意分割, 不计转场; 比值为发现概率与其上界之比。",
+        "Lower bound: the optimal allocation of the same effort, divisible at will and without transits (Charnes and "
+        "Cooper); the ratio is that of the probabilities of success.",
+    )
+    return PlannedFlights("search", site, flights, goal, pos=plan.pos, note=plan.pattern)
+
+
+def separated_flights(site: Site, found: Separated) -> PlannedFlights:
+    """Flights of `plan separate`."""
+    resolution = found.resolution
+    flights = tuple(
+        PlannedFlight(
+            plan.vehicle_id,
+            plan,
+            energy,
+            findings,
+            start=f"+{flight.start_s:.1f} s",
+            properties={"start_s": round(flight.start_s, 1), "priority": flight.priority},
+        )
+        for flight, plan, energy, findings in zip(
+            resolution.flights, found.plans, found.energies, found.findings, strict=True
+        )
+    )
+    bound = found.makespan_bound_s
+    goal = Goal(
+        resolution.makespan_s,
+        bound,
+        resolution.makespan_s / bound if bound > 0.0 else 1.0,
+        "s",
+        "末架次落地时刻",
+        "from the first start to the last landing",
+        "下界: 任一架次从其愿望起飞时刻起, 仅计原航线水平路程与悬停, 不计爬升, 也不能更短。",
+        "Lower bound: no flight can be shorter than its ways across the ground and its holds from the start that it "
+        "wanted; climbs are not counted.",
+    )
+    return PlannedFlights("separate", site, flights, goal)
