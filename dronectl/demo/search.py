@@ -18,13 +18,13 @@ from rich.console import Console
 
 from dronectl.demo.gather import Run, alert_record
 from dronectl.demo.search_collect import Wave, collect_search
-from dronectl.demo.search_stage import HEIGHT_M, Story
+from dronectl.demo.search_stage import Story
 from dronectl.demo.site_run import Options, SiteRun, running_site
 from dronectl.demo.stage import WIND, Stage
 from dronectl.demo.watch import Flown
 from dronectl.errors import BadInputError
 from dronectl.operations.search_progress import Fix, next_flights, without_success
-from dronectl.operations.searching import Sensing, SiteSearch, map_of_form, plan_site_search, search_document
+from dronectl.operations.searching import SiteSearch, map_of_form, plan_site_search, search_document
 from dronectl.report.score import score
 from dronectl.report.search_data import SearchReport
 from dronectl.report.search_html import write_search_report
@@ -83,8 +83,7 @@ def _budget(seed: int) -> Budget:
 
 def _first_plan(stage: Stage, story: Story, seed: int) -> SiteSearch:
     chart = map_of_form(story.form)
-    sensing = Sensing(sweep_width_m=None, height_m=HEIGHT_M)
-    return plan_site_search(stage.site, chart, story.form.at, sensing, _budget(seed), wind_m_s=WIND["speed_m_s"])
+    return plan_site_search(stage.site, chart, story.form.at, story.sensing, _budget(seed), wind_m_s=WIND["speed_m_s"])
 
 
 async def _fly_wave(run: SiteRun, found: SiteSearch, number: int) -> Wave:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dronectl.demo.stage import Play
-from dronectl.operations.searching import WALKING_M_S, LastSeen
+from dronectl.operations.searching import WALKING_M_S, LastSeen, Sensing
 from dronectl.site import Site
 from missions.geo import GeoPoint, distance_m
 from missions.search.lost_person import distance_law
@@ -17,8 +17,8 @@ from missions.search.lost_person import distance_law
 CATEGORY: Final = "dementia"
 TERRAIN: Final = "temperate_flat"
 HOURS_AGO: Final = 0.2
-HEIGHT_M: Final = 80.0
-ENDURANCE_S: Final = 720.0  # what batteries that are no longer new hold on a cold night
+SENSING: Final = Sensing(sweep_width_m=None, height_m=80.0)
+ENDURANCE_S: Final = 600.0  # what batteries that are no longer new hold on a cold night
 RETURN_HEIGHT_M: Final = 80.0  # the way home sees as much as the search
 DECOYS: Final = {"parked_vehicles": 8, "animals": 4, "rocks": 20, "trees": 260}
 _NEAR_DOCK_M: Final = 500.0
@@ -27,10 +27,12 @@ _PURPOSE: Final = "Search for an elderly person who has not come home"
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The last-seen form and the name of the place on it."""
+    """The last-seen form, the name of the place on it, how the drones see, and what their batteries hold."""
 
     form: LastSeen
     place: str
+    sensing: Sensing = SENSING
+    endurance_s: float = ENDURANCE_S
 
 
 def story_of(site: Site, seed: int) -> Story:
@@ -48,7 +50,7 @@ def search_play(story: Story) -> Play:
     def edit(document: dict[str, Any]) -> None:
         document["mission"]["purpose"] = _PURPOSE
         document["mission"]["category"] = "search"
-        document["limits"]["endurance_s"] = ENDURANCE_S
+        document["limits"]["endurance_s"] = story.endurance_s
         failsafe = document["failsafe"]
         failsafe["return_height_m"] = max(RETURN_HEIGHT_M, failsafe["return_height_m"])
 
