@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""From a last-seen form and a site to checked search flights, and to the numbers that a reader needs to judge them."""
+"""From a probability map and a site to checked search flights, and to the numbers that a reader needs to judge them.
+
+The form of a missing person is in `last_seen`, a search that goes on in `search_resume`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from missions.geo import GeoPoint, LocalFrame, distance_m
 from missions.model import Budget, Category, Finding
 from missions.search.belief import disc_sensor, exponential_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
+from missions.search.improve import Sweep
 from missions.search.lost_person import distance_law
 from missions.search.planner import SearchPlan, plan_search
 from missions.search.probability import ProbabilityMap, from_distances
@@ -91,29 +95,57 @@ def plan_site_search(
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
     if not drones:
         raise BadInputError("name at least one drone")
-    away = distance_m(site.frame.origin, at)
-    if away > _FARTHEST_M:
-        raise BadInputError(f"the place is {away / 1000:.0f} km from site {site.site_id}; check --at, or name --site")
-    height = site.model.patrol.height_m if sensing.height_m is None else sensing.height_m
-    width, doubt = _sweep_width(drones, height, sensing.sweep_width_m)
-    order = SearchOrder(
-        replace(site.new_mission("search"), purpose="Search for a missing person", category=Category.SEARCH),
-        height,
-        site.limits.cruise_speed_m_s,
-        wind_m_s,
-    )
-    sweep = disc_sensor(width / 2.0) if sensing.certain else exponential_sensor(width)
+    check_place(site, at)
+    order = search_order(site, sensing, wind_m_s)
+    width, doubt = sweep_width(drones, order.height_m, sensing.sweep_width_m)
+    sweep = sweep_of(width, certain=sensing.certain)
     try:
         found = plan_search(
             chart, sweep, search_vehicles(drones), order, site.fence, site.limits, site.terrain, budget, datum=at
         )
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
-    doubts = [*chart.doubts, *doubt]
+    return checked_search(site, chart, at, sensing, found, width, doubt, wind_m_s)
+
+
+def check_place(site: Site, at: GeoPoint) -> None:
+    """Raises BadInputError for a place that lies far from the site."""
+    away = distance_m(site.frame.origin, at)
+    if away > _FARTHEST_M:
+        raise BadInputError(f"the place is {away / 1000:.0f} km from site {site.site_id}; check it, or name --site")
+
+
+def search_order(site: Site, sensing: Sensing, wind_m_s: float) -> SearchOrder:
+    """How a search is flown at a site."""
+    return SearchOrder(
+        replace(site.new_mission("search"), purpose="Search for a missing person", category=Category.SEARCH),
+        site.model.patrol.height_m if sensing.height_m is None else sensing.height_m,
+        site.limits.cruise_speed_m_s,
+        wind_m_s,
+    )
+
+
+def sweep_of(width_m: float, *, certain: bool) -> Sweep:
+    """The sensor of a sweep width: exponential detection, or a disc that misses nothing."""
+    return disc_sensor(width_m / 2.0) if certain else exponential_sensor(width_m)
+
+
+def checked_search(
+    site: Site,
+    chart: ProbabilityMap,
+    at: GeoPoint,
+    sensing: Sensing,
+    found: SearchPlan,
+    width_m: float,
+    doubts: Sequence[str],
+    wind_m_s: float,
+) -> SiteSearch:
+    """A plan with its findings at the site, and with what its reader has to doubt."""
+    said = [*chart.doubts, *doubts]
     if sensing.certain:
-        doubts.append("everything within half the sweep width is taken as found: no real sensor does that")
+        said.append("everything within half the sweep width is taken as found: no real sensor does that")
     if found.belief.outside > 0.005:
-        doubts.append(
+        said.append(
             f"{found.belief.outside:.0%} of the probability lies where these drones cannot look from inside the fence"
         )
     return SiteSearch(
@@ -121,11 +153,14 @@ def plan_site_search(
         at,
         chart,
         found,
-        width,
+        width_m,
         sensing.certain,
-        height,
-        tuple(tuple(check_at_site(site, f.plan, wind_m_s=wind_m_s)) for f in found.flown),
-        tuple(doubts),
+        search_order(site, sensing, wind_m_s).height_m,
+        tuple(
+            tuple(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s))
+            for f in found.flown
+        ),
+        tuple(said),
     )
 
 
@@ -137,7 +172,7 @@ def search_vehicles(drones: Sequence[Drone]) -> tuple[SearchVehicle, ...]:
     )
 
 
-def _sweep_width(drones: Sequence[Drone], height_m: float, given_m: float | None) -> tuple[float, list[str]]:
+def sweep_width(drones: Sequence[Drone], height_m: float, given_m: float | None) -> tuple[float, list[str]]:
     """The sweep width: as given, else the narrowest picture of the drones' cameras on flat ground."""
     if given_m is not None:
         return given_m, []

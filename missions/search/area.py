@@ -88,11 +88,11 @@ class Room:
 
 
 def search_room(
-    fence: Geofence, limits: VehicleLimits, speed_m_s: float, pads: Sequence[GeoPoint], frame: LocalFrame
+    fence: Geofence, limits: VehicleLimits, speed_m_s: float, places: Sequence[GeoPoint], frame: LocalFrame
 ) -> Room:
-    """The fence with position error and braking way kept from every edge; less near pads, where drones are slow.
+    """The fence with position error and braking way kept from every edge; less near the places where drones stand.
 
-    Raises PlanningError when nothing is left or a pad lies outside.
+    Raises PlanningError when nothing is left or one of those places lies outside.
     """
     shape = fence_shape(fence, frame)
     if shape.inside.is_empty:
@@ -102,11 +102,13 @@ def search_room(
     for ring in shape.keep_outs:
         area = area.difference(ring.buffer(margin, join_style="mitre", mitre_limit=1.5))
     near = shape.allowed(limits.position_error_m)
-    for pad in pads:
-        at = Point(frame.to_enu(pad))
+    for place in places:
+        at = Point(frame.to_enu(place))
         if not bool(shapely.covers(near, at)):
+            off = float(shapely.distance(near, at))
             raise PlanningError(
-                f"the pad at {pad.latitude_deg:.5f}, {pad.longitude_deg:.5f} lies outside the fence or on its edge; move it"
+                f"the drone's place at {place.latitude_deg:.5f}, {place.longitude_deg:.5f} lies {off:.1f} m outside the fence less "
+                f"the position error of {limits.position_error_m:.0f} m; move it"
             )
         area = area.union(at.buffer(margin - 2.0 * _SLACK_M).intersection(near))
     parts = [p for p in shapely.get_parts(area) if isinstance(p, Polygon) and p.area > 1.0]

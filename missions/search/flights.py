@@ -52,11 +52,15 @@ class SearchOrder:
 
 @dataclass(frozen=True, slots=True)
 class Flown:
-    """One flight: its plan, its energy, and the searched track (n, 2) in metres of the room's frame."""
+    """One flight: its plan, its energy, and the searched track (n, 2) in metres of the room's frame.
+
+    battery_from_pad: see `Flights.battery_from_pad`.
+    """
 
     plan: FlightPlan
     energy: PlanEnergy
     track: FloatArray
+    battery_from_pad: float = 1.0
 
 
 class Flights:
@@ -111,13 +115,17 @@ class Flights:
             energy = self._energy(vehicle, plan)
             lacking = reserve - min(energy.landing_fraction, energy.margin_fraction)
             if lacking <= 0.0:
-                return Flown(plan, energy, ways)
+                return Flown(plan, energy, ways, self.battery_from_pad(vehicle, plan))
             # What is lacking is taken off the way in proportion, and a little more, so that a few tries do.
             length = min(length, cost_m(short, allowance, self.turn_m))
             length *= max(0.5, 0.998 - 1.02 * lacking / max(energy.battery_fraction_used, 0.01))
         return None
 
-    def _energy(self, vehicle: SearchVehicle, plan: FlightPlan) -> PlanEnergy:
+    def battery_from_pad(self, vehicle: SearchVehicle, plan: FlightPlan) -> float:
+        """The battery with which a flight from the pad would be where this vehicle is, with what it still holds.
+
+        Above one for a drone far out with a full battery. Checks that know flights from pads only want this figure.
+        """
         battery = vehicle.battery_fraction
         if vehicle.at is not None:
             # The model flies from the pad; what it counts up to where the drone already is, is given back.
@@ -127,6 +135,10 @@ class Flights:
             spent = self.performance.climb(plan.takeoff_height_m)[1] + _TAKEOFF_S
             spent += self.performance.leg(away, rise, plan.cruise_speed_m_s)[1]
             battery += spent / self.limits.endurance_s
+        return battery
+
+    def _energy(self, vehicle: SearchVehicle, plan: FlightPlan) -> PlanEnergy:
+        battery = self.battery_from_pad(vehicle, plan)
         return plan_energy(plan, self.limits, wind_m_s=self.order.wind_m_s, battery_fraction=battery)
 
     def _plan(self, vehicle: SearchVehicle, ways: FloatArray) -> FlightPlan:

@@ -102,7 +102,8 @@ def replan(
     """
     if not vehicles:
         raise PlanningError("no drone is left to search; send another or end the search")
-    room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], belief.frame)
+    places = [v.home for v in vehicles] + [v.at for v in vehicles if v.at is not None]
+    room = search_room(fence, limits, order.cruise_speed_m_s, places, belief.frame)
     flights = Flights(order, room, fence, limits, terrain)
     raster = _raster(belief, room, vehicles)
     allowances = _allowances(flights, vehicles)
@@ -119,6 +120,19 @@ def replan(
     found = [*starts, _candidate(f"{best.name}, improved", better, raster, sweep)]
     ranked = tuple(sorted(found, key=lambda c: (-c.pos, c.name)))
     return _kept(ranked, belief, raster, sweep, vehicles, allowances, flights)
+
+
+def belief_within(
+    chart: ProbabilityMap,
+    sweep: Sweep,
+    vehicles: Sequence[SearchVehicle],
+    order: SearchOrder,
+    fence: Geofence,
+    limits: VehicleLimits,
+) -> Belief:
+    """A map on the raster of what these vehicles can see from inside the fence. Raises PlanningError as `plan_search`."""
+    room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], chart.frame)
+    return belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m)
 
 
 def after_flying(belief: Belief, sweep: Sweep, flown: Sequence[FloatArray]) -> Belief:
