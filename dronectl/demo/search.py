@@ -23,7 +23,7 @@ from dronectl.demo.site_run import Options, SiteRun, running_site
 from dronectl.demo.stage import WIND, Stage
 from dronectl.demo.watch import Flown
 from dronectl.errors import BadInputError
-from dronectl.operations.search_progress import Fix, next_flights, without_success
+from dronectl.operations.search_progress import Fix, after_flights, next_flights
 from dronectl.operations.searching import SiteSearch, map_of_form, plan_site_search, search_document
 from dronectl.report.score import score
 from dronectl.report.search_data import SearchReport
@@ -55,7 +55,7 @@ async def play_search(stage: Stage, story: Story, options: Options, console: Con
             await run.swap_batteries(landed)
             found = await asyncio.to_thread(
                 next_flights,
-                stage.site, found, wave.progress.belief, landed, _budget(options.seed), wind_m_s=WIND["speed_m_s"],
+                stage.site, found, wave.swept.chart, landed, _budget(options.seed), wind_m_s=WIND["speed_m_s"],
             )  # fmt: skip
             await run.all_ready({f.plan.vehicle_id for f in found.plan.flown})
         await run.settle()
@@ -102,8 +102,8 @@ async def _fly_wave(run: SiteRun, found: SiteSearch, number: int) -> Wave:
     await watch.poll(flown)  # what came in with the last frames
     tracks = watch.tracks_at_find or {v: list(t) for v, t in flown.tracks.items()}
     fixes = [[Fix(lat, lon, amsl) for lat, lon, amsl, _ in track] for track in tracks.values()]
-    progress = await asyncio.to_thread(without_success, run.stage.site, found, fixes)
-    return Wave(found, flown, progress, watch.find)
+    swept = await asyncio.to_thread(after_flights, run.stage.site, found, fixes)
+    return Wave(found, flown, swept, watch.find)
 
 
 def _write(stage: Stage, found: SiteSearch, folder: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Final
 
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from dronectl.demo.gather import Run, alert_record, alert_summaries, flight_summaries, map_tracks, thing_summaries
@@ -15,7 +16,7 @@ from dronectl.demo.search_stage import DECOYS, Story
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.errors import UnavailableError
-from dronectl.operations.search_progress import Progress, chart_of
+from dronectl.operations.search_progress import out_of_reach
 from dronectl.operations.searching import SiteSearch
 from dronectl.report.data import AlertSummary
 from dronectl.report.footprints import ground_looked_at, probability_by_sector, probability_in
@@ -28,6 +29,7 @@ from dronectl.report.search_picture import search_map_svg
 from dronectl.report.search_score import SWAP_S, Result, Times, flight_times, result_of, search_goals
 from dronectl.report.truth import TrueEntity, TruePosition, read_truth
 from missions.geo import GeoPoint
+from missions.search.flown import Swept
 
 _PERSON: Final = "person"
 _WARM: Final = ("parked_vehicles", "animals", "rocks")
@@ -39,7 +41,7 @@ class Wave:
 
     search: SiteSearch
     flown: Flown
-    progress: Progress
+    swept: Swept
     find: dict[str, Any] | None
 
 
@@ -92,7 +94,7 @@ def collect_search(
         before_svg=search_map_svg(site, first),
         after_svg=search_after_svg(
             site,
-            chart_of(waves[-1].progress.belief, "after the flights"),
+            waves[-1].swept.chart,
             story.form.at,
             ground,
             plans,
@@ -126,13 +128,13 @@ def _seen(
 
 
 def _left(last: Wave, ground: BaseGeometry) -> Left:
-    belief = last.progress.belief
-    inside = 1.0 - belief.outside
-    chart = chart_of(belief, "after the flights")
-    seen = inside * probability_in(chart, ground)
-    centre = belief.frame.to_enu(last.search.at)
-    sectors = probability_by_sector(chart, ground, centre)
-    return Left(seen, inside - seen, belief.outside, tuple((name, inside * part) for name, part in sectors.items()))
+    chart, belief = last.swept.chart, last.search.plan.belief
+    rows, columns = belief.mass.shape
+    east, north = belief.west_m + columns * belief.cell_m, belief.south_m + rows * belief.cell_m
+    unseen = box(belief.west_m, belief.south_m, east, north).difference(ground)
+    sectors = probability_by_sector(chart, unseen, belief.frame.to_enu(last.search.at))
+    seen, outside = probability_in(chart, ground), out_of_reach(last.search, chart)
+    return Left(seen, max(0.0, 1.0 - seen - outside), outside, tuple(sectors.items()))
 
 
 def left_words(left: Left) -> str:
@@ -166,8 +168,8 @@ def _wave(number: int, wave: Wave, times: Times) -> WaveSummary:
         pattern=plan.pattern,
         pos=plan.pos,
         bound=plan.bound,
-        swept=wave.progress.swept,
-        left_outside=wave.progress.belief.outside,
+        swept=wave.swept.found,
+        left_outside=out_of_reach(wave.search, wave.swept.chart),
         launched_min=times.minutes_until(launched),
         landed_min=times.minutes_until(landed),
         flights=flight_summaries([f.plan for f in plan.flown], [f.energy for f in plan.flown], wave.flown),

@@ -1,29 +1,22 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A search that goes on: what was flown without a find changes the map, and the next flights are planned on that.
+"""Between two waves of a search: what the flights were worth that were really flown, and the next ones from the pads.
 
 Footprints are taken from telemetry, not from plans, so that a lost drone, a broken-off flight or a detour counts for
-what it was. Drones fly again from their pads; those that are lost are simply not among those named.
+what it was. Drones that are lost are simply not among those named. `search_resume` plans for drones in the air.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from dronectl.errors import BadInputError
-from dronectl.operations.planning import check_at_site
-from dronectl.operations.searching import SiteSearch, search_vehicles
+from dronectl.operations.search_resume import after_flying, sensing_of
+from dronectl.operations.searching import SiteSearch, plan_site_search
 from dronectl.site import Site
-from missions.errors import PlanningError
-from missions.geo import FloatArray, GeoPoint
+from missions.geo import GeoPoint
 from missions.model import Budget
-from missions.search.belief import Belief
-from missions.search.flights import SearchOrder, thinned
-from missions.search.planner import replan
-from missions.search.probability import ProbabilityMap, from_array
-from missions.search.tracks import pod_grid
+from missions.search.flown import Swept
+from missions.search.probability import ProbabilityMap
 from missions.terrain import OutsideTerrainError, height_at
 
 _LEAST_HEIGHT = 0.8  # of the search height: lower, in climb and landing, the picture is too small to count
@@ -38,84 +31,48 @@ class Fix:
     amsl_m: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Progress:
-    """A search after some flights: what is believed now, and the probability that they would have found somebody.
+def parts_that_looked(site: Site, height_m: float, fixes: Sequence[Fix]) -> list[list[GeoPoint]]:
+    """The parts of a flight that were high enough above the ground for a search from height_m."""
+    parts: list[list[GeoPoint]] = [[]]
+    for fix in fixes:
+        place = GeoPoint(fix.latitude_deg, fix.longitude_deg)
+        try:
+            high = fix.amsl_m - height_at(site.terrain, place) >= _LEAST_HEIGHT * height_m
+        except OutsideTerrainError:
+            high = False  # beyond the map nothing is known of what was seen
+        if high:
+            parts[-1].append(place)
+        elif parts[-1]:
+            parts.append([])
+    return [part for part in parts if len(part) > 1]
 
-    swept: that probability, on what was believed before them; comparable with a plan's `pos`.
+
+def after_flights(site: Site, found: SiteSearch, fixes: Sequence[Sequence[Fix]]) -> Swept:
+    """The map after a search's flights (fixes of each, in order) that found nobody: exact Bayes.
+
+    `found` of the result is the probability that those flights would have found somebody, comparable with the plan's
+    `pos`. Raises BadInputError when nothing is left of the map.
     """
-
-    belief: Belief
-    swept: float
-
-
-def swept_tracks(site: Site, found: SiteSearch, fixes: Sequence[Sequence[Fix]]) -> list[FloatArray]:
-    """The parts of flights that were high enough to search, (n, 2) each in metres of the belief's frame."""
-    frame = found.plan.belief.frame
-    pieces: list[FloatArray] = []
-    for flight in fixes:
-        high = [_height_m(site, fix) >= _LEAST_HEIGHT * found.height_m for fix in flight]
-        east_north = [frame.to_enu(GeoPoint(fix.latitude_deg, fix.longitude_deg)) for fix in flight]
-        piece: list[tuple[float, float]] = []
-        for place, counts in zip(east_north, high, strict=True):
-            if counts:
-                piece.append(place)
-                continue
-            pieces += [np.asarray(piece)] if len(piece) > 1 else []
-            piece = []
-        pieces += [np.asarray(piece)] if len(piece) > 1 else []
-    # A logged track bends a little at every fix; each bend would count as the end of one leg and the start of another.
-    return [thinned(piece) for piece in pieces]
-
-
-def _height_m(site: Site, fix: Fix) -> float:
-    try:
-        return fix.amsl_m - height_at(site.terrain, GeoPoint(fix.latitude_deg, fix.longitude_deg))
-    except OutsideTerrainError:
-        return -1.0  # beyond the map nothing is known of what was seen
-
-
-def without_success(site: Site, found: SiteSearch, fixes: Sequence[Sequence[Fix]]) -> Progress:
-    """Exact Bayes after flights (fixes of each, in order) that found nobody. Raises BadInputError if nothing is left."""
-    before = found.plan.belief
-    pod = pod_grid(swept_tracks(site, found, fixes), found.plan.raster, found.plan.sweep)
-    try:
-        return Progress(before.after_a_miss(pod), float((before.mass * pod).sum()))
-    except PlanningError as error:
-        raise BadInputError(str(error)) from error
+    parts = [part for flight in fixes for part in parts_that_looked(site, found.height_m, flight)]
+    return after_flying(found.chart, parts, sensing_of(found))
 
 
 def next_flights(
-    site: Site, found: SiteSearch, belief: Belief, drone_ids: Sequence[str], budget: Budget, *, wind_m_s: float = 0.0
+    site: Site,
+    found: SiteSearch,
+    chart: ProbabilityMap,
+    drone_ids: Sequence[str],
+    budget: Budget,
+    *,
+    wind_m_s: float = 0.0,
 ) -> SiteSearch:
-    """Plans from the pads for the drones that are left, on what is believed now. Raises BadInputError."""
-    order = SearchOrder(
-        found.plan.flown[0].plan.mission, found.height_m, site.limits.cruise_speed_m_s, wind_m_s
-    )  # fmt: skip
-    vehicles = search_vehicles([site.drone(d) for d in drone_ids])
-    nothing_yet = [np.empty((0, 2))] * len(vehicles)
-    try:
-        plan = replan(
-            belief, found.plan.sweep, vehicles, nothing_yet, order, site.fence, site.limits, site.terrain, budget
-        )
-    except PlanningError as error:
-        raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
-    return replace(
-        found,
-        chart=chart_of(belief, "what is left after the flights so far"),
-        plan=plan,
-        findings=tuple(tuple(check_at_site(site, f.plan, wind_m_s=wind_m_s)) for f in plan.flown),
-    )
+    """Plans from the pads with full batteries for the drones that are left, on today's map. Raises BadInputError."""
+    sensing = sensing_of(found)
+    return plan_site_search(site, chart, found.at, sensing, budget, drone_ids=drone_ids, wind_m_s=wind_m_s)
 
 
-def chart_of(belief: Belief, source: str) -> ProbabilityMap:
-    """What is believed inside the raster, as a map for pictures: it sums to one, whatever lies outside."""
-    return from_array(
-        belief.mass,
-        belief.frame,
-        belief.cell_m,
-        source=source,
-        west_m=belief.west_m,
-        south_m=belief.south_m,
-        doubts=(f"{belief.outside:.1%} of the probability lies outside this map",),
-    )
+def out_of_reach(found: SiteSearch, chart: ProbabilityMap) -> float:
+    """How much of a map lies where the search's drones cannot look."""
+    belief = found.plan.belief
+    inside = chart.mass_on(belief.west_m, belief.south_m, belief.cell_m, belief.mass.shape)
+    return max(0.0, 1.0 - float(inside.sum()))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final
 
@@ -65,13 +65,13 @@ def probability_in(chart: ProbabilityMap, ground: BaseGeometry) -> float:
 
 
 def probability_by_sector(
-    chart: ProbabilityMap, away_from: BaseGeometry, centre_m: Sequence[float]
+    chart: ProbabilityMap, within: BaseGeometry, centre_m: tuple[float, float]
 ) -> dict[str, float]:
-    """What lies off a piece of ground, by compass sector around a centre, the most first."""
+    """What lies on a piece of ground, by compass sector around a centre, the most first. Metres of the map's frame."""
     east, north, weight = _samples(chart)
-    shapely.prepare(away_from)
-    off = ~shapely.contains_xy(away_from, east, north)
-    bearing = np.degrees(np.arctan2(east[off] - centre_m[0], north[off] - centre_m[1])) % 360.0
+    shapely.prepare(within)
+    on = shapely.contains_xy(within, east, north)
+    bearing = np.degrees(np.arctan2(east[on] - centre_m[0], north[on] - centre_m[1])) % 360.0
     sector = np.floor((bearing + 22.5) / 45.0).astype(np.int64) % len(SECTORS)
-    totals = [math.fsum(weight[off][sector == k].tolist()) for k in range(len(SECTORS))]
+    totals = [math.fsum(weight[on][sector == k].tolist()) for k in range(len(SECTORS))]
     return dict(sorted(zip(SECTORS, totals, strict=True), key=lambda item: -item[1]))

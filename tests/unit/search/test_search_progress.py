@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A search that goes on, at the demonstration site: what was flown changes the map, and the next plans rest on that."""
+"""Between two waves, at the demonstration site: what was flown changes the map, and the next plans rest on that."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dronectl.errors import BadInputError
-from dronectl.operations.search_progress import Fix, chart_of, next_flights, swept_tracks, without_success
+from dronectl.operations.search_progress import Fix, after_flights, next_flights, out_of_reach, parts_that_looked
 from dronectl.operations.searching import LastSeen, Sensing, map_of_form, plan_site_search
 from dronectl.paths import default_site_file
 from dronectl.site import load_site
@@ -15,6 +15,7 @@ from missions.energy import height_above_home_m
 from missions.geo import GeoPoint
 from missions.judge_search import judge_pod, judge_posterior
 from missions.model import Budget
+from missions.search.flown import refined
 
 AT = GeoPoint(29.738311, 107.270893)
 QUICK = Budget(iterations=300, seed=1)
@@ -52,49 +53,55 @@ def as_planned(found) -> list[list[Fix]]:
 
 
 def test_flights_as_planned_are_worth_what_was_planned(site, found):
-    progress = without_success(site, found, as_planned(found))
-    assert progress.swept == pytest.approx(found.plan.pos, rel=0.03)
+    assert after_flights(site, found, as_planned(found)).found == pytest.approx(found.plan.pos, rel=0.05)
 
 
-def test_the_belief_is_exact_bayes_by_an_independent_judge(site, found):
-    fixes, before = as_planned(found), found.plan.belief
-    after = without_success(site, found, fixes).belief
+def test_the_map_afterwards_is_bayes_by_an_independent_judge(site, found):
+    after = after_flights(site, found, as_planned(found)).chart
+    before = refined(found.chart, after.cell_m)
+    parts = [p for flight in as_planned(found) for p in parts_that_looked(site, found.height_m, flight)]
+    tracks = [np.array([before.frame.to_enu(place) for place in part]) for part in parts]
     pod = judge_pod(
-        before.mass.shape, before.west_m, before.south_m, before.cell_m, swept_tracks(site, found, fixes),
-        found.plan.sweep.half_width_m, disc=False, samples=3,
+        before.p.shape, before.west_m, before.south_m, before.cell_m, tracks, found.sweep_width_m / 2.0, disc=False,
+        samples=3,
     )  # fmt: skip
-    wanted = judge_posterior(before.mass.ravel().tolist(), pod.ravel().tolist(), before.outside)
-    # The judge's points are its own, so single cells on the edges of swaths differ; what a hectare holds does not.
-    off = np.abs(np.asarray(wanted).reshape(before.mass.shape) - after.mass)
-    assert off.sum() < 0.03
-    assert after.outside > before.outside
-    assert after.mass.sum() + after.outside == pytest.approx(1.0, abs=1e-12)
+    wanted = judge_posterior(before.p.ravel().tolist(), pod.ravel().tolist())
+    # The judge has points of its own, so that cells on the edges of swaths differ; summed up they do not.
+    assert np.abs(np.asarray(wanted).reshape(before.p.shape) - after.p).sum() < 0.06
+    assert after.p.sum() == pytest.approx(1.0, abs=1e-9)
+    assert out_of_reach(found, after) > out_of_reach(found, found.chart)
 
 
 def test_what_was_flown_too_low_or_off_the_map_does_not_count(site, found):
     low = [[dataclasses.replace(fix, amsl_m=fix.amsl_m - 40.0) for fix in flight] for flight in as_planned(found)]
     far = [[dataclasses.replace(fix, latitude_deg=fix.latitude_deg + 3.0) for fix in flight] for flight in low]
     for fixes in (low, far, [], [[]], [as_planned(found)[0][:1]]):
-        progress = without_success(site, found, fixes)
-        assert progress.swept == 0.0
-        assert np.array_equal(progress.belief.mass, found.plan.belief.mass)
+        assert after_flights(site, found, fixes).found == 0.0
+
+
+def test_a_dip_in_the_middle_of_a_flight_is_a_gap(site, found):
+    flight = as_planned(found)[0]
+    k = len(flight) // 2
+    flight[k] = dataclasses.replace(flight[k], amsl_m=flight[k].amsl_m - 60.0)
+    parts = parts_that_looked(site, found.height_m, flight)
+    assert len(parts) == 2
+    assert sum(map(len, parts)) == len(flight) - 3  # the dip and both ends on the pad
 
 
 def test_half_a_flight_of_a_lost_drone_counts_and_the_others_fly_on(site, found):
     fixes = as_planned(found)
     half = [fixes[0][: len(fixes[0]) // 2], *fixes[1:]]
-    progress = without_success(site, found, half)
-    assert 0.5 * found.plan.pos < progress.swept < found.plan.pos
+    swept = after_flights(site, found, half)
+    assert 0.5 * found.plan.pos < swept.found < found.plan.pos
     left = [f.plan.vehicle_id for f in found.plan.flown[1:]]
-    then = next_flights(site, found, progress.belief, left, QUICK)
+    then = next_flights(site, found, swept.chart, left, QUICK)
     assert {f.plan.vehicle_id for f in then.plan.flown} <= set(left)
     assert then.clean
     assert 0.0 < then.plan.pos <= then.plan.bound
     # Better than flying the same again, which is what a plan that knew nothing of the first flights would do.
-    assert then.plan.pos > without_success(site, then, fixes[1:]).swept
-    assert chart_of(progress.belief, "left").p.sum() == pytest.approx(1.0)
+    assert then.plan.pos > after_flights(site, then, fixes[1:]).found
 
 
 def test_nobody_left_is_one_clear_line(site, found):
-    with pytest.raises(BadInputError, match="no drone is left to search"):
-        next_flights(site, found, found.plan.belief, [], QUICK)
+    with pytest.raises(BadInputError, match="at least one drone"):
+        next_flights(site, found, found.chart, [], QUICK)
