@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from dronectl.report.data import Goal
 
 _FLIGHT_TIMEOUT_SIM_S = 600.0  # of vehicle time; the flights are planned for less than 8 minutes
-_SLOWDOWN = 4.0  # the simulator waits for vision; a slow machine may need several times as long
+_SLOWDOWN = {
+    "patrol": 4.0,
+    "search": 12.0,
+}  # the simulator waits for vision; a busy machine may need many times as long
 
 
 class Name(StrEnum):
@@ -33,7 +36,7 @@ class Name(StrEnum):
 
 
 def demo(
-    name: Annotated[Name, typer.Argument(help="What is played.", metavar="[patrol|search]")] = Name.PATROL,
+    name: Annotated[Name, typer.Argument(help="What is played.", metavar="NAME")] = Name.PATROL,
     seed: Annotated[int, typer.Option(help="Another seed, another scene and other noise.", min=0)] = 1,
     speed: Annotated[
         float | None, typer.Option(help="Simulated seconds per second. Default: 4, with --px4 1.", min=0.5, max=10)
@@ -72,7 +75,7 @@ def demo(
         raise BadInputError("demo search: --px4 cannot be used, since SITL batteries cannot be changed between waves")
     pace = speed if speed is not None else 1.0 if px4 else 4.0
     told: Console = err if as_json else out
-    timeout_s = _FLIGHT_TIMEOUT_SIM_S / pace * (1.5 if px4 else _SLOWDOWN)
+    timeout_s = _FLIGHT_TIMEOUT_SIM_S / pace * (1.5 if px4 else _SLOWDOWN[name.value])
     settings = _Settings(site or default_site_file(), out_dir, seed, pace, px4, timeout_s, told)
     played = _search(settings) if name is Name.SEARCH else _patrol(settings)
     if as_json:

@@ -34,7 +34,7 @@ from missions.formats.qgc_plan import write_plan
 from missions.model import Budget
 
 WAVES: Final = 2
-_ITERATIONS: Final = 100_000
+_ITERATIONS: Final = 40_000
 _AGAIN_S: Final = 15.0  # real; an order to return that has not shown by then is given again
 
 

@@ -68,7 +68,6 @@ def collect_search(
     shortfalls = [goal.en for goal in goals if not goal.reached]
     site, first = stage.site, waves[0].search
     mission = first.plan.flown[0].plan.mission
-    in_ledger = next((s["mission_id"] for w in waves for s in w.flown.sorties.values()), None)
     plans = [f.plan for w in waves for f in w.search.plan.flown]
     return SearchReport(
         site_name_zh=site.model.name.get("zh", site.site_id),
@@ -79,7 +78,7 @@ def collect_search(
         simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
         seed=run.seed,
         speed=run.speed,
-        mission_id=str(in_ledger or mission.mission_id),
+        mission_id=f"{site.site_id}-{stage.folder.name}",
         purpose=site.model.mission.purpose,
         authority=f"{mission.authority.who} ({mission.authority.ground})",
         category=str(mission.category),

@@ -18,6 +18,8 @@ from missions.geo import GeoPoint, LocalFrame
 from missions.model import FlightPlan
 from missions.search.probability import ProbabilityMap
 
+_TEETH_M = 8.0
+
 
 def search_after_svg(
     site: Site,
@@ -56,7 +58,9 @@ def search_after_svg(
 
 
 def _outline(sheet: _Sheet, ground: BaseGeometry, frame: LocalFrame) -> str:
-    parts = shapely.get_parts(ground.simplify(1.0)) if isinstance(ground, Polygon | MultiPolygon) else []
+    # Strips from fix to fix leave teeth on their edges, which the eye would take for something.
+    smooth = ground.buffer(_TEETH_M).buffer(-_TEETH_M).simplify(1.0)
+    parts = shapely.get_parts(smooth) if isinstance(smooth, Polygon | MultiPolygon) else []
     rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
     paths = []
     for ring in rings:
