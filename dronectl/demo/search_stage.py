@@ -20,6 +20,8 @@ HOURS_AGO: Final = 0.2
 SENSING: Final = Sensing(sweep_width_m=None, height_m=80.0)
 ENDURANCE_S: Final = 600.0  # what batteries that are no longer new hold on a cold night
 RETURN_HEIGHT_M: Final = 80.0  # the way home sees as much as the search
+# Of so small a battery coming home from the farthest place takes a quarter; above that, what may not be used up.
+BATTERY_LEVELS: Final = {"battery_low": 0.45, "battery_critical": 0.37}
 DECOYS: Final = {"parked_vehicles": 8, "animals": 4, "rocks": 20, "trees": 260}
 _NEAR_DOCK_M: Final = 500.0
 _PURPOSE: Final = "Search for an elderly person who has not come home"
@@ -52,6 +54,7 @@ def search_play(story: Story) -> Play:
         document["mission"]["category"] = "search"
         document["limits"]["endurance_s"] = story.endurance_s
         failsafe = document["failsafe"]
+        failsafe.update(BATTERY_LEVELS)
         failsafe["return_height_m"] = max(RETURN_HEIGHT_M, failsafe["return_height_m"])
 
     def scene(site: Site) -> Mapping[str, Any]:
