@@ -7,6 +7,7 @@ Files named in the document (terrain, ready file, truth file) are relative to th
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -129,6 +130,31 @@ _COUNTED = (
 )  # fmt: skip
 
 
+class LostConfig(_Part, frozen=True, forbid_unknown_fields=True):
+    """A lost person, placed by the seed: how far from where they were last seen, in any direction.
+
+    distances_m and shares: the cumulative distribution of the distance, rising; even over the disc within the first
+    distance and log-linear between the others. reach_m: nobody is farther. Places outside the scene's ring or inside a
+    `keep_out` ring are drawn again.
+    """
+
+    last_seen: Place
+    distances_m: tuple[float, ...]
+    shares: tuple[float, ...]
+    reach_m: float
+    keep_out: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        _need(len(self.distances_m) == len(self.shares) >= 2, "distances_m and shares need the same length, 2 or more")
+        _need(self.reach_m > 0.0, "reach_m must be positive")
+        _need(self.distances_m[0] > 0.0 and self.shares[0] > 0.0, "distances_m and shares begin above 0")
+        for name, values in (("distances_m", self.distances_m), ("shares", self.shares)):
+            _need(all(a < b for a, b in pairwise(values)), f"{name} must rise")
+        _need(self.shares[-1] <= 1.0, "shares are at most 1")
+        for ring in self.keep_out:
+            _need(len(ring) >= 3, "a keep_out ring needs at least 3 corners of [latitude, longitude]")
+
+
 class SceneConfig(_Part, frozen=True, forbid_unknown_fields=True):
     """What lies on the ground: counts, within `ring` and, where `near` is given, within near_m of those lines."""
 
@@ -145,6 +171,7 @@ class SceneConfig(_Part, frozen=True, forbid_unknown_fields=True):
     hot_roofs: int = 0
     glints: int = 0
     clouds: int = 0
+    lost: LostConfig | None = None
 
     def __post_init__(self) -> None:
         _need(len(self.ring) >= 3, "ring needs at least 3 corners of [latitude, longitude]")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl demo`: a whole site on this machine, flown, watched, scored."""
+"""`dronectl demo [NAME]`: a whole site on this machine, flown, watched, scored."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,11 +17,26 @@ from dronectl.cli.common import JsonOption, err, out, print_json
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.paths import default_site_file
 
+if TYPE_CHECKING:
+    from dronectl.demo.site_run import Options
+    from dronectl.report.data import Goal
+
 _FLIGHT_TIMEOUT_SIM_S = 600.0  # of vehicle time; the flights are planned for less than 8 minutes
-_SLOWDOWN = 4.0  # the simulator waits for vision; a slow machine may need several times as long
+_SLOWDOWN = {
+    "patrol": 4.0,
+    "search": 12.0,
+}  # the simulator waits for vision; a busy machine may need many times as long
+
+
+class Name(StrEnum):
+    """What can be played."""
+
+    PATROL = "patrol"
+    SEARCH = "search"
 
 
 def demo(
+    name: Annotated[Name, typer.Argument(help="What is played.", metavar="NAME")] = Name.PATROL,
     seed: Annotated[int, typer.Option(help="Another seed, another scene and other noise.", min=0)] = 1,
     speed: Annotated[
         float | None, typer.Option(help="Simulated seconds per second. Default: 4, with --px4 1.", min=0.5, max=10)
@@ -39,30 +56,87 @@ def demo(
     ] = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """Fly the demonstration patrol: site, vehicles, cameras, alerts, dispatcher, report.
+    """Play a whole site on this machine: vehicles, cameras, service, alerts, dispatcher, report.
 
-    Exit code 0 only if the patrol was flown, everyone landed, every alert was acknowledged, at least 80 % of the
-    detectable people and the fire were found, at most 2 alarms were false, and at least 80 % of the true positions
-    lie inside their 95 % ellipse. Everything runs on this machine; only loopback is used.
+    **patrol**: exit code 0 only if the patrol was flown, everyone landed, every alert was acknowledged, at least 80 % of
+    the detectable people and the fire were found, at most 2 alarms were false, and at least 80 % of the true positions
+    lie inside their 95 % ellipse.
+
+    **search**: an elder is missing on a cold night. Form, probability map, plans, flights, at most one change of
+    batteries. Exit code 0 only if the person was found within 30 minutes, or was never properly in view (then the
+    report says how much probability is left, and where), everyone landed, every alert was acknowledged, and at most 2
+    alarms were false.
+
+    Only loopback is used. docs/demos.md says more.
     """
-    from dronectl.demo.run import Options, play, summary
-    from dronectl.demo.stage import make_run_folder, set_stage
-
     if px4 is not None and not px4.exists():
         raise BadInputError(f"--px4 {px4}: there is no such folder")
+    if name is Name.SEARCH and px4 is not None:
+        raise BadInputError("demo search: --px4 cannot be used, since SITL batteries cannot be changed between waves")
     pace = speed if speed is not None else 1.0 if px4 else 4.0
-    folder = make_run_folder(out_dir, seed, datetime.now().astimezone())
-    stage = set_stage(folder, site or default_site_file(), seed, pace, px4)
-    console: Console = err if as_json else out
-    console.print(f"run folder: {folder}", markup=False)
-    timeout_s = _FLIGHT_TIMEOUT_SIM_S / pace * (1.5 if px4 else _SLOWDOWN)
-    data = asyncio.run(play(stage, Options(seed, pace, px4, timeout_s), console))
+    told: Console = err if as_json else out
+    timeout_s = _FLIGHT_TIMEOUT_SIM_S / pace * (1.5 if px4 else _SLOWDOWN[name.value])
+    settings = _Settings(site or default_site_file(), out_dir, seed, pace, px4, timeout_s, told)
+    played = _search(settings) if name is Name.SEARCH else _patrol(settings)
     if as_json:
-        print_json({**summary(data), "report": str(folder / "report.html")})
+        print_json({**played.document, "report": str(played.folder / "report.html")})
     else:
-        for goal in data.goals:
+        for goal in played.goals:
             mark = "[green]yes[/green]" if goal.reached else "[red]NO [/red]"
             out.print(f"  {mark} {goal.en}: {goal.figure}")
-        out.print(f"report: {folder / 'report.html'}", markup=False)
-    if not data.passed:
+        out.print(f"report: {played.folder / 'report.html'}", markup=False)
+    if not all(goal.reached for goal in played.goals):
         raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    site_file: Path
+    out_dir: Path
+    seed: int
+    speed: float
+    px4: Path | None
+    timeout_s: float
+    console: Console
+
+    def folder(self, name: Name) -> Path:
+        from dronectl.demo.stage import make_run_folder
+
+        made = make_run_folder(self.out_dir, self.seed, datetime.now().astimezone(), name.value)
+        self.console.print(f"run folder: {made}", markup=False)
+        return made
+
+    def options(self) -> Options:
+        from dronectl.demo.site_run import Options
+
+        return Options(self.seed, self.speed, self.px4, self.timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    folder: Path
+    goals: tuple[Goal, ...]
+    document: dict[str, Any]
+
+
+def _patrol(settings: _Settings) -> _Played:
+    from dronectl.demo.run import play, summary
+    from dronectl.demo.stage import set_stage
+
+    folder = settings.folder(Name.PATROL)
+    stage = set_stage(folder, settings.site_file, settings.seed, settings.speed, settings.px4)
+    data = asyncio.run(play(stage, settings.options(), settings.console))
+    return _Played(folder, data.goals, summary(data))
+
+
+def _search(settings: _Settings) -> _Played:
+    from dronectl.demo.search import play_search, search_summary
+    from dronectl.demo.search_stage import search_play, story_of
+    from dronectl.demo.stage import set_stage
+    from dronectl.site import load_site
+
+    story = story_of(load_site(settings.site_file), settings.seed)
+    folder = settings.folder(Name.SEARCH)
+    stage = set_stage(folder, settings.site_file, settings.seed, settings.speed, None, search_play(story))
+    report = asyncio.run(play_search(stage, story, settings.options(), settings.console))
+    return _Played(folder, report.goals, search_summary(report))

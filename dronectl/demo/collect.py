@@ -3,52 +3,34 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import UTC
 from typing import Any, Final
 
-from shapely.geometry import LineString, Polygon
-from shapely.ops import unary_union
+from shapely.geometry import Polygon
 
+from dronectl.demo.gather import Run, alert_record, alert_summaries, flight_summaries, map_tracks, thing_summaries
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.operations.planning import SitePlan
-from dronectl.report.data import AlertSummary, Coverage, FlightSummary, Goal, ReportData, ThingSummary
+from dronectl.report.data import AlertSummary, Coverage, Goal, ReportData
+from dronectl.report.footprints import ground_looked_at
 from dronectl.report.map_style import MarkerStyle
-from dronectl.report.plan_picture import Marker, Track, site_map_svg
-from dronectl.report.score import MAX_FALSE, REQUIRED_FOUND, REQUIRED_IN_ELLIPSE, AlertRecord, Score, score
+from dronectl.report.plan_picture import Marker, site_map_svg
+from dronectl.report.score import MAX_FALSE, REQUIRED_FOUND, REQUIRED_IN_ELLIPSE, Score, score
 from dronectl.report.truth import Truth, read_truth
-from missions.geo import GeoPoint, LocalFrame, distance_m
-from missions.model import Modality
-from missions.terrain import OutsideTerrainError, height_at
+from missions.geo import GeoPoint, LocalFrame
 
 _COMPLETED: Final = "completed"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came out of a run, besides the files."""
-
-    seed: int
-    speed: float
-    px4: bool
-    broker: str
-    started: datetime
-    ended: datetime
-    received_at: Mapping[str, datetime]  # alert id -> first receipt by dispatch
-    cameras: Mapping[str, Mapping[str, float]]  # camera id -> what became of its frames
 
 
 def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[str, Any]], run: Run) -> ReportData:
     """Everything in one ReportData. Raises BadInputError if the truth file cannot be read."""
     truth = read_truth(stage.truth_file)
-    judged = score(truth.entities, [_record(a) for a in alerts])
+    judged = score(truth.entities, [alert_record(a) for a in alerts])
     site, mission = stage.site, plan.plans[0].mission
-    flights = _flights(plan, flown)
-    cards = _alerts(stage, alerts, judged, run)
+    flights = flight_summaries(plan.plans, plan.energies, flown)
+    cards = alert_summaries(stage, alerts, judged, run)
     all_landed = all(s["state"] == "landed" for s in flown.sorties.values())
     all_flown = all_landed and all(f.outcome == _COMPLETED for f in flights)
     goals = _goals(judged, len(alerts), all_landed=all_landed, all_flown=all_flown)
@@ -74,10 +56,10 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
         passed=not shortfalls,
         goals=goals,
         honesty=_honesty(stage, run),
-        map_svg=site_map_svg(site, plan.plans, tracks=_tracks(flown), markers=_markers(cards, truth, judged)),
+        map_svg=site_map_svg(site, plan.plans, tracks=map_tracks(flown), markers=_markers(cards, truth, judged)),
         flights=flights,
         alerts=cards,
-        things=_things(truth, judged),
+        things=thing_summaries(truth, judged),
         coverage=Coverage(
             items_total=len(wanted),
             items_served=len(served),
@@ -89,23 +71,6 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
         score=judged,
         plan_cost_s=plan.longest_s,
         plan_bound_s=plan.bound_s,
-    )
-
-
-def _record(alert: dict[str, Any]) -> AlertRecord:
-    location = alert["document"]["location"]
-    ellipse = None if location is None else location["ellipse_95"]
-    return AlertRecord(
-        alert_id=alert["alert_id"],
-        kind=alert["kind"],
-        level=alert["level"],
-        latitude_deg=alert["latitude_deg"],
-        longitude_deg=alert["longitude_deg"],
-        semi_major_m=None if ellipse is None else ellipse["semi_major_m"],
-        semi_minor_m=None if ellipse is None else ellipse["semi_minor_m"],
-        azimuth_deg=None if ellipse is None else ellipse["azimuth_deg"],
-        last_exposure_s=alert["document"]["why"]["exposure_s"],
-        acknowledged=alert["acknowledged"],
     )
 
 
@@ -149,106 +114,6 @@ def _goals(judged: Score, alerts: int, *, all_landed: bool, all_flown: bool) -> 
     )
 
 
-def _flights(plan: SitePlan, flown: Flown) -> tuple[FlightSummary, ...]:
-    out = []
-    for flight, energy in zip(plan.plans, plan.energies, strict=True):
-        sortie = flown.sorties[flight.vehicle_id]
-        reached = int(sortie["waypoints_reached"])
-        served = dict.fromkeys(item for w in flight.waypoints[:reached] for item in w.serves)
-        places = [flight.home, *(w.position for w in flight.waypoints), flight.home]
-        track = [GeoPoint(lat, lon) for lat, lon, _, _ in flown.tracks.get(flight.vehicle_id, [])]
-        out.append(
-            FlightSummary(
-                vehicle_id=flight.vehicle_id,
-                sortie_id=sortie["sortie_id"],
-                planned_length_m=sum(distance_m(a, b) for a, b in itertools.pairwise(places)),
-                planned_time_s=energy.time_s,
-                flown_length_m=sum(distance_m(a, b) for a, b in itertools.pairwise(track)),
-                waypoints_reached=reached,
-                waypoints_total=int(sortie["waypoints_total"]),
-                items_served=tuple(served),
-                outcome=sortie["outcome"] or sortie["state"],
-                note=sortie["outcome_note"] or sortie["detail"] or "",
-                battery_at_landing=flown.battery.get(flight.vehicle_id),
-            )
-        )
-    return tuple(out)
-
-
-def _alerts(stage: Stage, alerts: Sequence[dict[str, Any]], judged: Score, run: Run) -> tuple[AlertSummary, ...]:
-    matches = {m.alert_id: m for m in judged.matches}
-    out = []
-    for alert in sorted(alerts, key=lambda a: a["alert_id"]):
-        document, alert_id = alert["document"], alert["alert_id"]
-        why, record, match = document["why"], _record(alert), matches.get(alert["alert_id"])
-        received = run.received_at.get(alert_id)
-        observed = datetime.fromisoformat(document["observed_at"])
-        responders = document["responders"]
-        verdict = "true" if match else "not scored"
-        if alert_id in judged.false_alerts:
-            verdict = "false"
-        elif alert_id in judged.duplicate_alerts:
-            verdict = "duplicate"
-        out.append(
-            AlertSummary(
-                alert_id=alert_id,
-                level=alert["level"],
-                kind=alert["kind"],
-                reason=f"{why['reason']}; {why['confirmed_by']}",
-                confidence=why["confidence"],
-                looks=why["looks"],
-                chances=why["chances"],
-                detectors=tuple(why["detectors"]),
-                vehicles=tuple(why["vehicles"]),
-                latitude_deg=record.latitude_deg,
-                longitude_deg=record.longitude_deg,
-                semi_major_m=record.semi_major_m,
-                semi_minor_m=record.semi_minor_m,
-                azimuth_deg=record.azimuth_deg,
-                temperature_max_c=why["temperature_max_c"],
-                responder=f"{responders[0]['name']}, {responders[0]['distance_m']:.0f} m" if responders else None,
-                acknowledged=alert["acknowledged"],
-                latency_s=None if received is None else (received - observed).total_seconds(),
-                verdict=verdict,
-                entity_id=match.entity_id if match else None,
-                distance_m=match.distance_m if match else None,
-                in_ellipse=match.in_ellipse if match else None,
-                pictures=_pictures(stage.state / "evidence", document["evidence"]),
-            )
-        )
-    return tuple(out)
-
-
-def _pictures(folder: Path, evidence: Sequence[dict[str, Any]]) -> tuple[Path, ...]:
-    """The newest crop first, then where it lies in the thermal picture and in the colour one."""
-    newest = {e["role"]: folder / e["path"] for e in evidence}
-    return tuple(newest[role] for role in ("crop", "context", "context-rgb") if role in newest)
-
-
-def _things(truth: Truth, judged: Score) -> tuple[ThingSummary, ...]:
-    out = []
-    for entity in truth.entities:
-        if entity.kind not in ("person", "fire"):
-            continue
-        if entity.entity_id in judged.found:
-            result = "found"
-        elif entity.entity_id in judged.missed:
-            result = "missed"
-        else:
-            result = "never properly in view"
-        looks = sum("thermal" in look.camera_id for look in entity.looks)
-        out.append(ThingSummary(entity.entity_id, entity.kind, entity.posture, entity.cover_fraction, looks, result))
-    return tuple(out)
-
-
-def _tracks(flown: Flown) -> tuple[Track, ...]:
-    return tuple(
-        Track(vehicle_id, tuple(GeoPoint(lat, lon) for lat, lon, _, _ in points))
-        for vehicle_id, points in flown.tracks.items()
-        if points
-    )
-
-
 def _markers(alerts: Sequence[AlertSummary], truth: Truth, judged: Score) -> tuple[Marker, ...]:
     """Numbered as in the report's list of alerts; what was missed carries an exclamation mark."""
     styles = {
@@ -275,25 +140,9 @@ def _markers(alerts: Sequence[AlertSummary], truth: Truth, judged: Score) -> tup
 
 
 def _area_looked_at(stage: Stage, flown: Flown) -> float:
-    """Ground under the thermal cameras by telemetry: the track widened by half a picture at the height above ground."""
-    site = stage.site
-    frame = LocalFrame(site.frame.origin)
-    strips = []
-    for drone in site.drones:
-        thermal = [c for c, _, _ in drone.cameras if c.modality is Modality.THERMAL]
-        track = flown.tracks.get(drone.drone_id, [])
-        if not thermal or len(track) < 2:
-            continue
-        for a, b in itertools.pairwise(track):
-            try:
-                height = a[2] - height_at(site.terrain, GeoPoint(a[0], a[1]))
-            except OutsideTerrainError:
-                continue
-            half_m = max(0.0, height) * thermal[0].width_px / (2 * thermal[0].fx_px)
-            line = LineString([frame.to_enu(GeoPoint(a[0], a[1])), frame.to_enu(GeoPoint(b[0], b[1]))])
-            if height > site.limits.min_height_above_ground_m / 2 and line.length > 0:
-                strips.append(line.buffer(half_m, cap_style="flat"))
-    return float(unary_union(strips).area) if strips else 0.0
+    """Ground under the thermal cameras by telemetry."""
+    tracks = {drone: [(lat, lon, amsl) for lat, lon, amsl, _ in track] for drone, track in flown.tracks.items()}
+    return float(ground_looked_at(stage.site, LocalFrame(stage.site.frame.origin), tracks).area)
 
 
 def _fence_area(stage: Stage) -> float:

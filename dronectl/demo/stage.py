@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -19,9 +20,21 @@ from dronectl.errors import BadInputError
 from dronectl.site import Site, load_site
 from dronectl.terrain_io import save_terrain
 
-_SCENE = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
-_NEAR_M = 14.0
-_WIND = {"speed_m_s": 2.5, "from_deg": 220.0, "gust_m_s": 0.8}
+_PATROL_SCENE: Final = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
+_NEAR_M: Final = 14.0
+WIND: Final = {"speed_m_s": 2.5, "from_deg": 220.0, "gust_m_s": 0.8}
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What is played: its name, what it changes in the site file, and what lies on the ground there.
+
+    scene: from the run's own site to the simulator's scene, beside its ring.
+    """
+
+    name: str
+    edit: Callable[[dict[str, Any]], None]
+    scene: Callable[[Site], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +56,9 @@ class Stage:
         return self.folder / "plans"
 
 
-def make_run_folder(base: Path, seed: int, now: datetime) -> Path:
-    """Make `base/DATE-TIME-seedN` and point `base/latest` at it."""
-    folder = base / f"{now:%Y%m%d-%H%M%S}-seed{seed}"
+def make_run_folder(base: Path, seed: int, now: datetime, name: str) -> Path:
+    """Make `base/DATE-TIME-NAME-seedN` and point `base/latest` at it."""
+    folder = base / f"{now:%Y%m%d-%H%M%S}-{name}-seed{seed}"
     try:
         folder.mkdir(parents=True)
         link = base / "latest"
@@ -70,7 +83,23 @@ def free_ports(kind: socket.SocketKind, count: int) -> list[int]:
             s.close()
 
 
-def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path | None) -> Stage:
+def patrol_scene(site: Site) -> dict[str, Any]:
+    """People, a fire and decoys, most of them near what is patrolled."""
+    places = [[[p.latitude_deg, p.longitude_deg] for p in line.path] for line in site.lines]
+    places += [
+        [
+            [p.position.latitude_deg, p.position.longitude_deg],
+            [p.position.latitude_deg, p.position.longitude_deg + 1e-6],
+        ]
+        for p in site.points
+    ]
+    return {"near": places, "near_m": _NEAR_M, **_PATROL_SCENE}
+
+
+PATROL: Final = Play("patrol", lambda _document: None, patrol_scene)
+
+
+def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path | None, play: Play = PATROL) -> Stage:
     """Write the run's site file and the simulator's document."""
     template = load_site(site_file)
     document: dict[str, Any] = yaml.safe_load(site_file.read_text(encoding="utf-8"))
@@ -85,33 +114,27 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     document["broker"] = {"mode": "child", "port": doors.pop()}
     document["http"] = {"host": "127.0.0.1", "port": doors.pop()}
     document["terrain"] = "terrain.npz"
+    play.edit(document)
     save_terrain(folder / "terrain.npz", template.terrain)
     own = folder / "site.yaml"
     own.write_text(
-        f"# Made by `dronectl demo` from {site_file.name}, on ports that were free.\n"
+        f"# Made by `dronectl demo {play.name}` from {site_file.name}, on ports that were free.\n"
         + yaml.safe_dump(document, allow_unicode=True, sort_keys=False),
         encoding="utf-8",
     )
     site = load_site(own)
     stage = Stage(folder, site, folder / "sim.json", folder / "sim-ready.json", folder / "truth.jsonl")
     stage.plans.mkdir()
-    stage.sim_document.write_text(
-        json.dumps(_sim_document(stage, seed, speed, px4, links[len(drones) :]), indent=1), encoding="utf-8"
-    )
+    simulated = _sim_document(stage, seed, speed, px4, links[len(drones) :], play.scene(site))
+    stage.sim_document.write_text(json.dumps(simulated, indent=1), encoding="utf-8")
     return stage
 
 
-def _sim_document(stage: Stage, seed: int, speed: float, px4: Path | None, truth_ports: list[int]) -> dict[str, Any]:
+def _sim_document(
+    stage: Stage, seed: int, speed: float, px4: Path | None, truth_ports: list[int], scene: Mapping[str, Any]
+) -> dict[str, Any]:
     site = stage.site
     origin = site.docks[0].position
-    places = [[[p.latitude_deg, p.longitude_deg] for p in line.path] for line in site.lines]
-    places += [
-        [
-            [p.position.latitude_deg, p.position.longitude_deg],
-            [p.position.latitude_deg, p.position.longitude_deg + 1e-6],
-        ]
-        for p in site.points
-    ]
     vehicles = []
     for drone in site.drones:
         cameras = []
@@ -139,13 +162,11 @@ def _sim_document(stage: Stage, seed: int, speed: float, px4: Path | None, truth
         "night": True,
         "origin": {"latitude_deg": origin.latitude_deg, "longitude_deg": origin.longitude_deg},
         "terrain": {"npz": str(site.terrain_path), "error_sigma_m": 2.0},
-        "wind": _WIND,
+        "wind": WIND,
         "vehicles": vehicles,
         "scene": {
             "ring": [[p.latitude_deg, p.longitude_deg] for p in site.fence.inclusion[0]],
-            "near": places,
-            "near_m": _NEAR_M,
-            **_SCENE,
+            **scene,
         },
         "px4": None
         if px4 is None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -72,8 +72,9 @@ async def follow(
     progress: Progress,
     check: Callable[[], None],
     timeout_s: float,
+    each_poll: Callable[[Flown], Awaitable[None]] | None = None,
 ) -> Flown:
-    """Until every sortie has ended. Raises UnavailableError at the time-out or when a child has died."""
+    """Until every sortie has ended; `each_poll` is told what was seen so far. Raises UnavailableError at the time-out or when a child has died."""
     flown = Flown()
     live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
     said_s = 0.0
@@ -86,6 +87,8 @@ async def follow(
             sorties = await asyncio.to_thread(client.get, "/api/v1/sorties")
             flown.sorties = {s["vehicle_id"]: s for s in sorties if s["sortie_id"] in sortie_of.values()}
             _keep(flown, vehicles)
+            if each_poll is not None:
+                await each_poll(flown)
             if live is not None:
                 live.update(progress.render(vehicles, flown.sorties))
             elif loop.time() - said_s >= _PLAIN_PERIOD_S:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from dronectl.report.data import AlertSummary, ReportData, latency_percentile
 
 _MIME = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
-_VERDICT = {"true": "属实 true", "false": "误报 false", "duplicate": "重复 double", "not scored": "未评 not scored"}
+VERDICTS = {"true": "属实 true", "false": "误报 false", "duplicate": "重复 double", "not scored": "未评 not scored"}
 
 
 def _data_url(path: Path) -> str | None:
@@ -24,25 +24,37 @@ def _data_url(path: Path) -> str | None:
     return f"data:{_MIME.get(path.suffix.lower(), 'image/png')};base64,{base64.b64encode(content).decode()}"
 
 
-def _pictures(alert: AlertSummary) -> list[str]:
+def picture_urls(alert: AlertSummary) -> list[str]:
+    """The alert's pictures as data URLs; those that cannot be read are left out."""
     return [url for path in alert.pictures if (url := _data_url(path)) is not None]
+
+
+def environment() -> Environment:
+    """The reports' templates and how they write numbers."""
+    templates = Environment(
+        loader=PackageLoader("dronectl.report", "templates"), autoescape=True, undefined=StrictUndefined
+    )
+    templates.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.0f} %"
+    templates.filters["share"] = lambda value: "–" if value is None else f"{100 * value:.1f} %"
+    templates.filters["minutes"] = lambda value: "–" if value is None else f"{value:.1f} min"
+    templates.filters["metres"] = lambda value: "–" if value is None else f"{value:.1f} m"
+    templates.filters["seconds"] = lambda value: "–" if value is None else f"{value:.2f} s"
+    return templates
 
 
 def render_html(data: ReportData) -> str:
     """The report as HTML, in Chinese and English."""
-    environment = Environment(
-        loader=PackageLoader("dronectl.report", "templates"), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters["percent"] = lambda value: "–" if value is None else f"{100 * value:.0f} %"
-    environment.filters["metres"] = lambda value: "–" if value is None else f"{value:.1f} m"
-    environment.filters["seconds"] = lambda value: "–" if value is None else f"{value:.2f} s"
-    return environment.get_template("report.html.j2").render(
-        r=data,
-        map=Markup(data.map_svg),  # noqa: S704  # made by our own plan_picture, which escapes names
-        pictures={a.alert_id: _pictures(a) for a in data.alerts},
-        verdicts=_VERDICT,
-        p50=latency_percentile(data.alerts, 0.5),
-        p95=latency_percentile(data.alerts, 0.95),
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            r=data,
+            map=Markup(data.map_svg),  # noqa: S704  # made by our own plan_picture, which escapes names
+            pictures={a.alert_id: picture_urls(a) for a in data.alerts},
+            verdicts=VERDICTS,
+            p50=latency_percentile(data.alerts, 0.5),
+            p95=latency_percentile(data.alerts, 0.95),
+        )
     )
 
 

@@ -38,12 +38,7 @@ def search_map_svg(site: Site, found: SiteSearch) -> str:
         way = [plan.home, *(w.position for w in plan.waypoints)]
         sheet.line("plan", way, f"stroke:{colour};stroke-width:1.8")
         sheet.line("return-thin", [way[-1], plan.home], f"stroke:{colour}")
-    x, y = sheet.px(found.at)
-    sheet.parts.append(
-        f'<g transform="translate({x:.1f},{y:.1f})"><path d="M-11,0H11M0,-11V11" stroke="#fff" stroke-width="6"/>'
-        '<path d="M-11,0H11M0,-11V11" stroke="#111827" stroke-width="2.6"/>'
-        '<circle r="6" fill="none" stroke="#111827" stroke-width="2"/></g>'
-    )
+    sheet.parts.append(last_seen_mark(*sheet.px(found.at)))
     sheet.furniture()
     name = escape(site.model.name.get("en", site.site_id), quote=True)
     return (
@@ -52,6 +47,15 @@ def search_map_svg(site: Site, found: SiteSearch) -> str:
         '<rect width="100%" height="100%" fill="#ffffff"/>'
         f'<svg width="{sheet.width:.0f}" height="{sheet.height:.0f}">{"".join(sheet.parts)}</svg>'
         f"{_panel(site, found, sheet.width + 20.0)}</svg>\n"
+    )
+
+
+def last_seen_mark(x: float, y: float) -> str:
+    """The cross on the place last seen."""
+    return (
+        f'<g transform="translate({x:.1f},{y:.1f})"><path d="M-11,0H11M0,-11V11" stroke="#fff" stroke-width="6"/>'
+        '<path d="M-11,0H11M0,-11V11" stroke="#111827" stroke-width="2.6"/>'
+        '<circle r="6" fill="none" stroke="#111827" stroke-width="2"/></g>'
     )
 
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from missions.geo import GeoPoint, LocalFrame
 from missions.terrain import GridTerrain, OutsideTerrainError, Terrain
-from sim.config import SceneConfig, SimConfig
+from sim.config import LostConfig, SceneConfig, SimConfig
 
 FloatArray = NDArray[np.float64]
 POSTURES: Final = ("lying", "walking", "standing", "sitting", "curled", "lying")
+LOST_POSTURES: Final = ("lying", "curled", "sitting", "walking")
 _CLEARANCE_M: Final = 12.0  # between people and decoys, so that truth and alarms can be told apart
 _TRIES: Final = 4000
 _WALK_M: Final = 24.0
@@ -134,7 +135,8 @@ def make_world(config: SimConfig, terrain: Terrain) -> World:
     if scene is None:
         return World(frame, ground, (), np.zeros((0, 4)), config.seed, config.night, *_wind(config))
     placer = _Placer(scene, frame, np.random.default_rng([config.seed, 3]))
-    entities = _entities(scene, placer)
+    lost = () if scene.lost is None else (_lost(scene.lost, placer, frame, np.random.default_rng([config.seed, 7])),)
+    entities = (*lost, *_entities(scene, placer))
     trees = _trees(scene, placer, entities, np.random.default_rng([config.seed, 5]))
     return World(frame, ground, entities, trees, config.seed, config.night, *_wind(config))
 
@@ -166,6 +168,13 @@ class _Placer:
                 return east, north
         raise ValueError("scene: there is no room for so many things; enlarge the ring or ask for fewer")
 
+    def take(self, east: float, north: float) -> bool:
+        """Reserve a place if it lies in the ring; says whether it does."""
+        inside = cv2.pointPolygonTest(self.ring, (east, north), measureDist=False) > 0
+        if inside:
+            self.taken.append((east, north))
+        return inside
+
     def _anywhere(self) -> tuple[float, float]:
         low, high = self.ring.min(axis=0), self.ring.max(axis=0)
         return float(self.rng.uniform(low[0], high[0])), float(self.rng.uniform(low[1], high[1]))
@@ -175,6 +184,44 @@ class _Placer:
         at = a + self.rng.uniform() * (b - a)
         angle, away = self.rng.uniform(0, 2 * math.pi), self._near_m * math.sqrt(self.rng.uniform())
         return float(at[0] + away * math.cos(angle)), float(at[1] + away * math.sin(angle))
+
+
+def _lost(lost: LostConfig, placer: _Placer, frame: LocalFrame, rng: np.random.Generator) -> Entity:
+    """The lost person: a place from the distances, then a posture, some cover, and a slow walk for those who walk."""
+    east_0, north_0 = frame.to_enu(GeoPoint(lost.last_seen.latitude_deg, lost.last_seen.longitude_deg))
+    rings = [frame.to_enu_array([p[0] for p in r], [p[1] for p in r]).astype(np.float32) for r in lost.keep_out]
+    for _ in range(_TRIES):
+        away, angle = distance_for(lost, float(rng.uniform())), float(rng.uniform(0.0, 2.0 * math.pi))
+        east, north = east_0 + away * math.sin(angle), north_0 + away * math.cos(angle)
+        closed = any(cv2.pointPolygonTest(r, (east, north), measureDist=False) > 0 for r in rings)
+        if away <= lost.reach_m and not closed and placer.take(east, north):
+            break
+    else:
+        raise ValueError("scene: a lost person last seen there is hardly ever inside the ring; move it or enlarge it")
+    posture = str(rng.choice(LOST_POSTURES))
+    walks = posture == "walking"
+    return Entity(
+        entity_id="lost-1",
+        kind="person",
+        posture=posture,
+        east_m=east,
+        north_m=north,
+        heading_deg=float(rng.uniform(0.0, 360.0)),
+        size_m=float(rng.uniform(1.50, 1.72)),
+        warmth_c=float(rng.uniform(6.0, 10.0)),
+        cover_fraction=0.0 if walks else float(rng.choice([0.0, 0.0, 0.0, 0.15, 0.35, 0.7])),
+        speed_m_s=float(rng.uniform(0.3, 0.6)) if walks else 0.0,
+        seed=int(rng.integers(1 << 30)),
+    )
+
+
+def distance_for(lost: LostConfig, share: float) -> float:
+    """The distance that a share of people do not exceed, in metres; infinite beyond the last share."""
+    if share < lost.shares[0]:
+        return lost.distances_m[0] * math.sqrt(share / lost.shares[0])
+    if share >= lost.shares[-1]:
+        return math.inf
+    return float(np.exp(np.interp(share, lost.shares, np.log(lost.distances_m))))
 
 
 def _entities(scene: SceneConfig, placer: _Placer) -> tuple[Entity, ...]:
@@ -227,7 +274,16 @@ def _entities(scene: SceneConfig, placer: _Placer) -> tuple[Entity, ...]:
         thin = float(rng.uniform(0.0, 0.35))
         add("smoke", i, tone, float(rng.uniform(0.9, 2.2)), 3.0, near=True, begins_s=begun, cover_fraction=thin)
     for i in range(scene.clouds):
-        add("cloud", i, "shadow", float(rng.uniform(15.0, 40.0)), 0.0, near=False, begins_s=float(rng.uniform(0, 60)), clearance_m=0.0)
+        add(
+            "cloud",
+            i,
+            "shadow",
+            float(rng.uniform(15.0, 40.0)),
+            0.0,
+            near=False,
+            begins_s=float(rng.uniform(0, 60)),
+            clearance_m=0.0,
+        )
     return tuple(out)
 
 

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A demonstration's running site: simulator, service and dispatcher as processes of their own.
+
+Whoever plays on it only does what a user could do from the outside: plans with the same planners and orders over the
+same HTTP door.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from dronectl.cli.client import ServiceClient
+from dronectl.demo.processes import Child, child, wait_for
+from dronectl.demo.stage import Stage
+from dronectl.demo.watch import Flown, Progress, follow
+from dronectl.errors import UnavailableError
+from dronectl.paths import StateDir
+from missions.formats.qgc_plan import write_plan
+from missions.model import FlightPlan
+
+_SIM_READY_S: Final = 60.0
+_SERVICE_READY_S: Final = 60.0
+_VEHICLES_READY_S: Final = 90.0
+_SETTLE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for."""
+
+    seed: int
+    speed: float
+    px4: Path | None
+    flight_timeout_s: float
+
+
+@dataclass(slots=True)
+class Dispatcher:
+    """What the dispatcher's child has printed. `first_at`: alert id -> when and what, of the first message about it."""
+
+    progress: Progress
+    first_at: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def received_at(self) -> dict[str, datetime]:
+        return {alert_id: at for alert_id, (at, _) in self.first_at.items()}
+
+    def take(self, line: str) -> None:
+        """One line of `alerts tail --json`."""
+        try:
+            said = json.loads(line)
+            alert = said["data"]
+            alert_id, level, kind = alert["alert_id"], alert["level"], alert["kind"]
+            received_at = datetime.fromisoformat(said["received_at"])
+        except (ValueError, KeyError, TypeError):
+            return
+        self.first_at.setdefault(alert_id, (received_at, alert))
+        place = alert["location"]
+        where = "no place" if place is None else f"{place['latitude_deg']:.5f}, {place['longitude_deg']:.5f}"
+        self.progress.add_alert(f"{level:>7} {kind:<9} {alert['phase']:<7}{where}  {alert['why']['reason']}")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRun:
+    """What a play works with while its site runs."""
+
+    stage: Stage
+    options: Options
+    console: Console
+    client: ServiceClient
+    progress: Progress
+    dispatcher: Dispatcher
+    sim: Child
+    children: tuple[Child, ...]
+
+    def check(self) -> None:
+        """Raise UnavailableError when a child has died."""
+        for each in self.children:
+            each.check()
+
+    async def all_ready(self, vehicle_ids: Collection[str] | None = None) -> None:
+        """Wait until every vehicle, or those named, could be armed. Raises UnavailableError."""
+        wanted = set(vehicle_ids or (d.drone_id for d in self.stage.site.drones))
+
+        def are_ready() -> bool:
+            vehicles = [v for v in self.client.get("/api/v1/vehicles") if v["vehicle_id"] in wanted]
+            return all(v["connected"] and v["armable"] and v["position_ok"] and v["home_ok"] for v in vehicles)
+
+        await wait_for("every vehicle", are_ready, self.children, _VEHICLES_READY_S)
+
+    async def fly(
+        self, plans: tuple[FlightPlan, ...], reason: str, each_poll: Callable[[Flown], Awaitable[None]] | None = None
+    ) -> Flown:
+        """Hand in the plans and follow the flights until everyone has ended. Raises as `follow`."""
+        sorties: dict[str, str] = {}
+        for flight in plans:
+            body = {"vehicle_id": flight.vehicle_id, "plan": json.loads(write_plan(flight)), "reason": reason}
+            accepted = await asyncio.to_thread(self.client.post, "/api/v1/sorties", body)
+            sorties[flight.vehicle_id] = accepted["sortie_id"]
+        self.console.print("preflight, upload, read-back, then take-off; Ctrl-C ends the demonstration")
+        flown = await follow(
+            self.client, sorties, self.console, self.progress, self.check, self.options.flight_timeout_s, each_poll
+        )
+        for vehicle_id, sortie in flown.sorties.items():
+            for finding in sortie["findings"]:
+                self.console.print(f"  {vehicle_id} {finding['severity']}: {finding['code']}: {finding['message']}")
+        return flown
+
+    async def settle(self) -> None:
+        """Wait until dispatch has acknowledged everything; what is missing then is in the report."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _SETTLE_S
+        quiet = 0
+        while loop.time() < deadline_s:
+            self.check()
+            quiet = quiet + 1 if all(alert["acknowledged"] for alert in await self.alerts()) else 0
+            if quiet >= 3:
+                return
+            await asyncio.sleep(1.0)
+        self.console.print("[red]some alerts are still not acknowledged[/red]")
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        """All alerts so far."""
+        found: list[dict[str, Any]] = await asyncio.to_thread(self.client.get, "/api/v1/alerts?limit=1000")
+        return found
+
+    async def cameras(self) -> dict[str, dict[str, float]]:
+        """What became of the frames, by camera, from the metrics page."""
+        return await asyncio.to_thread(_cameras, self.client)
+
+    async def swap_batteries(self, vehicle_ids: Collection[str]) -> None:
+        """Full batteries for those on the ground, as hands or a dock would put them in."""
+        stdin = self.sim.process.stdin
+        if stdin is None:
+            raise UnavailableError("the simulator takes no orders, so no battery can be swapped")
+        stdin.write(json.dumps({"battery": dict.fromkeys(vehicle_ids, 1.0)}).encode() + b"\n")
+        await stdin.drain()
+
+    async def come_home(self, reason: str) -> list[dict[str, Any]]:
+        """Order everyone back; one answer per vehicle. Ordered again by the caller when not confirmed."""
+        body = {"kind": "return", "reason": reason, "expires_in_s": 60.0}
+        answers: list[dict[str, Any]] = await asyncio.to_thread(self.client.post, "/api/v1/commands", body)
+        return answers
+
+    def broker(self) -> str:
+        """Which broker the site runs."""
+        document = json.loads((self.stage.state / "broker" / "broker.json").read_text(encoding="utf-8"))
+        return str(document.get("kind", "MQTT"))
+
+
+@asynccontextmanager
+async def running_site(stage: Stage, options: Options, console: Console) -> AsyncIterator[SiteRun]:
+    """Start everything; end it on leaving. Raises UnavailableError when a part does not come up."""
+    progress = Progress(console)
+    dispatcher = Dispatcher(progress)
+    site_options = ["--site", str(stage.site.file), "--state", str(stage.state)]
+    logs = stage.folder
+    async with AsyncExitStack() as stack:
+        console.print(f"simulator: {len(stage.site.drones)} vehicles, seed {options.seed}, speed {options.speed:g}")
+        sim_arguments = ["sim", "run", str(stage.sim_document), "--exit-with-parent"]
+        if options.px4 is not None:
+            sim_arguments += ["--px4", str(options.px4)]
+        sim = await stack.enter_async_context(child("simulator", sim_arguments, logs / "sim.log"))
+        await wait_for("the simulator", stage.ready_file.exists, [sim], _SIM_READY_S)
+        up = ["dronectl", "up", *site_options, "--exit-with-parent"]
+        service = await stack.enter_async_context(child("service", up, logs / "service.log"))
+        state = StateDir(stage.state)
+        await wait_for("the service", state.service_file.exists, [sim, service], _SERVICE_READY_S)
+        tail = ["dronectl", "alerts", "tail", "--ack", "--json", *site_options]
+        tail += ["--exit-with-parent", "--memory", str(stage.folder / "dispatch.jsonl")]
+        dispatch = await stack.enter_async_context(
+            child("dispatcher", tail, logs / "dispatch.log", on_line=dispatcher.take)
+        )
+        client = ServiceClient(state)
+        yield SiteRun(stage, options, console, client, progress, dispatcher, sim, (sim, service, dispatch))
+
+
+def _cameras(client: ServiceClient) -> dict[str, dict[str, float]]:
+    try:
+        answer = httpx.get(
+            f"{client.url}/metrics", headers={"Authorization": f"Bearer {client.token}"}, timeout=10, trust_env=False
+        )
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise UnavailableError(f"the service's metrics cannot be read: {error}") from error
+    cameras: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(answer.text):
+        if family.name == "dronectl_frames":
+            for sample in family.samples:
+                cameras.setdefault(sample.labels["camera"], {})[sample.labels["what"]] = sample.value
+    return cameras
