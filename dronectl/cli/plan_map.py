@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json, write_files
 from dronectl.cli.plan_cover import drawn_site, minutes
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
+from dronectl.operations.plan_outputs import common_files, with_common_keys
+from dronectl.operations.planned import map_flights
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
-from missions.formats.qgc_plan import write_plan
 from missions.model import Budget
 
 
@@ -123,26 +124,23 @@ def map_(
             progress=lambda done, said: bar.update(task, completed=done, description=said),
         )
         found = plan_site_map(opened, area, wishes, budget, drone_ids=chosen)
-    written = _write(opened, found, out_dir)
+    document, written = _write(opened, found, out_dir)
     if as_json:
-        print_json({**map_document(found), "files": [str(p) for p in written]})
+        print_json({**document, "files": [str(p) for p in written]})
     else:
         _say(found, written)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _write(site: Site, found: SiteMap, folder: Path) -> list[Path]:
-    files = {f"{s.vehicle_id}-{s.number}.plan": write_plan(s.plan) for s in found.plan.sorties}
-    files["summary.json"] = json.dumps(map_document(found), ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(drawn_site(site, found.area), [s.plan for s in found.plan.sorties])
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
-    return [folder / name for name in files]
+def _write(site: Site, found: SiteMap, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    shown = drawn_site(site, found.area)
+    common = map_flights(site, found, shown)
+    document = with_common_keys(map_document(found), common)
+    files = common_files(common)
+    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+    files["plan.svg"] = site_map_svg(shown, [s.plan for s in found.plan.sorties])
+    return document, write_files(folder, files)
 
 
 def _say(found: SiteMap, written: list[Path]) -> None:

@@ -10,6 +10,7 @@ from dronectl.site import Site
 
 if TYPE_CHECKING:
     from dronectl.operations.covering import SiteCover
+    from dronectl.operations.mapping import SiteMap
     from dronectl.operations.planning import SitePlan
     from dronectl.operations.searching import SiteSearch
     from dronectl.operations.separating import Separated
@@ -53,6 +54,26 @@ def cover_flights(site: Site, found: SiteCover, shown: Site) -> PlannedFlights:
         "and landings; path in summary.json holds the path's own ratio to A / w.",
     )
     return PlannedFlights("cover", site, flights, goal, coverage=found.verdict.fraction, shown=shown)
+
+
+def map_flights(site: Site, found: SiteMap, shown: Site) -> PlannedFlights:
+    """Flights of `plan map`; `shown` is the site with the drawn area."""
+    flights = tuple(
+        PlannedFlight(f"{s.vehicle_id}-{s.number}", s.plan, s.energy, findings, properties={"photos": photos})
+        for s, photos, findings in zip(found.plan.sorties, found.photos, found.findings, strict=True)
+    )
+    goal = Goal(
+        found.plan.time_s,
+        found.plan.bound_s,
+        found.plan.ratio,
+        "s",
+        "全部完成用时",
+        "time until all is done",
+        "下界: 各视角的面积/航线间距由各机以巡航速度平分, 不计转场与起降。",
+        "Lower bound: area over line spacing of every view, shared evenly by the drones at cruise speed, without transits, "
+        "take-offs and landings.",
+    )
+    return PlannedFlights("map", site, flights, goal, coverage=found.verdict.fraction, shown=shown)
 
 
 def search_flights(site: Site, found: SiteSearch) -> PlannedFlights:
