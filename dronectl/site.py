@@ -28,7 +28,10 @@ _MAX_EXTENT_M = 50_000.0
 
 @dataclass(frozen=True, slots=True)
 class Drone:
-    """One vehicle of the site. `pad` is where it stands; cameras are (camera, host, port)."""
+    """One vehicle of the site. `pad` is where it stands; cameras are (camera, host, port).
+
+    recorders: cameras that keep their pictures on board; plans use them, nobody looks through them in flight.
+    """
 
     drone_id: str
     name: str
@@ -39,6 +42,7 @@ class Drone:
     connection: str
     whole_packets: bool
     cameras: tuple[tuple[Camera, str, int], ...]
+    recorders: tuple[Camera, ...]
     return_height_m: float
 
 
@@ -179,12 +183,16 @@ def _reader(system: ReferenceSystem) -> _Reader:
 
 
 def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Place], to_point: _Reader) -> Drone:
-    cameras = []
+    cameras: list[tuple[Camera, str, int]] = []
+    recorders: list[Camera] = []
     for mounted in drone.cameras:
         kind = model.cameras[mounted.type]
         values = kind.model_dump()
         camera = Camera(camera_id=f"{drone.id}-{mounted.type}", **values)
-        cameras.append((camera, mounted.host, mounted.port))
+        if mounted.port is None:
+            recorders.append(camera)
+        else:
+            cameras.append((camera, mounted.host, mounted.port))
     pad = docks[drone.dock].position if drone.pad is None else to_point(drone.pad)
     height = model.failsafe.return_height_m + index * model.failsafe.return_height_step_m
     return Drone(
@@ -197,6 +205,7 @@ def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Pla
         drone.connection,
         drone.whole_packets,
         tuple(cameras),
+        tuple(recorders),
         height,
     )
 

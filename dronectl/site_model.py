@@ -87,7 +87,7 @@ class DroneCameraModel(Strict):
 
     type: str
     host: str = "127.0.0.1"
-    port: Port
+    port: Port | None = Field(default=None, description="none: it records on board, for maps and photo sweeps")
 
 
 class DroneModel(Strict):

@@ -32,13 +32,17 @@ class HeightBand:
     top_amsl_m: float
 
 
+def allowed_heights_m(limits: VehicleLimits, terrain: Terrain) -> tuple[float, float]:
+    """The least and the greatest height above ground that may be asked for: the limits, less the terrain's error."""
+    error = ERROR_SIGMAS * terrain.vertical_error_m + _SLACK_M
+    return limits.min_height_above_ground_m + error, limits.max_height_above_ground_m - error
+
+
 def height_band(
     wanted_m: float, tolerance_m: float, limits: VehicleLimits, terrain: Terrain, top_amsl_m: float
 ) -> HeightBand:
     """Return the band that limits and terrain error leave. PlanningError when nothing is left of it."""
-    error = ERROR_SIGMAS * terrain.vertical_error_m + _SLACK_M
-    lowest = limits.min_height_above_ground_m + error
-    highest = limits.max_height_above_ground_m - error
+    lowest, highest = allowed_heights_m(limits, terrain)
     if lowest > highest:
         raise PlanningError(
             f"heights of {limits.min_height_above_ground_m:.0f} to {limits.max_height_above_ground_m:.0f} m above ground "

@@ -40,7 +40,10 @@ def map_(
         typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
     ] = None,
     camera: Annotated[
-        str | None, typer.Option(help="Which of the drones' cameras. Default: the first drone's first.", metavar="ID")
+        str | None,
+        typer.Option(
+            help="Which of the drones' cameras. Default: the colour camera with the finest picture.", metavar="TYPE"
+        ),
     ] = None,
     height: Annotated[
         float | None, typer.Option(help="Metres above ground. Default: the site's patrol height.", min=5, max=500)

@@ -105,12 +105,12 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     document: dict[str, Any] = yaml.safe_load(site_file.read_text(encoding="utf-8"))
     drones = document["drones"]
     links = free_ports(socket.SOCK_DGRAM, 2 * len(drones))
-    cameras = sum(len(drone.get("cameras", [])) for drone in drones)
-    doors = free_ports(socket.SOCK_STREAM, cameras + 2)
+    streaming = [camera for drone in drones for camera in drone.get("cameras", []) if "port" in camera]
+    doors = free_ports(socket.SOCK_STREAM, len(streaming) + 2)
     for drone, port in zip(drones, links, strict=False):
         drone["connection"] = f"udpin://127.0.0.1:{port}"
-        for camera in drone.get("cameras", []):
-            camera["host"], camera["port"] = "127.0.0.1", doors.pop()
+    for camera in streaming:
+        camera["host"], camera["port"] = "127.0.0.1", doors.pop()
     document["broker"] = {"mode": "child", "port": doors.pop()}
     document["http"] = {"host": "127.0.0.1", "port": doors.pop()}
     document["terrain"] = "terrain.npz"

@@ -25,6 +25,7 @@ from missions.feasibility import blockers
 from missions.geo import FloatArray, GeoError, GeoPoint, distance_m
 from missions.judge_coverage import CoverageVerdict, judge_coverage
 from missions.model import Budget, Camera, Finding
+from missions.terrain_follow import allowed_heights_m
 
 MAX_AREA_BYTES = 16_000_000
 _FAR_M = 50_000.0
@@ -201,7 +202,11 @@ def plan_site_cover(
 
 def camera_of(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[str, Camera]:
     """The type of camera that all these drones carry, with its optics: the named one, or the first drone's first."""
-    carried = {d: {c.camera_id.removeprefix(f"{d}-"): c for c, _, _ in site.drone(d).cameras} for d in drone_ids}
+    carried = {}
+    for d in drone_ids:
+        drone = site.drone(d)
+        every = [*(c for c, _, _ in drone.cameras), *drone.recorders]
+        carried[d] = {c.camera_id.removeprefix(f"{d}-"): c for c in every}
     first = carried[drone_ids[0]]
     name = wanted if wanted is not None else next(iter(first), "")
     for drone_id, cameras in carried.items():
@@ -230,7 +235,10 @@ def cost_in_wind(speed_m_s: float, wind_m_s: float, wind_from_deg: float | None)
 def wished_height_m(
     site: Site, camera: Camera, height_m: float | None, gsd: float | None, person_px: float | None
 ) -> float:
-    """The greatest height that meets the wish even where the ground lets the drone stray upwards."""
+    """The greatest height that meets the wish even where the ground lets the drone stray upwards, and that is allowed.
+
+    A lower one only shows more than was asked for.
+    """
     if height_m is not None:
         return height_m
     if gsd is None and person_px is None:
@@ -238,7 +246,8 @@ def wished_height_m(
     wanted = min(
         gsd if gsd is not None else math.inf, gsd_for_person_m(person_px) if person_px is not None else math.inf
     )
-    return height_for_gsd_m(camera, wanted) / (1.0 + STRAY)
+    _, highest = allowed_heights_m(site.limits, site.terrain)
+    return min(height_for_gsd_m(camera, wanted) / (1.0 + STRAY), highest)
 
 
 def layers_m(top_m: float, count: int, site: Site) -> list[float]:

@@ -23,7 +23,7 @@ from dronectl.operations.covering import (
     wished_height_m,
 )
 from dronectl.operations.planning import check_at_site, plan_document
-from dronectl.site import Site
+from dronectl.site import Drone, Site
 from missions.coverage.area import CoverArea, cover_area
 from missions.coverage.camera import PERSON_M, PERSON_PX
 from missions.coverage.photo_flights import PhotoPlan, plan_photos
@@ -34,7 +34,7 @@ from missions.errors import PlanningError
 from missions.feasibility import blockers
 from missions.geo import FloatArray
 from missions.judge_photos import FlownPath, PhotoVerdict, judge_photos, photos_of
-from missions.model import Budget, Camera, Finding, FlightPlan
+from missions.model import Budget, Camera, Finding, FlightPlan, Modality
 from missions.terrain import OutsideTerrainError
 
 _COMPLETE: Final = 0.995  # cells on the area's edge may fall either way
@@ -112,7 +112,8 @@ def plan_site_map(
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
     if not drones:
         raise BadInputError("name at least one drone")
-    camera_type, camera = camera_of(site, [d.drone_id for d in drones], wishes.camera_id)
+    wanted = wishes.camera_id if wishes.camera_id is not None else _finest_colour(drones)
+    camera_type, camera = camera_of(site, [d.drone_id for d in drones], wanted)
     rings = read_area(file, site)
     try:
         area = cover_area(rings)
@@ -164,6 +165,14 @@ def plan_site_map(
         gsd_stray=(max(heights) + stray) / (min(heights) - stray),
         slowed=slowed,
     )
+
+
+def _finest_colour(drones: Sequence[Drone]) -> str | None:
+    """The colour camera that resolves most, of the first drone: maps are made with it unless somebody names another."""
+    first = drones[0]
+    colour = [c for c in (*(c for c, _, _ in first.cameras), *first.recorders) if c.modality is Modality.RGB]
+    best = max(colour, key=lambda c: c.fx_px, default=None)
+    return None if best is None else best.camera_id.removeprefix(f"{first.drone_id}-")
 
 
 def _height_m(site: Site, camera: Camera, wishes: MapWishes, *, oblique: bool) -> float:
