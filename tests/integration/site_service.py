@@ -69,6 +69,10 @@ class SiteProcesses:
         return f"http://127.0.0.1:{self.stage.site.model.http.port}"
 
     @property
+    def http_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.stage.site.model.http.port
+
+    @property
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {(self.stage.state / 'token').read_text().strip()}"}
 
