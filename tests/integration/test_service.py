@@ -88,7 +88,7 @@ def test_garbage_on_the_http_door_is_counted(site):
     before = _metrics(site)
     junk = (
         b"\x00" * 4096,
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"EHLO there\r\n\r\n",
         b"POST /api/v1/commands HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"GET /" + b"x" * 200_000,  # a line without an end
     )
