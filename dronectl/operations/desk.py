@@ -230,6 +230,7 @@ class Desk:
                 "ok": r.ok,
                 "confirmed": r.confirmed,
                 "detail": r.detail,
+                "connected": r.state.connected,
             }
             for r in results
         ]

@@ -57,7 +57,7 @@ class SiteProcesses:
     """The running site."""
 
     stage: Stage
-    sim: subprocess.Popen[bytes]
+    sim: subprocess.Popen[bytes] | None
     service: subprocess.Popen[bytes] | None = None
 
     @property

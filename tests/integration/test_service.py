@@ -13,7 +13,7 @@ import aiomqtt
 import httpx
 import pytest
 import yaml
-from site_service import busy_port, plan_document, running_site, until
+from site_service import SiteProcesses, busy_port, plan_document, running_site, stage_without_cameras, until
 from websockets.asyncio.client import connect
 
 from dronectl.bus.settings import access_from_file
@@ -186,6 +186,22 @@ def test_the_command_line_lists_and_refuses(site):
         assert refused.returncode == 2, arguments
         assert words in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_vehicle_that_never_appears_is_named(site, tmp_path):
+    lonely = SiteProcesses(stage_without_cameras(tmp_path, 1, 1.0), None)
+    plan = str(site.stage.plans / "d1.plan")
+    refused = [lonely.cli("hold", "d1", "--direct", *lonely.options)]
+    lonely.start_service()
+    try:
+        refused.append(lonely.cli("land", "d1", *lonely.options))
+        refused.append(lonely.cli("fly", plan, "--vehicle", "d1", *lonely.options))
+    finally:
+        lonely.stop_service()
+    for answer in refused:
+        assert answer.returncode == 3, answer.stdout + answer.stderr
+        assert "d1" in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 @pytest.mark.parametrize("broken", ["keep-out", "far", "ground"])
