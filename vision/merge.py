@@ -37,7 +37,7 @@ class MergeRules:
     same_flight_sigma_m: float = 1.6  # per axis: mounting and clock errors turn round with the vehicle
     fire_m: float = 15.0  # flames of one fire
     glow_m: float = 6.0  # and what it heats
-    within: float = 0.4  # of the smaller one's size: nearer than that, two tracks of one picture are one body seen twice
+    within: float = 0.4  # of the smaller size: two tracks of one picture that near are one body seen twice
     walk_m_s: float = 1.4
     walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
     max_walk_m: float = 20.0  # and never more: a measured speed may be noise, and two people must not become one
