@@ -188,6 +188,21 @@ def test_the_command_line_lists_and_refuses(site):
         assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize("what", ["root", "token"])
+def test_a_state_folder_that_cannot_be_written_is_named(site, tmp_path, what):
+    """A full disk and a read-only folder come in the same way: the system refuses to write a file."""
+    template = stage_without_cameras(tmp_path, 1, 1.0).site.file
+    state = tmp_path / "state"
+    if what == "root":
+        state.write_text("a file where the folder should be")
+    else:
+        (state / "token").mkdir(parents=True)
+    refused = site.cli("up", "--site", str(template), "--state", str(state))
+    assert refused.returncode == 2
+    assert f"{state if what == 'root' else state / 'token'}: cannot be written" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 def test_a_vehicle_that_never_appears_is_named(site, tmp_path):
     lonely = SiteProcesses(stage_without_cameras(tmp_path, 1, 1.0), None)
     plan = str(site.stage.plans / "d1.plan")
