@@ -92,9 +92,11 @@ class Service:
         Raises BadInputError (port in use, second service, unreadable database), UnavailableError (external broker
         away at the start), BudgetSpentError.
         """
-        self._state.create()
+        with _writable(self._state.root):
+            self._state.create()
         with self._only_service(), _listening(self._site) as door:
-            token = read_or_make_token(self._state.token)
+            with _writable(self._state.token):
+                token = read_or_make_token(self._state.token)
             async with Store.open(self._state.database, self._site.site_id) as store:
                 await self._serve(store, door, token, on_serving)
 
@@ -170,7 +172,8 @@ class Service:
             await check_broker(access)
             return access
         child = BrokerChild(self._state.root / "broker", self._site.site_id, port=wanted.port)
-        broker = child.prepare()
+        with _writable(self._state.root / "broker"):
+            broker = child.prepare()
         group.create_task(keep_running("broker", child.run, on_report=self._note), name="broker")
         return broker.service
 
@@ -320,8 +323,9 @@ class Service:
     async def _announced(self, url: str) -> AsyncIterator[None]:
         """Say in the state folder where the door is; taken back on an orderly end."""
         temporary = self._state.service_file.with_suffix(".new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
-        temporary.replace(self._state.service_file)
+        with _writable(self._state.service_file):
+            temporary.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+            temporary.replace(self._state.service_file)
         try:
             yield
         finally:
@@ -334,6 +338,17 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """A full disk or a read-only folder is named, with the file that wanted to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInputError(
+            f"{path}: cannot be written: {error.strerror}; make room, or give another --state"
+        ) from error
 
 
 @contextmanager

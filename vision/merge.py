@@ -4,7 +4,7 @@
 A sighting belongs to the nearest incident inside a Mahalanobis gate in east-north metres, if the kinds can be one
 thing and, for what can walk, if it could have walked there. Between sightings of one vehicle the errors that a whole
 flight shares cancel, so that two people beside each other stay two; between vehicles the full doubt counts. Two tracks
-that one camera followed at the same time are two things.
+that one camera followed at the same time are two things, unless they lie within each other.
 
 Nothing about looks, clothes or faces enters: nobody is recognised. The caller gives the times (one clock for all).
 """
@@ -37,6 +37,7 @@ class MergeRules:
     same_flight_sigma_m: float = 1.6  # per axis: mounting and clock errors turn round with the vehicle
     fire_m: float = 15.0  # flames of one fire
     glow_m: float = 6.0  # and what it heats
+    within: float = 0.4  # of the smaller size: two tracks of one picture that near are one body seen twice
     walk_m_s: float = 1.4
     walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
     max_walk_m: float = 20.0  # and never more: a measured speed may be noise, and two people must not become one
@@ -148,7 +149,8 @@ def gate_distance2(
     for member in incident.members.values():
         other = member.sighting
         burning = Kind.FIRE in {other.kind, sighting.kind}  # one fire can be many flames
-        if not burning and other.camera_id == sighting.camera_id and _at_once(other, sighting):
+        beside = other.camera_id == sighting.camera_id and _at_once(other, sighting)
+        if not burning and beside and not _within(frame, rules, other, sighting):
             return None
         distance2 = _distance2(frame, rules, member, sighting, at_s)
         if distance2 is not None and (best is None or distance2 < best):
@@ -201,6 +203,17 @@ def _at_once(a: Sighting, b: Sighting) -> bool:
     if a.track_id == b.track_id:
         return False
     return a.first_exposure_s < b.last_exposure_s and b.first_exposure_s < a.last_exposure_s
+
+
+def _within(frame: LocalFrame, rules: MergeRules, a: Sighting, b: Sighting) -> bool:
+    """Whether two tracks of one picture are so near that two bodies would lie in each other.
+
+    The pose and its errors are the same for both: what is between them is measured well.
+    """
+    if a.place is None or b.place is None or a.size_m is None or b.size_m is None:
+        return False
+    distance_m = float(np.hypot(*(_east_north(frame, b.place) - _east_north(frame, a.place))))
+    return distance_m <= rules.within * min(a.size_m, b.size_m)
 
 
 def _own(place: GroundEllipse) -> FloatArray:

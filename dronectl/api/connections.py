@@ -6,10 +6,10 @@ uvicorn answers what it cannot read with 400, or closes; nothing of that reaches
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
-from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -31,10 +31,10 @@ def http_connections(counts: HttpCounts) -> type[H11Protocol]:
             counts.unreadable += 1
             super().send_400_response(msg)
 
-        def on_response_complete(self) -> None:
-            if self.cycle is not None and self.cycle.app is service_unavailable:
-                counts.too_many += 1
-            super().on_response_complete()
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+            super().connection_made(transport)
+            if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
+                counts.too_many += 1  # its requests are answered with 503 until others have gone
 
     return Connection
 

@@ -91,7 +91,7 @@ class CommandIn(In):
 
 
 class CommandOut(Out):
-    """What became of an order. `confirmed` is by the vehicle's state, not by its answer."""
+    """What became of an order. `confirmed` is by the vehicle's state, not by its answer; `connected`: it is heard."""
 
     command_id: str
     vehicle_id: str
@@ -99,6 +99,7 @@ class CommandOut(Out):
     ok: bool
     confirmed: bool
     detail: str
+    connected: bool
 
 
 class OverrideIn(In):

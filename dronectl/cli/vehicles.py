@@ -23,6 +23,7 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError, UnavailableError
 _COMMAND_TIMEOUT_S = 60.0
 _POLL_S = 0.5
 _ENDED = ("landed", "failed")
+_NOT_HEARD = "link-stale"  # the preflight's finding
 
 
 def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
@@ -63,7 +64,7 @@ def fly(
     """Check a plan, upload it, fly it and follow it until it has landed.
 
     Preflight compares what was uploaded with what the vehicle read back, and refuses (exit code 2) with named
-    findings. Exit code 1 if the flight did not complete its plan.
+    findings. Exit code 1 if the flight did not complete its plan, 3 if nothing is heard of the vehicle.
     """
     if override and not override_reason.strip():
         raise BadInputError("--override needs --override-reason: it is logged with your order")
@@ -88,6 +89,8 @@ def fly(
     blockers = [f for f in sortie["findings"] if f["severity"] == "blocker"]
     if sortie["state"] == "failed" and blockers:
         lines = [f"  {f['code']}: {f['message']}" for f in blockers]
+        if all(f["code"] == _NOT_HEARD for f in blockers):
+            raise UnavailableError("; ".join(f["message"] for f in blockers))
         raise BadInputError("\n".join([f"{plan}: refused by preflight for {vehicle}:", *lines]))
     if not as_json and sortie["outcome"]:
         out.print(f"{sortie['outcome']}: {sortie['outcome_note']}")
@@ -195,5 +198,8 @@ def _order(
         for result in results:
             mark = "[green]done[/]" if result["confirmed"] else "[red]not confirmed[/]"
             out.print(f"{result['vehicle_id']}: {kind} {mark} {result['detail']}".rstrip())
-    if not all(result["confirmed"] for result in results):
+    missed = [result for result in results if not result["confirmed"]]
+    if missed and not any(result["connected"] for result in missed):
+        raise UnavailableError(f"no vehicle there: nothing is heard of {', '.join(r['vehicle_id'] for r in missed)}")
+    if missed:
         raise typer.Exit(EXIT_GOAL_MISSED)

@@ -255,6 +255,7 @@ class Desk:
                 "ok": r.ok,
                 "confirmed": r.confirmed,
                 "detail": r.detail,
+                "connected": r.state is not None and r.state.connected,
             }
             for r in results
         ]

@@ -34,8 +34,10 @@ async def order_directly(kind: str, drones: Sequence[Drone]) -> list[dict[str, A
 
 async def _order(kind: str, link: VehicleLink) -> dict[str, Any]:
     result = {"vehicle_id": link.vehicle_id, "kind": kind, "ok": False, "confirmed": False, "detail": ""}
+    result["connected"] = False
     try:
         await link.wait_connected(_FIND_S)
+        result["connected"] = True
         if _on_ground(link.state()):
             return {**result, "ok": True, "confirmed": True, "detail": "it stands on the ground, disarmed"}
         await {"hold": link.hold, "return": link.return_to_launch, "land": link.land}[kind]()

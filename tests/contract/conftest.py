@@ -29,7 +29,7 @@ from missions.geo import GeoPoint, destination
 from missions.mavlink_items import MissionItem
 from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
 
-SIM_VEHICLES = 24
+SIM_VEHICLES = 26
 OWN = 6  # of them for pools of their own
 SIM_SPEED = 6.0
 PX4_SPEED = 5.0

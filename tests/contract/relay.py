@@ -75,6 +75,8 @@ class Relay:
         self.cut = False
         self.drop = 0.0
         self.delay_s = 0.0
+        self.lost_to_link: frozenset[int] = frozenset()  # message ids
+        self.lost_to_vehicle: frozenset[int] = frozenset()
         self.tap = Tap()
         self.version: str | None = None  # the autopilot's, from AUTOPILOT_VERSION: "1.16.0-dev"
         self._rng = random.Random(seed)
@@ -124,6 +126,8 @@ class Relay:
             if self.drop and self._rng.random() < self.drop:
                 continue
             self._note(number, payload, to_link=to_link)
+            if number in (self.lost_to_link if to_link else self.lost_to_vehicle):
+                continue
             kept.append(frame)
         if self.delay_s:
             self._late.extend((time.monotonic() + self.delay_s, frame, to_link) for frame in kept)

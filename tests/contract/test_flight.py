@@ -20,6 +20,10 @@ from missions.mavlink_items import differences
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 
 _ARM_DISARM = 400
+_DO_SET_MODE = 176
+_COMMAND_ACK = 77
+_COMMANDS = frozenset({75, 76})  # COMMAND_INT, COMMAND_LONG
+_LIBRARY_GIVES_UP_S = 3.0  # four tries within 2 s
 
 
 def _place(craft: Craft) -> GeoPoint:
@@ -60,6 +64,32 @@ async def test_flies_what_another_ground_station_drew(craft: Craft) -> None:
     current = [s.mission_current for s in craft.history if s.armed and s.mission_current is not None]
     assert any(later < earlier for earlier, later in itertools.pairwise(current))  # the loop
     assert distance_m(_place(craft), craft.home) < 8.0
+
+
+@pytest.mark.parametrize("lost", ["the command", "its answer"])
+async def test_a_start_that_times_out_is_looked_at_and_tried_once_more(craft: Craft, lost: str) -> None:
+    """The command lost: it is sent again and the vehicle flies. Only the answer lost: nothing is sent again."""
+    await craft.ready()
+    await craft.link.upload_mission(plans.short(craft.home))
+    await craft.link.arm()
+    await craft.until("armed", lambda s: s.armed is True)
+    tap = craft.relay.fresh_tap()
+    if lost == "the command":
+        craft.relay.lost_to_vehicle = _COMMANDS
+    else:
+        craft.relay.lost_to_link = frozenset({_COMMAND_ACK})
+    start = asyncio.create_task(craft.link.start_mission())
+    if lost == "the command":
+        await asyncio.sleep(_LIBRARY_GIVES_UP_S)  # the second try waits _CONFIRM_S longer
+        assert craft.state.mode is not FlightMode.MISSION
+        craft.relay.lost_to_vehicle = frozenset()
+    await start
+    craft.relay.lost_to_link = frozenset()
+    await craft.until("in the air", lambda s: s.landed is LandedState.IN_AIR and s.mode is FlightMode.MISSION)
+    modes = [command for command, _ in tap.commands if command == _DO_SET_MODE]
+    assert len(modes) > 4 if lost == "the command" else len(modes) <= 4
+    await craft.link.return_to_launch()
+    await craft.landed()
 
 
 async def test_pauses_and_resumes(craft: Craft, transcript: Transcript) -> None:

@@ -57,7 +57,7 @@ class SiteProcesses:
     """The running site."""
 
     stage: Stage
-    sim: subprocess.Popen[bytes]
+    sim: subprocess.Popen[bytes] | None
     service: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,6 +67,10 @@ class SiteProcesses:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.stage.site.model.http.port}"
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.stage.site.model.http.port
 
     @property
     def headers(self) -> dict[str, str]:

@@ -2,17 +2,22 @@
 """The service as its users meet it: over HTTP, WebSocket and the command line, also when it dies in flight."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import aiomqtt
 import httpx
 import pytest
 import yaml
-from site_service import busy_port, plan_document, running_site, until
+from site_service import SiteProcesses, busy_port, plan_document, running_site, stage_without_cameras, until
 from websockets.asyncio.client import connect
+
+from dronectl.bus.settings import access_from_file
+from dronectl.bus.topics import Topics
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -73,21 +78,96 @@ async def test_live_socket_tells_state_and_refuses_strangers(site):
             pass
 
 
-def test_garbage_on_the_http_door(site):
-    for junk in (
+def _metrics(site):
+    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=10, trust_env=False).text
+    lines = [line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_garbage_on_the_http_door_is_counted(site):
+    before = _metrics(site)
+    junk = (
         b"\x00" * 4096,
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"EHLO there\r\n\r\n",
         b"POST /api/v1/commands HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-    ):
-        with socket.create_connection(("127.0.0.1", site.stage.site.model.http.port), timeout=10) as door:
-            door.sendall(junk)
+        b"GET /" + b"x" * 200_000,  # a line without an end
+    )
+    for data in junk:
+        with contextlib.suppress(ConnectionError), socket.create_connection(site.http_address, timeout=10) as door:
+            door.sendall(data)
             door.shutdown(socket.SHUT_WR)
             door.recv(4096)
-    big = httpx.post(
-        f"{site.url}/api/v1/commands", headers=site.headers, content=b"x" * 5_000_000, timeout=20, trust_env=False
+    big = b"x" * 5_000_000
+    asked = {"timeout": 20, "trust_env": False, "content": big}
+    assert httpx.post(f"{site.url}/api/v1/commands", headers=site.headers, **asked).status_code == 413
+    with contextlib.suppress(httpx.TransportError):  # without the token nobody waits for the end of it
+        assert httpx.post(f"{site.url}/api/v1/commands", **asked).status_code == 401
+    no_order = httpx.post(f"{site.url}/api/v1/commands", headers=site.headers, json={}, timeout=20, trust_env=False)
+    assert no_order.status_code == 422
+    handshake = (
+        f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {site.headers['Authorization']}\r\n"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    assert big.status_code == 413
-    assert site.get("/health")["site_id"] == "lidu"
+    with socket.create_connection(site.http_address, timeout=10) as door:
+        door.sendall(handshake.encode())
+        assert b"101" in door.recv(4096)
+        door.sendall(b"\xff" * 2000)  # no frame
+        with contextlib.suppress(ConnectionError):
+            while door.recv(65536):
+                pass
+    with contextlib.ExitStack() as stack:
+        for _ in range(220):
+            stack.enter_context(socket.create_connection(site.http_address, timeout=10))
+        until("no place", lambda: httpx.get(f"{site.url}/health", timeout=20, trust_env=False).status_code == 503)
+    until("free places", lambda: site.get("/health")["site_id"] == "lidu")
+    now = _metrics(site)
+    more = {kind: now[f'dronectl_counted{{what="http_{kind}"}}'] - before[f'dronectl_counted{{what="http_{kind}"}}']
+            for kind in ("unreadable", "refused", "too_large", "invalid", "too_many")}  # fmt: skip
+    assert more["unreadable"] == len(junk) + 1
+    assert (more["refused"], more["too_large"], more["invalid"]) == (1, 1, 1)
+    assert more["too_many"] > 20
+    log = (site.stage.folder / "service.log").read_text()
+    assert log.count("HTTP door: ") == 1
+    assert "Traceback" not in log
+
+
+def test_garbage_on_the_vehicles_doors_is_counted(site):
+    assert site.get("/health")["refused_or_lost_datagrams"] == 0
+    port = int(site.stage.site.drones[0].connection.rsplit(":", 1)[1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for n in range(500):
+            stranger.sendto(b"no MAVLink %d" % n, ("127.0.0.1", port))
+    until("the count", lambda: (site.get("/health")["refused_or_lost_datagrams"] or 0) >= 500)
+    health = site.get("/health")
+    assert health["noisy_doors"] == ["d1"]
+    assert health["doors_not_counted"] == []
+    listed = json.loads(site.cli("vehicles", *site.options, "--json").stdout)
+    assert [v["refused_or_lost_datagrams"] for v in listed] == [500, 0]
+    assert "d1: 500 datagrams at its door" in site.cli("vehicles", *site.options).stdout
+    assert _metrics(site)['dronectl_door_refused_or_lost_datagrams_total{vehicle="d1"}'] == 500
+    assert (site.stage.folder / "service.log").read_text().count("d1 on udpin://") == 1
+    assert all(v["connected"] for v in listed)
+
+
+async def test_garbage_on_the_mqtt_door_is_counted(site):
+    before = _metrics(site)
+    access = access_from_file(site.stage.state / "broker" / "broker.json", "dispatch")
+    topics = Topics("lidu")
+    async with aiomqtt.Client(access.host, access.port, username=access.username, password=access.password) as client:
+        for topic in (topics.ack("no-such-alert"), topics.action("no-such-alert")):
+            for payload in (b"", b"\x00\xff" * 500, b"{" * 60_000, b'{"specversion": "1.0"}'):
+                await client.publish(topic, payload, qos=1)
+    name = 'dronectl_counted{what="alerts_garbage"}'
+    async with asyncio.timeout(60):
+        while (await asyncio.to_thread(_metrics, site))[name] - before[name] < 8:
+            await asyncio.sleep(0.1)
+    assert (await asyncio.to_thread(site.get, "/health"))["site_id"] == "lidu"
+    async with asyncio.timeout(60):
+        while "MQTT door: " not in (text := (site.stage.folder / "service.log").read_text()):
+            await asyncio.sleep(0.1)
+    assert text.count("MQTT door: ") == 1
+    assert "Traceback" not in text
 
 
 def test_the_command_line_lists_and_refuses(site):
@@ -106,6 +186,37 @@ def test_the_command_line_lists_and_refuses(site):
         assert refused.returncode == 2, arguments
         assert words in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("what", ["root", "token"])
+def test_a_state_folder_that_cannot_be_written_is_named(site, tmp_path, what):
+    """A full disk and a read-only folder come in the same way: the system refuses to write a file."""
+    template = stage_without_cameras(tmp_path, 1, 1.0).site.file
+    state = tmp_path / "state"
+    if what == "root":
+        state.write_text("a file where the folder should be")
+    else:
+        (state / "token").mkdir(parents=True)
+    refused = site.cli("up", "--site", str(template), "--state", str(state))
+    assert refused.returncode == 2
+    assert f"{state if what == 'root' else state / 'token'}: cannot be written" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_vehicle_that_never_appears_is_named(site, tmp_path):
+    lonely = SiteProcesses(stage_without_cameras(tmp_path, 1, 1.0), None)
+    plan = str(site.stage.plans / "d1.plan")
+    refused = [lonely.cli("hold", "d1", "--direct", *lonely.options)]
+    lonely.start_service()
+    try:
+        refused.append(lonely.cli("land", "d1", *lonely.options))
+        refused.append(lonely.cli("fly", plan, "--vehicle", "d1", *lonely.options))
+    finally:
+        lonely.stop_service()
+    for answer in refused:
+        assert answer.returncode == 3, answer.stdout + answer.stderr
+        assert "d1" in answer.stderr
+        assert "Traceback" not in answer.stderr
 
 
 @pytest.mark.parametrize("broken", ["keep-out", "far", "ground"])

@@ -17,6 +17,7 @@ from pymavlink.dialects.v20 import common as mavlink
 from missions.geo import GeoPoint
 from missions.terrain import FlatTerrain, Terrain
 from sim.autopilot import Autopilot, AutopilotConfig
+from sim.autopilot_core import Mode
 from sim.config import WindConfig
 
 HOME = GeoPoint(29.7, 107.3)
@@ -24,6 +25,8 @@ NAN = math.nan
 STEP_S = 0.1
 AUTO = {"takeoff": 2, "hold": 3, "mission": 4, "return": 5, "land": 6}
 FORCE = 21196.0
+ACCEPTED, REJECTED, DENIED, UNSUPPORTED = 0, 1, 2, 3
+WINDY = WindConfig(speed_m_s=4.0, from_deg=220.0, gust_m_s=1.5)
 
 
 class Pilot:
@@ -251,3 +254,11 @@ def square(half_m: float, command: int = 5001) -> list[dict[str, float]]:
     """A fence ring around home."""
     corners = ((1, 1), (1, -1), (-1, -1), (-1, 1))
     return [{"command": command, "frame": 0, "p1": 4.0, "p4": 0.0, **place(n * half_m, e * half_m)} for n, e in corners]
+
+
+def fly_up(pilot: Pilot, height_m: float = 20.0) -> Pilot:
+    pilot.ready()
+    assert pilot.arm() == ACCEPTED
+    assert pilot.command(22, NAN, NAN, NAN, NAN, NAN, NAN, 250.0 + height_m) == ACCEPTED
+    pilot.until(lambda: pilot.core.mode is Mode.HOLD and not pilot.core.landed)
+    return pilot

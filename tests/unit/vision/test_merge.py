@@ -93,6 +93,15 @@ def test_people_beside_each_other_whom_one_camera_saw_at_once_are_two() -> None:
     assert len(merge_all(FRAME, [(a, 10.0), (later, 70.0)])) == 1
 
 
+def test_one_body_under_two_boxes_of_one_camera_is_one() -> None:
+    """Seen of a person lying: two boxes of 2.8 m in one picture, .9 m apart, each followed by a track."""
+    a = replace(sighting(0, 0, "a"), size_m=2.8)
+    b = replace(sighting(0.6, -0.67, "b", first_s=0.2), size_m=2.8)
+    assert len(merge_all(FRAME, [(a, 10.0), (b, 10.2)])) == 1
+    assert len(merge_all(FRAME, [(a, 10.0), (replace(b, size_m=1.0), 10.2)])) == 2
+    assert len(merge_all(FRAME, [(a, 10.0), (replace(b, size_m=None), 10.2)])) == 2
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 100_000))
 def test_order_of_arrival_does_not_change_the_incidents(seed: int) -> None:
