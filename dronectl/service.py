@@ -43,6 +43,7 @@ from dronectl.operations.desk import Desk, Sources
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.paths import StateDir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
+from dronectl.perception.masts import mast_feeds
 from dronectl.perception.messages import CameraFeed
 from dronectl.site import Site
 from dronectl.store import Store
@@ -203,6 +204,7 @@ class Service:
             for drone in self._site.drones
             for camera, host, port in drone.cameras
         ]
+        feeds += mast_feeds(self._site.masts, self._site.terrain)
         if not feeds:
             return
         settings = PerceptionSettings(

@@ -57,6 +57,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Mast:
+    """A fixed camera whose pictures are looked at: where it hangs, and the address that is visited every `every_s`.
+
+    height_m is above the ground; yaw clockwise from north, pitch -90 straight down. The address may hold a password.
+    """
+
+    camera: Camera
+    position: GeoPoint
+    height_m: float
+    yaw_deg: float
+    pitch_deg: float
+    address: str
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class NamedLine:
     """A named polyline or, for schools, a ring."""
 
@@ -83,6 +99,7 @@ class Site:
     lines: tuple[NamedLine, ...]
     schools: tuple[NamedLine, ...]
     fixed_cameras: tuple[Place, ...]
+    masts: tuple[Mast, ...]
     responders: tuple[Place, ...]
 
     def to_point(self, position: tuple[float, float]) -> GeoPoint:
@@ -143,6 +160,7 @@ def load_site(file: Path) -> Site:
         lines=tuple(NamedLine(p.id, p.name, tuple(to_point(x) for x in p.path)) for p in model.patrol.lines),
         schools=tuple(NamedLine(s.id, s.name, tuple(to_point(x) for x in s.ring)) for s in model.schools),
         fixed_cameras=tuple(Place(c.id, c.name, to_point(c.position)) for c in model.fixed_cameras),
+        masts=_masts(model, to_point),
         responders=tuple(Place(r.id, r.name, to_point(r.position)) for r in model.responders),
     )
 
@@ -210,6 +228,17 @@ def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Pla
     )
 
 
+def _masts(model: SiteModel, to_point: _Reader) -> tuple[Mast, ...]:
+    masts = []
+    for fixed in model.fixed_cameras:
+        look = fixed.look
+        if look is not None:
+            camera = Camera(camera_id=fixed.id, **model.cameras[look.type].model_dump())
+            at = to_point(fixed.position)
+            masts.append(Mast(camera, at, look.height_m, look.yaw_deg, look.pitch_deg, look.address, look.every_s))
+    return tuple(masts)
+
+
 def _ids_twice(model: SiteModel, lines: LineFinder) -> list[str]:
     findings = []
     groups: list[tuple[str, str, list[object]]] = [
@@ -248,14 +277,23 @@ def _zone(model: SiteModel, lines: LineFinder) -> list[str]:
 
 
 def _cameras(model: SiteModel, lines: LineFinder) -> list[str]:
-    findings = []
+    named: list[tuple[tuple[str | int, ...], str]] = []
     for i, drone in enumerate(model.drones):
-        for j, mounted in enumerate(drone.cameras):
-            if mounted.type not in model.cameras:
-                known = ", ".join(model.cameras) or "none"
-                message = f"there is no camera type {mounted.type!r}; there are: {known}"
-                findings.append(lines.say(("drones", i, "cameras", j, "type"), message))
-    return findings
+        named += [(("drones", i, "cameras", j, "type"), mounted.type) for j, mounted in enumerate(drone.cameras)]
+    for i, fixed in enumerate(model.fixed_cameras):
+        named += [] if fixed.look is None else [(("fixed_cameras", i, "look", "type"), fixed.look.type)]
+    mounted_ids = {f"{drone.id}-{mounted.type}" for drone in model.drones for mounted in drone.cameras}
+    twice = [
+        lines.say(("fixed_cameras", i, "id"), f"{fixed.id!r} is also what a drone's camera is called; give another")
+        for i, fixed in enumerate(model.fixed_cameras)
+        if fixed.id in mounted_ids
+    ]
+    known = ", ".join(model.cameras) or "none"
+    return twice + [
+        lines.say(where, f"there is no camera type {kind!r}; there are: {known}")
+        for where, kind in named
+        if kind not in model.cameras
+    ]
 
 
 def _areas(model: SiteModel, to_point: _Reader, frame: LocalFrame, lines: LineFinder) -> list[str]:

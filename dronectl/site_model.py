@@ -163,8 +163,21 @@ class SchoolModel(Strict):
     _ring = field_validator("ring", mode="before")(check_ring)
 
 
+class FixedLookModel(Strict):
+    """How a fixed camera hangs, and the address that is visited for one picture now and then."""
+
+    type: str
+    address: str = Field(pattern=r"^(rtsps?|https?)://[^/].*$")
+    every_s: float = Field(default=10.0, ge=1, le=3600)
+    height_m: float = Field(default=6.0, gt=0, le=300)
+    yaw_deg: float = Field(ge=-180.0, le=360.0)
+    pitch_deg: float = Field(ge=-90.0, le=30.0)
+
+
 class FixedCameraModel(_Placed):
-    """A fixed camera; what it covers drones need not."""
+    """A fixed camera; what it covers drones need not. Without `look` nobody looks at its pictures here."""
+
+    look: FixedLookModel | None = None
 
 
 class ResponderModel(_Placed):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.frame import Frame
+from vision.stabilise import reduced
 
 _WIDTH_PX: Final = 320
 _MAD_TO_SIGMA: Final = 1.4826
@@ -41,10 +42,7 @@ class ChangeGate:
 
     def open(self, frame: Frame, *, needed: bool = False) -> bool:
         """Whether this picture must be looked at. needed: it must be anyway; it becomes the picture to compare with."""
-        grey = frame.pixels if frame.pixels.ndim == 2 else cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2GRAY)
-        factor = min(1.0, _WIDTH_PX / frame.width_px)
-        size = (max(8, round(frame.width_px * factor)), max(8, round(frame.height_px * factor)))
-        small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        small = reduced(frame, _WIDTH_PX)
         if not needed and self._passed + 1 < self._settings.full_every and not self._changed(small):
             self._passed += 1
             return False

@@ -30,7 +30,10 @@ class EyeSettings:
 
 
 def sampled(every_s: float, settings: EyeSettings | None = None) -> EyeSettings:
-    """Settings for a fixed camera that is looked at every so many seconds: a track outlives some of its pauses."""
+    """Settings for a fixed camera that is looked at every so many seconds: a track outlives some of its pauses.
+
+    It stands as low as it stands: no height is too low.
+    """
     settings = settings or EyeSettings()
     tracker = settings.tracker
     patient = replace(
@@ -39,7 +42,7 @@ def sampled(every_s: float, settings: EyeSettings | None = None) -> EyeSettings:
         unseen_confirmed_s=max(tracker.unseen_confirmed_s, 8.5 * every_s),
         update_s=max(tracker.update_s, every_s),
     )
-    return replace(settings, tracker=patient, change=settings.change or ChangeSettings())
+    return replace(settings, min_height_m=0.0, tracker=patient, change=settings.change or ChangeSettings())
 
 
 @dataclass(frozen=True, slots=True)

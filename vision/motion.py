@@ -7,6 +7,7 @@ carried through the same weights with their signs, so that they never shrink unl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -57,12 +58,14 @@ class Motion:
         """Metres per second; None when it stands still."""
         return None if self.velocity is None else float(np.hypot(*self.velocity))
 
-    def gate_distance2(self, look: Look, unknown_speed: float) -> float:
+    def gate_distance2(self, look: Look, unknown_speed: float, unknown_s: float = math.inf) -> float:
         """Squared Mahalanobis distance between where it should be now and a new look.
 
-        unknown_speed: one sigma per axis of the speed that a thing may take up, in metres per second.
+        unknown_speed: one sigma per axis of the speed that a thing may take up, in metres per second. unknown_s: for
+        how long doubt grows and a motion is carried on. Beyond it a gate that went on growing would reach the next
+        thing, and make one track of two.
         """
-        dt = look.time_s - self.time_s
+        dt = min(look.time_s - self.time_s, unknown_s)
         expected = self.place if self.velocity is None else self.place + self.velocity * dt
         cov = self.look_cov + look.fix.look_cov + _EXTRA_COV + _IDENTITY * (unknown_speed * dt) ** 2
         if self.velocity_cov is not None:

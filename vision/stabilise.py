@@ -29,6 +29,16 @@ class Shift:
     epoch: int
 
 
+def reduced(frame: Frame, width_px: int) -> NDArray[np.float32]:
+    """The frame in grey at so many pixels across (never enlarged), in its own units."""
+    factor = min(1.0, width_px / frame.width_px)
+    size = (max(8, round(frame.width_px * factor)), max(8, round(frame.height_px * factor)))
+    # first made small, then grey and float: a large colour picture costs a tenth that way
+    small = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA)
+    grey = small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+    return np.asarray(grey, dtype=np.float32)
+
+
 class Stabiliser:
     """Chains frame-to-frame shifts of one camera."""
 
@@ -39,10 +49,9 @@ class Stabiliser:
 
     def step(self, frame: Frame) -> Shift:
         """Take the next frame and return where it lies."""
-        grey = frame.pixels if frame.pixels.ndim == 2 else cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2GRAY)
-        factor = _WIDTH_PX / frame.width_px
-        size = (_WIDTH_PX, max(8, round(frame.height_px * factor)))
-        small = cv2.resize(grey.astype(np.float32, copy=False), size, interpolation=cv2.INTER_AREA)
+        small = reduced(frame, _WIDTH_PX)
+        size = (small.shape[1], small.shape[0])
+        factor = small.shape[1] / frame.width_px
         # a fire's few hundred degrees must not be all that the correlation sees
         low, high = np.percentile(small, (1, 99))
         picture = np.clip(small, low, high).astype(np.float32)

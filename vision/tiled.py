@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vision.detector import Detection, Detector
 from vision.frame import Frame
-from vision.stabilise import Stabiliser
+from vision.stabilise import Stabiliser, reduced
 from vision.tiles import Piece, Sweep, Tile, TilePlan, TileSettings, cut_sides, merge_pieces, plan_tiles, unseen
 
 _REDUCED_WIDTH: Final = 640
@@ -167,10 +167,9 @@ class Interest:
 
     def of(self, frame: Frame, plan: TilePlan) -> NDArray[np.float64]:
         """(tiles,): the most that any reduced pixel of each tile shows, by motion plus by contrast."""
-        factor = min(1.0, _REDUCED_WIDTH / frame.width_px)
-        grey = frame.pixels if frame.pixels.ndim == 2 else cv2.cvtColor(frame.pixels, cv2.COLOR_BGR2GRAY)
-        size = (max(8, round(frame.width_px * factor)), max(8, round(frame.height_px * factor)))
-        small = np.asarray(cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+        small = reduced(frame, _REDUCED_WIDTH)
+        size = (small.shape[1], small.shape[0])
+        factor = small.shape[1] / frame.width_px
         ground = cv2.blur(small, (31, 31))
         shown = _in_noise(np.abs(cv2.GaussianBlur(small, (0, 0), 1.0) - ground))
         shift = self._stabiliser.step(frame)

@@ -34,6 +34,7 @@ class TrackerSettings:
 
     gate2: float = 11.8  # chi-square with two degrees of freedom, 99.7 %
     unknown_speed: float = 0.9  # per second, one sigma per axis: a walker who may turn
+    unknown_s: float = 3.0  # and for so long: what comes back later and farther off is another track, or another thing
     near: float = 1.0  # a second spot this close to a thing seen in the same frame is part of it
     near_fire: float = 6.0
     max_misses: int = 3  # in a row, before confirmation
@@ -148,7 +149,7 @@ class Tracker:
         cost = np.full((len(self.tracks), len(observations)), _NO_MATCH)
         for i, track in enumerate(self.tracks):
             for j, (observation, fix) in enumerate(observations):
-                distance2 = track.motion.gate_distance2(Look(time_s, fix), s.unknown_speed)
+                distance2 = track.motion.gate_distance2(Look(time_s, fix), s.unknown_speed, s.unknown_s)
                 if distance2 <= s.gate2:
                     cost[i, j] = distance2 + _misfit(track, observation)
         rows, columns = linear_sum_assignment(cost)
@@ -187,10 +188,11 @@ class Tracker:
         if observation.temperature_max_c is not None:
             track.temperature_max_c = max(observation.temperature_max_c, track.temperature_max_c or -273.15)
 
-    @staticmethod
-    def _expected(track: Track, time_s: float) -> FloatArray:
+    def _expected(self, track: Track, time_s: float) -> FloatArray:
         motion = track.motion
-        return motion.place if motion.velocity is None else motion.place + motion.velocity * (time_s - motion.time_s)
+        if motion.velocity is None:
+            return motion.place
+        return motion.place + motion.velocity * min(time_s - motion.time_s, self.settings.unknown_s)
 
     def _part_of_known(self, observation: Observation, fix: GroundFix, seen: set[int]) -> bool:
         """Whether a hot spot lies so close to something seen in this frame that it is a piece of it."""

@@ -7,6 +7,7 @@ import yaml
 
 from dronectl.errors import BadInputError
 from dronectl.paths import config_dir
+from dronectl.perception.masts import mast_feeds
 from dronectl.site import inside_fence, load_site
 from missions.geo import distance_m, to_gcj02
 
@@ -155,3 +156,36 @@ def test_areas_and_rules_that_cannot_be_meant(changed, old, new, said):
     message = refused(file)
     assert message.startswith(f"{file}:")
     assert said in message
+
+
+MAST = "{id: cam-square, name: Market square mast, position: [29.738441, 107.270744]}"
+LOOK = "look: {type: rgb, address: 'rtsp://u:p@10.0.0.9/1', every_s: 20, height_m: 8, yaw_deg: 45, pitch_deg: -30}}"
+
+
+def test_a_fixed_camera_that_is_looked_at_has_a_pose_and_an_address(changed):
+    file, _ = changed(MAST, f"{MAST[:-1]}, {LOOK}")
+    site = load_site(file)
+    (feed,) = mast_feeds(site.masts, site.terrain)
+    assert (feed.camera.camera_id, feed.vehicle_id) == ("cam-square", None)
+    assert (feed.address, feed.every_s) == ("rtsp://u:p@10.0.0.9/1", 20.0)
+    pose = feed.fixed_pose
+    at = site.masts[0].position
+    ground_m = float(site.terrain.height_amsl_m([at.latitude_deg], [at.longitude_deg])[0])
+    assert pose.amsl_m == pytest.approx(ground_m + 8.0)
+    assert (pose.yaw_deg, pose.pitch_deg, pose.roll_deg) == (45.0, -30.0, 0.0)
+    assert load_site(changed(MAST, MAST)[0]).masts == ()
+
+
+@pytest.mark.parametrize(
+    ("look", "message"),
+    [
+        (LOOK.replace("type: rgb", "type: sonar"), "there is no camera type 'sonar'"),
+        (LOOK.replace("rtsp://u:p@10.0.0.9/1", "ftp://10.0.0.9/1"), "address"),
+        (LOOK.replace("every_s: 20", "every_s: 0"), "every_s"),
+    ],
+)
+def test_a_fixed_camera_that_cannot_be_looked_at_is_one_line(changed, look, message):
+    file, _ = changed(MAST, f"{MAST[:-1]}, {look}")
+    text = refused(file)
+    assert message in text
+    assert "fixed_cameras" in text

@@ -274,3 +274,39 @@ def test_a_weak_box_inside_a_sure_one_of_its_kind_is_a_part_of_it() -> None:
     assert len(unite([person, box(102.0, 120.0, Kind.PERSON, 0.5)])) == 2  # two people close together
     assert len(unite([person, box(102.0, 120.0, Kind.VEHICLE, 0.2)])) == 2
     assert len(unite([person, box(130.0, 160.0, Kind.PERSON, 0.2)])) == 2  # beside it
+
+
+def test_somebody_far_off_is_somebody_else_however_long_the_first_was_unseen() -> None:
+    """At one frame a second a line is flown back past a second person some ten seconds after the first was passed."""
+    tracker = Tracker()
+    for k in range(4):
+        tracker.step(float(k), [(PERSON, fix(0.0, 0.1 * k))], everywhere)
+    for k in range(4, 14):
+        tracker.step(float(k), [], lambda _place, _amsl_m: False)
+    events = []
+    for k in range(14, 18):
+        events += tracker.step(float(k), [(PERSON, fix(24.0, -18.0))], everywhere)
+    assert {e.track.number for e in events} == {2}
+    assert all(e.track.motion.velocity is None for e in events)
+
+
+def test_a_walker_who_was_hidden_for_a_moment_is_the_same() -> None:
+    tracker = Tracker()
+    for k in range(6):
+        tracker.step(float(k), [(PERSON, fix(1.2 * k, 0.0))], everywhere)
+    for k in (6, 7):
+        tracker.step(float(k), [], everywhere)
+    tracker.step(8.0, [(PERSON, fix(1.2 * 8, 0.5))], everywhere)
+    assert len(tracker.tracks) == 1
+
+
+@given(st.floats(1.0, 18.0), st.floats(0.0, 360.0))
+@settings(max_examples=60)
+def test_a_still_thing_is_found_again_after_any_pause_within_its_memory(pause_s: float, bearing: float) -> None:
+    tracker = Tracker()
+    for k in range(4):
+        tracker.step(float(k), [(PERSON, fix(0.0, 0.1 * k))], everywhere)
+    near = fix(1.5 * np.cos(np.radians(bearing)), 1.5 * np.sin(np.radians(bearing)))
+    tracker.step(3.0 + pause_s, [(PERSON, near)], everywhere)
+    assert [t.number for t in tracker.tracks] == [1]
+    assert tracker.tracks[0].looks_total == 5
