@@ -18,6 +18,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import uvicorn
