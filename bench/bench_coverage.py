@@ -21,7 +21,7 @@ from missions.coverage.sweep import sweep_area
 from missions.judge_coverage import judge_coverage
 from missions.model import Budget
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit" / "coverage"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit" / "covering"))
 from coverage_shapes import rings_of, star
 
 GOALS = {"median": 1.13, "p90": 1.25, "forbidden": 1.30, "seconds": 2.0}
