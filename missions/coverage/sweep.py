@@ -18,7 +18,18 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.ordering import order_swaths
-from missions.coverage.strips import Area, Layout, Swath, cells, estimate_m, intervals, layouts, swaths
+from missions.coverage.strips import (
+    Area,
+    Layout,
+    Swath,
+    cells,
+    estimate_m,
+    intervals,
+    layouts,
+    outline_of,
+    scanned,
+    swaths,
+)
 from missions.coverage.turns import CAREFUL, Path, Points
 from missions.errors import PlanningError
 from missions.geo import FloatArray
@@ -119,6 +130,7 @@ class _Planner:
     ) -> None:
         self.area, self.room, self.careful, self.width = area, room, careful_m, width_m
         self.budget, self.depot, self.metre_cost, self.turn_cost = budget, depot_m, metre_cost, turn_cost_m
+        self.outline = outline_of(area)
         self.fine_room = affinity.scale(room, _FINE, _FINE, origin=(0.0, 0.0))
 
     def best(self, direction_deg: float | None) -> Sweep:
@@ -126,14 +138,15 @@ class _Planner:
         firsts = [layouts(self.area, self.careful, direction) for direction in directions]
         rough = sorted((self._rough(options[0], n) for n, options in enumerate(firsts)), key=lambda r: r[:2])
         # Packed layouts differ from even ones by little: worth a look only where the direction is good.
-        for number in [n for _, n, _, _ in rough[:_PACKED]]:
+        for number in [n for _, n, _ in rough[:_PACKED]]:
             rough += [self._rough(layout, number + len(firsts)) for layout in firsts[number][1:]]
         rough.sort(key=lambda r: r[:2])
         ordered: list[_Ordered] = []
-        for number, (_, _, layout, spans) in enumerate(rough[:_ORDERED]):
+        for number, (_, _, layout) in enumerate(rough[:_ORDERED]):
             if self.budget.stop() and ordered:
                 break
             self.budget.progress(0.1 + 0.4 * number / _ORDERED, "ordering swaths")
+            spans = intervals(self.area, layout, layout.spacing_m)
             ordered.append(self._order(layout, swaths(spans, layout, self.room)))
         ordered = [self._reorder(o) for o in sorted(ordered, key=lambda o: o.cost)[:_FINISHED]]
         finished: list[tuple[float, int, Path]] = []
@@ -146,12 +159,12 @@ class _Planner:
         path.shorten(_PASSES)
         return self._sweep(path, ordered[number])
 
-    def _rough(self, layout: Layout, number: int) -> tuple[float, int, Layout, list[tuple[int, float, float]]]:
-        """(roughly what a layout costs, its number, itself, its spans)."""
-        spans = intervals(self.area, layout, layout.spacing_m)
+    def _rough(self, layout: Layout, number: int) -> tuple[float, int, Layout]:
+        """(roughly what a layout costs, its number, itself)."""
+        spans = scanned(self.outline, layout, layout.spacing_m)
         passes = sum(right - left for _, left, right in spans)
         estimate = estimate_m(spans, layout) + passes * (self.metre_cost(layout.direction_deg) - 1.0)
-        return estimate + self.turn_cost * len(spans), number, layout, spans
+        return estimate + self.turn_cost * len(spans), number, layout
 
     def _order(self, layout: Layout, lines: list[Swath]) -> _Ordered:
         if not lines:  # an area beside where vehicles may be: visits alone see it
