@@ -84,38 +84,6 @@ def intervals(area: Area, layout: Layout, join_m: float) -> list[tuple[int, floa
     return found
 
 
-def scanned(outline: FloatArray, layout: Layout, join_m: float) -> list[tuple[int, float, float]]:
-    """(strip, from, to) along each line where it meets the area: quick, and blind to what lies beside the line.
-
-    outline: the area's edges, (n, 4), each from x, y to x, y. Gaps below join_m close.
-    """
-    angle = math.radians(layout.direction_deg)
-    c, s = math.cos(angle), math.sin(angle)
-    ax, ay = outline[:, 0] * c + outline[:, 1] * s, outline[:, 1] * c - outline[:, 0] * s
-    bx, by = outline[:, 2] * c + outline[:, 3] * s, outline[:, 3] * c - outline[:, 2] * s
-    found: list[tuple[int, float, float]] = []
-    for strip in range(layout.count):
-        y = layout.first_m + layout.spacing_m * strip
-        meets = (ay > y) != (by > y)
-        x = np.sort(ax[meets] + (y - ay[meets]) * (bx[meets] - ax[meets]) / (by[meets] - ay[meets]))
-        for left, right in x.reshape(-1, 2):
-            if found and found[-1][0] == strip and left <= found[-1][2] + join_m:
-                found[-1] = (strip, found[-1][1], float(right))
-            else:
-                found.append((strip, float(left), float(right)))
-    return found
-
-
-def outline_of(area: Area) -> FloatArray:
-    """The edges of an area's rings, (n, 4)."""
-    edges = []
-    for part in shapely.get_parts(area):
-        for ring in (part.exterior, *part.interiors):
-            places = np.asarray(ring.coords)[:, :2]
-            edges.append(np.hstack([places[:-1], places[1:]]))
-    return np.concatenate(edges)
-
-
 def estimate_m(spans: list[tuple[int, float, float]], layout: Layout) -> float:
     """Roughly how long a path over these swaths is: passes, one step aside each, and a jump for every extra piece."""
     passes = sum(right - left for _, left, right in spans)

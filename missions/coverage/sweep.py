@@ -26,8 +26,6 @@ from missions.coverage.strips import (
     estimate_m,
     intervals,
     layouts,
-    outline_of,
-    scanned,
     swaths,
 )
 from missions.coverage.turns import CAREFUL, Path, Points
@@ -41,6 +39,7 @@ _PACKED = 8
 _ORDERED = 6
 _FINISHED = 2
 _CLOSE = 1.015
+_MANY = 40
 _PASSES = 3
 _SEEN = 0.45  # of the width: what lies farther from any allowed place would cost a visit for every hand's breadth
 _FINE = 1000.0  # paths are searched in millimetres: the search's slack is then far below any swath
@@ -131,7 +130,6 @@ class _Planner:
     ) -> None:
         self.area, self.room, self.careful, self.width = area, room, careful_m, width_m
         self.budget, self.depot, self.metre_cost, self.turn_cost = budget, depot_m, metre_cost, turn_cost_m
-        self.outline = outline_of(area)
         self.fine_room = affinity.scale(room, _FINE, _FINE, origin=(0.0, 0.0))
 
     def best(self, direction_deg: float | None) -> Sweep:
@@ -139,19 +137,19 @@ class _Planner:
         firsts = [layouts(self.area, self.careful, direction) for direction in directions]
         rough = sorted((self._rough(options[0], n) for n, options in enumerate(firsts)), key=lambda r: r[:2])
         # Packed layouts differ from even ones by little: worth a look only where the direction is good.
-        for number in [n for _, n, _ in rough[:_PACKED]]:
+        for number in [n for _, n, _, _ in rough[:_PACKED]]:
             rough += [self._rough(layout, number + len(firsts)) for layout in firsts[number][1:]]
         rough.sort(key=lambda r: r[:2])
         ordered: list[_Ordered] = []
-        for number, (_, _, layout) in enumerate(rough[:_ORDERED]):
+        for number, (_, _, layout, spans) in enumerate(rough[:_ORDERED]):
             if self.budget.stop() and ordered:
                 break
             self.budget.progress(0.1 + 0.4 * number / _ORDERED, "ordering swaths")
-            spans = intervals(self.area, layout, layout.spacing_m)
             ordered.append(self._order(layout, swaths(spans, layout, self.room)))
         ordered = sorted(ordered, key=lambda o: o.cost)[:_FINISHED]
-        # Mending rarely turns a clearly longer order into the shorter path, and takes a third of the time.
-        ordered = [self._reorder(o) for o in ordered if o.cost <= _CLOSE * ordered[0].cost]
+        # With many swaths mending rarely turns a clearly longer order into the shorter path, and takes a third of the time.
+        near = [o for o in ordered if o.cost <= _CLOSE * ordered[0].cost or len(o.lines) < _MANY]
+        ordered = [self._reorder(o) for o in near]
         finished: list[tuple[float, int, Path]] = []
         for number, candidate in enumerate(ordered):
             if self.budget.stop() and finished:
@@ -162,12 +160,12 @@ class _Planner:
         path.shorten(_PASSES)
         return self._sweep(path, ordered[number])
 
-    def _rough(self, layout: Layout, number: int) -> tuple[float, int, Layout]:
-        """(roughly what a layout costs, its number, itself)."""
-        spans = scanned(self.outline, layout, layout.spacing_m)
+    def _rough(self, layout: Layout, number: int) -> tuple[float, int, Layout, list[tuple[int, float, float]]]:
+        """(roughly what a layout costs, its number, itself, its spans)."""
+        spans = intervals(self.area, layout, layout.spacing_m)
         passes = sum(right - left for _, left, right in spans)
         estimate = estimate_m(spans, layout) + passes * (self.metre_cost(layout.direction_deg) - 1.0)
-        return estimate + self.turn_cost * len(spans), number, layout
+        return estimate + self.turn_cost * len(spans), number, layout, spans
 
     def _order(self, layout: Layout, lines: list[Swath]) -> _Ordered:
         if not lines:  # an area beside where vehicles may be: visits alone see it
