@@ -21,8 +21,8 @@ from missions.coverage.sweep import sweep_area
 from missions.judge_coverage import judge_coverage
 from missions.model import Budget
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit" / "coverage"))
-from coverage_shapes import rings_of, star
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit" / "covering"))
+from coverage_shapes import others, rings_of, star
 
 GOALS = {"median": 1.13, "p90": 1.25, "forbidden": 1.30, "seconds": 2.0}
 
@@ -85,6 +85,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--generated", type=int, default=10)
+    parser.add_argument("--others", type=int, default=0, help="as many seeds of spikes, corridors, slivers and wings")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has opencoverage")
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}, calibration {calibration_s():.3f} s")
@@ -94,6 +95,16 @@ def main():
         run(f"keep-outs {seed}", star(seed, size=50.0, holes=15, hole_m=4.0), 3.0, options.iterations, forbidden=True)
         for seed in range(4, 4 + max(1, options.generated // 3))
     ]
+    strange = {}
+    for seed in range(2000, 2000 + options.others):
+        for name, area in others(seed):
+            strange.setdefault(name, []).append(run(f"{name} {seed}", area, 3.0, options.iterations))
+    for name, found in strange.items():
+        ratios = [ratio for ratio, _, _ in found]
+        print(
+            f"{name}: median {np.median(ratios):.3f}, most {max(ratios):.3f}, "
+            f"all covered: {all(good for _, good, _ in found)}, CPU most {max(s for _, _, s in found):.2f} s"
+        )
     if options.peer:
         peer(options.peer, real_areas())
     ratios = [r for r, _, _ in results]

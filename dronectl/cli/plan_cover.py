@@ -24,7 +24,9 @@ from missions.model import Budget
 
 
 def cover(
-    area: Annotated[Path, typer.Argument(help="GeoJSON with a Polygon or MultiPolygon (WGS 84).", metavar="AREA")],
+    area: Annotated[
+        Path, typer.Argument(help="GeoJSON with polygons, or lines with --corridor (WGS 84).", metavar="AREA")
+    ],
     site: SiteOption = None,
     out_dir: Annotated[
         Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
@@ -47,6 +49,10 @@ def cover(
         typer.Option("--person-px", help="Instead of a height: pixels on a curled-up person of 0.9 m.", min=1, max=500),
     ] = None,
     overlap: Annotated[float, typer.Option(help="Side overlap of passes, a share.", min=0, max=0.95)] = 0.2,
+    corridor: Annotated[
+        float | None,
+        typer.Option("--corridor", help="Lines are corridors of this width, in metres.", min=1, max=5000, metavar="M"),
+    ] = None,
     avoid_holes: Annotated[
         bool, typer.Option("--avoid-holes", help="No leg over the area's holes: they become keep-outs.")
     ] = False,
@@ -78,6 +84,7 @@ def cover(
         person_px=person_px,
         side_overlap=overlap,
         camera_id=camera,
+        corridor_m=corridor,
         avoid_holes=avoid_holes,
         wind_m_s=wind,
         wind_from_deg=wind_from,

@@ -23,7 +23,9 @@ from missions.model import Budget
 
 
 def map_(
-    area: Annotated[Path, typer.Argument(help="GeoJSON with a Polygon or MultiPolygon (WGS 84).", metavar="AREA")],
+    area: Annotated[
+        Path, typer.Argument(help="GeoJSON with polygons, or lines with --corridor (WGS 84).", metavar="AREA")
+    ],
     site: SiteOption = None,
     preset: Annotated[
         Preset,
@@ -75,6 +77,10 @@ def map_(
     exposure: Annotated[
         float, typer.Option(help="Exposure in milliseconds: at most one pixel of motion blur.", min=0.02, max=50)
     ] = 1.0,
+    corridor: Annotated[
+        float | None,
+        typer.Option("--corridor", help="Lines are corridors of this width, in metres.", min=1, max=5000, metavar="M"),
+    ] = None,
     avoid_holes: Annotated[
         bool, typer.Option("--avoid-holes", help="No leg over the area's holes: they become keep-outs.")
     ] = False,
@@ -115,6 +121,7 @@ def map_(
         speed_m_s=speed,
         exposure_s=exposure / 1000.0,
         camera_id=camera,
+        corridor_m=corridor,
         avoid_holes=avoid_holes,
         wind_m_s=wind,
         wind_from_deg=wind_from,

@@ -16,7 +16,7 @@ import shapely
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
 from dronectl.site import Site
-from missions.coverage.area import AreaRings, CoverArea, cover_area
+from missions.coverage.area import AreaRings, CoverArea, corridor, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
 from missions.coverage.sweep import MetreCost, even_cost
@@ -42,6 +42,7 @@ class CoverWishes:
     person_px: float | None = None
     side_overlap: float = 0.2
     camera_id: str | None = None
+    corridor_m: float | None = None
     avoid_holes: bool = False
     wind_m_s: float = 0.0
     wind_from_deg: float | None = None
@@ -66,8 +67,11 @@ class SiteCover:
         return self.verdict.fraction >= _COMPLETE and not any(blockers(found) for found in self.findings)
 
 
-def read_area(file: Path, site: Site) -> list[AreaRings]:
-    """Polygons of a GeoJSON file (RFC 7946: WGS 84, [longitude, latitude], closed rings). Raises BadInputError."""
+def read_area(file: Path, site: Site, corridor_m: float | None = None) -> list[AreaRings]:
+    """Polygons and corridors of a GeoJSON file (RFC 7946: WGS 84, [longitude, latitude], closed rings).
+
+    corridor_m: how wide the ground along its lines is. Raises BadInputError.
+    """
     try:
         if file.stat().st_size > MAX_AREA_BYTES:
             raise BadInputError(f"{file}: is larger than {MAX_AREA_BYTES // 1_000_000} MB; no area is")
@@ -79,29 +83,45 @@ def read_area(file: Path, site: Site) -> list[AreaRings]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise BadInputError(f"{file}: is not JSON: {error}") from error
     found: list[AreaRings] = []
-    for where, rings in _polygons(document, "$", file):
+    for kind, where, rings in _geometries(document, "$", file):
+        if kind == "LineString":
+            found += _corridor(rings, where, file, site, corridor_m)
+            continue
         if not isinstance(rings, list) or not rings:
             raise BadInputError(f"{file}: {where}: a polygon is a list of rings")
         read = [_ring(ring, f"{where}[{i}]", file, site) for i, ring in enumerate(rings)]
         found.append(AreaRings(read[0], tuple(read[1:])))
     if not found:
-        raise BadInputError(f"{file}: holds no polygon; draw the area as a Polygon or MultiPolygon")
+        raise BadInputError(f"{file}: holds no polygon and no line; draw areas as polygons, corridors as lines")
     return found
 
 
-def _polygons(node: Any, where: str, file: Path) -> list[tuple[str, Any]]:
+def _geometries(node: Any, where: str, file: Path) -> list[tuple[str, str, Any]]:
+    """(Polygon or LineString, where, its coordinates) of everything in a document."""
     kind = node.get("type") if isinstance(node, dict) else None
     if kind == "FeatureCollection" and isinstance(node.get("features"), list):
-        return [p for i, f in enumerate(node["features"]) for p in _polygons(f, f"{where}.features[{i}]", file)]
+        return [g for i, f in enumerate(node["features"]) for g in _geometries(f, f"{where}.features[{i}]", file)]
     if kind == "Feature":
-        return _polygons(node.get("geometry"), f"{where}.geometry", file)
-    if kind == "Polygon":
-        return [(f"{where}.coordinates", node.get("coordinates"))]
-    if kind == "MultiPolygon" and isinstance(node.get("coordinates"), list):
-        return [(f"{where}.coordinates[{i}]", rings) for i, rings in enumerate(node["coordinates"])]
+        return _geometries(node.get("geometry"), f"{where}.geometry", file)
+    if kind in {"Polygon", "LineString"}:
+        return [(kind, f"{where}.coordinates", node.get("coordinates"))]
+    if kind in {"MultiPolygon", "MultiLineString"} and isinstance(node.get("coordinates"), list):
+        single = kind.removeprefix("Multi")
+        return [(single, f"{where}.coordinates[{i}]", part) for i, part in enumerate(node["coordinates"])]
     raise BadInputError(
-        f"{file}: {where}: is {kind or 'no GeoJSON object'}; only Polygon and MultiPolygon can be covered"
+        f"{file}: {where}: is {kind or 'no GeoJSON object'}; only polygons (areas) and lines (corridors) can be covered"
     )
+
+
+def _corridor(value: Any, where: str, file: Path, site: Site, width_m: float | None) -> list[AreaRings]:
+    if width_m is None:
+        raise BadInputError(f"{file}: {where}: is a line; say how wide a corridor along it is with --corridor METRES")
+    if not isinstance(value, list) or len(value) < 2:
+        raise BadInputError(f"{file}: {where}: a line is a list of at least 2 positions")
+    try:
+        return corridor([_position(p, f"{where}[{i}]", file, site) for i, p in enumerate(value)], width_m)
+    except PlanningError as error:
+        raise BadInputError(f"{file}: {where}: {error}") from error
 
 
 def _ring(value: Any, where: str, file: Path, site: Site) -> tuple[GeoPoint, ...]:
@@ -147,7 +167,7 @@ def plan_site_cover(
     if not drones:
         raise BadInputError("name at least one drone")
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wishes.camera_id)
-    rings = read_area(file, site)
+    rings = read_area(file, site, wishes.corridor_m)
     try:
         area = cover_area(rings)
         top = wished_height_m(site, camera, wishes.height_m, wishes.gsd_m, wishes.person_px)

@@ -66,6 +66,7 @@ class MapWishes:
     speed_m_s: float | None = None
     exposure_s: float = 1.0 / 1000.0
     camera_id: str | None = None
+    corridor_m: float | None = None
     avoid_holes: bool = False
     wind_m_s: float = 0.0
     wind_from_deg: float | None = None
@@ -114,7 +115,7 @@ def plan_site_map(
         raise BadInputError("name at least one drone")
     wanted = wishes.camera_id if wishes.camera_id is not None else _finest_colour(drones)
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wanted)
-    rings = read_area(file, site)
+    rings = read_area(file, site, wishes.corridor_m)
     try:
         area = cover_area(rings)
         oblique = wishes.preset is Preset.MODEL3D if wishes.oblique is None else wishes.oblique

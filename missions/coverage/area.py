@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from shapely.geometry import LineString, MultiPolygon, Point, Polygon
+from shapely.geometry import LinearRing, LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.validation import explain_validity
 
@@ -81,6 +81,29 @@ def cover_area(parts: Sequence[AreaRings], frame: LocalFrame | None = None) -> C
         kept[0] if len(kept) == 1 else MultiPolygon(kept),
         tuple(h for h in joined if isinstance(h, Polygon)),
     )
+
+
+def corridor(path: Sequence[GeoPoint], width_m: float) -> list[AreaRings]:
+    """The ground within half a width of a line, cut off square at its ends; several rings where it meets itself.
+
+    Raises PlanningError for a line without length or a width that is not above 0.
+    """
+    if not width_m > 0.0:
+        raise PlanningError(f"a corridor must be wider than 0 m, not {width_m}")
+    frame = LocalFrame(path[0])
+    places = [frame.to_enu(p) for p in path]
+    if len(set(places)) < 2:
+        raise PlanningError("a corridor's line needs at least 2 different points")
+    shape = LineString(places).buffer(width_m / 2.0, quad_segs=4, cap_style="flat")
+
+    def ring(line: LinearRing) -> tuple[GeoPoint, ...]:
+        return tuple(frame.to_geo(float(x), float(y)) for x, y in np.asarray(line.coords)[:-1, :2])
+
+    return [
+        AreaRings(ring(part.exterior), tuple(ring(hole) for hole in part.interiors))
+        for part in shapely.get_parts(shape)
+        if isinstance(part, Polygon) and part.area > _LEAST_M2
+    ]
 
 
 def _middle(parts: Sequence[AreaRings]) -> LocalFrame:

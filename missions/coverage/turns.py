@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -191,6 +192,7 @@ class Path:
         if not piece.turn:
             index, piece = self._split(index, foot)
         duty = [*self._duty(index), hole]
+        samples = _samples(duty, _SAMPLE * self.radius)
         best: tuple[float, FloatArray] | None = None
         legs = np.diff(piece.points, axis=0)
         for k, leg in enumerate(legs):
@@ -202,7 +204,9 @@ class Path:
                 longer = _length(points)
                 if best is not None and longer >= best[0]:
                     continue
-                if self._inside(points[k : k + len(middle) + 2]) and not self._left(points, duty):
+                if not self._reaches(points, samples) or not self._inside(points[k : k + len(middle) + 2]):
+                    continue
+                if not self._left(points, duty):
                     best = longer, points
         if best is None:
             return False
@@ -233,6 +237,13 @@ class Path:
                 if duty.is_empty:
                     break
         return self._holes(duty)
+
+    def _reaches(self, points: FloatArray, samples: FloatArray) -> bool:
+        """Whether a turn comes near enough to every sample: what fails here, an exact overlay need not judge."""
+        away = np.full(len(samples), np.inf)
+        for start, end in pairwise(points):
+            np.minimum(away, _squared(samples, start[None], end)[0], out=away)
+        return bool((away <= (self.radius * _OUTER) ** 2).all())
 
     def _left(self, points: FloatArray, duty: list[Polygon]) -> list[Polygon]:
         """What of a duty a turn through these points leaves unswept."""

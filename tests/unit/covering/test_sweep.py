@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from coverage_shapes import areas, rings_of, star
+from coverage_shapes import areas, others, rings_of, star
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import affinity
@@ -39,6 +39,18 @@ def test_everything_is_swept_and_no_leg_leaves_the_area(area, width_m):
     assert area.buffer(0.01).covers(LineString(found.corners_m)) or len(found.corners_m) < 2
     disc_bound_m = (area.area - math.pi * width_m**2 / 4.0) / width_m
     assert found.length_m >= disc_bound_m - 1e-6
+
+
+@pytest.mark.parametrize("kind", ["spikes", "corridor", "sliver", "wings"])
+@settings(max_examples=2)
+@given(st.integers(0, 10_000))
+def test_shapes_of_other_kinds_are_swept_whole(kind, seed):
+    """No figure of these kinds is promised to be short, but every one is swept, and from inside."""
+    area = dict(others(seed))[kind]
+    found = sweep_area(area, 5.0, Budget(iterations=3))
+    assert judged(area, found).fraction == 1.0
+    room = Polygon(area.exterior)
+    assert room.buffer(0.01).covers(LineString(found.corners_m)) or len(found.corners_m) < 2
 
 
 def test_a_rectangle_costs_its_passes_and_steps_aside():

@@ -6,8 +6,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely.geometry import LineString
 
-from missions.coverage.area import AreaRings, cover_area
+from missions.coverage.area import AreaRings, corridor, cover_area
 from missions.errors import PlanningError
 from missions.geo import GeoPoint, LocalFrame
 
@@ -81,3 +82,24 @@ def test_nothing_is_refused():
 def test_a_ring_that_touches_itself_is_the_same_ground():
     pinched = ring(MIDDLE, (0, 0), (100, 0), (50, 50), (100, 100), (0, 100), (50, 50))
     assert cover_area([AreaRings(pinched)]).shape.area > 1000.0
+
+
+@given(st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=2, max_size=6), st.floats(2.0, 80.0))
+def test_a_corridor_holds_its_line_and_no_more_than_half_its_width_aside(places, width_m):
+    """By distances alone: just inside the edges is within half a width of the line, no bend reaches further."""
+    frame = LocalFrame(GeoPoint(-17.0, 179.999))
+    line = LineString(places)
+    if line.length < 1.0:
+        return
+    parts = corridor([frame.to_geo(*p) for p in places], width_m)
+    shape = cover_area(parts, frame).shape
+    assert shape.buffer(0.05).covers(line)
+    assert line.buffer(0.5 * width_m + 0.05, quad_segs=64).covers(shape)
+    assert shape.area <= line.length * width_m + width_m**2 * len(places)
+
+
+def test_a_line_without_length_is_no_corridor():
+    with pytest.raises(PlanningError, match="2 different points"):
+        corridor([GeoPoint(1.0, 2.0), GeoPoint(1.0, 2.0)], 10.0)
+    with pytest.raises(PlanningError, match="wider than 0"):
+        corridor([GeoPoint(1.0, 2.0), GeoPoint(1.0, 2.1)], 0.0)

@@ -121,3 +121,24 @@ def test_a_crossing_ring_is_named(tmp_path):
     result = RUNNER.invoke(app, ["plan", "cover", str(write(tmp_path, polygon(bow))), "--out", str(tmp_path / "out")])
     assert isinstance(result.exception, BadInputError)
     assert "crosses itself at 29.7" in str(result.exception)
+
+
+def test_lines_are_corridors_and_several_areas_are_one_task(tmp_path):
+    """A road and two fields in one file, for two drones: all of them are seen."""
+    line = {"type": "LineString", "coordinates": [[107.266, 29.737], [107.269, 29.738], [107.270, 29.7405]]}
+    first = [[107.271, 29.741], [107.2725, 29.741], [107.2725, 29.742], [107.271, 29.742], [107.271, 29.741]]
+    second = [[x - 0.006, y] for x, y in first]
+    parts = [line, polygon(first), polygon(second)]
+    features = [{"type": "Feature", "properties": {}, "geometry": g} for g in parts]
+    file = write(tmp_path, {"type": "FeatureCollection", "features": features})
+    common = ["plan", "cover", str(file), "--out", str(tmp_path / "out"), "--drones", "d1,d2", "--json"]
+    result = RUNNER.invoke(app, [*common, "--corridor", "60"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert summary["coverage"] >= 0.9995
+    assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2"}
+    narrow = json.loads(RUNNER.invoke(app, [*common, "--corridor", "30"]).stdout)
+    assert narrow["area_m2"] < summary["area_m2"]
+    refused = RUNNER.invoke(app, common)
+    assert isinstance(refused.exception, BadInputError)
+    assert "say how wide" in str(refused.exception)
