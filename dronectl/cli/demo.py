@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from dronectl.report.data import Goal
 
 _FLIGHT_TIMEOUT_SIM_S = 600.0  # of vehicle time; the flights are planned for less than 8 minutes
-_SLOWDOWN = {
-    "patrol": 4.0,
-    "search": 12.0,
-}  # the simulator waits for vision; a busy machine may need many times as long
+# The simulator waits for vision; a busy machine may need many times as long.
+_SLOWDOWN = {"patrol": 4.0, "search": 12.0, "cover": 12.0}
 
 
 class Name(StrEnum):
