@@ -32,8 +32,8 @@ def cover_play() -> Play:
         for camera in document.get("cameras", {}).values():
             camera["rate_hz"] = 0.2  # nobody is looked for
         document["mission"]["purpose"] = "Photograph a drawn area without a gap"
-        document["limits"]["endurance_s"] = ENDURANCE_S
-        document["failsafe"].update({"battery_low": 0.55, "battery_critical": 0.45})
+        document.setdefault("limits", {})["endurance_s"] = ENDURANCE_S
+        document.setdefault("failsafe", {}).update({"battery_low": 0.55, "battery_critical": 0.45})
 
     return Play("cover", edit, lambda _site: {"trees": 60})
 
