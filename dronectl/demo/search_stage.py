@@ -52,10 +52,10 @@ def search_play(story: Story) -> Play:
     def edit(document: dict[str, Any]) -> None:
         document["mission"]["purpose"] = _PURPOSE
         document["mission"]["category"] = "search"
-        document["limits"]["endurance_s"] = story.endurance_s
-        failsafe = document["failsafe"]
+        document.setdefault("limits", {})["endurance_s"] = story.endurance_s
+        failsafe = document.setdefault("failsafe", {})
         failsafe.update(BATTERY_LEVELS)
-        failsafe["return_height_m"] = max(RETURN_HEIGHT_M, failsafe["return_height_m"])
+        failsafe["return_height_m"] = max(RETURN_HEIGHT_M, failsafe.get("return_height_m", 0.0))
 
     def scene(site: Site) -> Mapping[str, Any]:
         law = distance_law(story.form.category, story.form.terrain)

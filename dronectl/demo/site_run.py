@@ -29,9 +29,9 @@ from dronectl.paths import StateDir
 from missions.formats.qgc_plan import write_plan
 from missions.model import FlightPlan
 
-_SIM_READY_S: Final = 60.0
-_SERVICE_READY_S: Final = 60.0
-_VEHICLES_READY_S: Final = 90.0
+_SIM_READY_S: Final = 180.0  # all three: far more than an idle machine needs, for busy ones
+_SERVICE_READY_S: Final = 180.0
+_VEHICLES_READY_S: Final = 180.0
 _SETTLE_S: Final = 30.0
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -56,6 +58,17 @@ def render_html(data: ReportData) -> str:
             p95=latency_percentile(data.alerts, 0.95),
         )
     )
+
+
+def write_page(
+    template: str, report: Any, svgs: Mapping[str, str], document: Mapping[str, Any], folder: Path
+) -> tuple[Path, Path]:
+    """Write report.html from a template that shows `r` and pictures by name, and report.json; returns their paths."""
+    html, machine = folder / "report.html", folder / "report.json"
+    pictures = {name: Markup(svg) for name, svg in svgs.items()}  # noqa: S704  # made by our own maps, which escape names
+    html.write_text(environment().get_template(template).render(r=report, **pictures), encoding="utf-8")
+    machine.write_text(json.dumps(document, ensure_ascii=False, indent=2, default=str), encoding="utf-8")
+    return html, machine
 
 
 def write_report(data: ReportData, folder: Path) -> tuple[Path, Path]:
