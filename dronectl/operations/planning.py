@@ -19,7 +19,7 @@ from missions.errors import PlanError, PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
-from missions.geo import distance_m
+from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
 from missions.separation import Separation, least_separation
 
@@ -64,8 +64,12 @@ def plan_site_patrol(
     mission_id: str = "patrol",
     drone_ids: Sequence[str] | None = None,
     wind_m_s: float = 0.0,
+    closed: Sequence[tuple[GeoPoint, ...]] = (),
 ) -> SitePlan:
-    """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError."""
+    """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError.
+
+    closed: rings over which no leg may go now. They are keep-outs of the plans, so vehicles hold them too.
+    """
     # not at the top: the planner brings a compiler, and only this one wants it
     from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, plan_patrol
 
@@ -74,13 +78,14 @@ def plan_site_patrol(
         raise BadInputError("name at least one drone")
     task = PatrolTask(
         mission=site.new_mission(mission_id),
-        points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s) for p in site.points),
-        lines=tuple(PatrolLine(line.line_id, line.name, line.path) for line in site.lines),
+        points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s, p.aim) for p in site.points),
+        lines=tuple(PatrolLine(line.line_id, line.name, line.path, line.one_way) for line in site.lines),
         height_m=site.model.patrol.height_m,
         cruise_speed_m_s=site.limits.cruise_speed_m_s,
     )
     try:
-        found = plan_patrol(task, vehicles(drones), site.fence, site.limits, site.terrain, budget)
+        fence = replace(site.fence, exclusion=(*site.fence.exclusion, *closed))
+        found = plan_patrol(task, vehicles(drones), fence, site.limits, site.terrain, budget)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
     flying = {plan.vehicle_id for plan in found.plans}
