@@ -21,7 +21,7 @@ from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
 from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
-from missions.separation import Separation, least_separation
+from missions.separation import MINIMA, Separation, least_separation
 
 if TYPE_CHECKING:
     from missions.patrol import PatrolVehicle
@@ -30,6 +30,7 @@ LAYER_STEP_M = 6.0  # between cruise heights; the picture scale differs by a ten
 MAX_LAYERS = 4
 _FAR_M = 50_000.0
 _PAD_M = 30.0
+_SAME_LAYER_M = 0.5
 MAX_PLAN_BYTES = 16_000_000
 
 
@@ -129,8 +130,8 @@ def check_at_site(
             f"the plan's home is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
         )
     drone = site.drone(plan.vehicle_id)
-    # As it will be flown here: inside both fences, coming home in the drone's own layer.
-    bounded = replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
+    # As it will be flown here: inside both fences, coming home at the height that the plan carries (ADR 8).
+    bounded = replace(plan, fence=merged(site.fence, plan.fence))
     findings = check_plan(
         bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s, names=names
     )
@@ -138,7 +139,37 @@ def check_at_site(
     if from_pad > _PAD_M:
         message = f"home is {from_pad:.0f} m from the pad of {drone.drone_id}; start from the pad or move the home"
         findings.append(Finding("home-off-pad", Severity.WARNING, message, None, plan.home))
+    if abs(plan.return_height_m - drone.return_height_m) > _SAME_LAYER_M:
+        message = (
+            f"returns at {plan.return_height_m:.0f} m above home, not in the site's layer of {drone.drone_id}, "
+            f"{drone.return_height_m:.0f} m: fly it only with the plans that it was separated with"
+        )
+        findings.append(Finding("return-height-own", Severity.INFO, message, None, plan.home))
     return findings
+
+
+def shared_return_layer(site: Site, plan: FlightPlan, flying: Sequence[FlightPlan]) -> str | None:
+    """Why a plan must not start beside those in the air: its own return height is too near one of theirs. None: it may.
+
+    Plans in the site's layers are as far apart as the site says; only a plan that brings a height of its own is judged.
+    """
+    step = min(MINIMA.vertical_m, site.model.failsafe.return_height_step_m)
+    for other in flying:
+        if other.vehicle_id == plan.vehicle_id:
+            continue
+        own = [
+            p
+            for p in (plan, other)
+            if abs(p.return_height_m - site.drone(p.vehicle_id).return_height_m) > _SAME_LAYER_M
+        ]
+        apart = abs(plan.home_amsl_m + plan.return_height_m - other.home_amsl_m - other.return_height_m)
+        if own and apart < step - _SAME_LAYER_M:
+            return (
+                f"{plan.vehicle_id} would return at {plan.return_height_m:.0f} m and {other.vehicle_id}, in the air now, at "
+                f"{other.return_height_m:.0f} m, {apart:.0f} m apart: if the site were lost they would meet; wait until it "
+                "has landed, or separate the plans together"
+            )
+    return None
 
 
 def read_plan_file(site: Site, file: Path, vehicle_id: str | None = None) -> FlightPlan:
