@@ -169,7 +169,8 @@ def show_day():
         made = day_at_site(site, model, date(2026, 11, 23), Budget(24), drone_ids=ids)
         print(
             f"school day, {drones} drones: worst idleness over interval {made.found.worst_ratio:.2f} (bound "
-            f"{made.found.bound:.2f}), {len(made.found.flights)} flights, {len(made.found.misses)} misses, "
+            f"{made.found.bound:.2f}, ratio {made.found.worst_ratio / made.found.bound:.2f}), {len(made.found.flights)} "
+            f"flights, {sum(map(bool, made.findings))} with findings, {len(made.found.misses)} misses, "
             f"{time.process_time() - start:.1f} s CPU for {made.found.tried} tries"
         )
 

@@ -15,12 +15,12 @@ from shapely.geometry import LinearRing, LineString, Point, Polygon
 from shapely.validation import explain_validity
 
 from dronectl.errors import BadInputError
-from dronectl.site_model import DroneModel, ReferenceSystem, SiteModel
+from dronectl.site_model import AimModel, DroneModel, ReferenceSystem, SiteModel
 from dronectl.terrain_io import load_terrain
 from dronectl.terrain_raster import RasterOptions, load_raster
 from dronectl.yaml_lines import LineFinder, load_yaml
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, distance_m, from_gcj02
-from missions.model import Authority, Camera, Geofence, Mission, VehicleLimits
+from missions.model import Aim, Authority, Camera, Geofence, Mission, VehicleLimits
 from missions.terrain import GridTerrain, OutsideTerrainError, height_at
 
 _MAX_EXTENT_M = 50_000.0
@@ -48,12 +48,13 @@ class Drone:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A named position: dock, patrol point, fixed camera, responder."""
+    """A named position: dock, patrol point, fixed camera, responder. aim: the camera's heading and pitch there."""
 
     place_id: str
     name: str
     position: GeoPoint
     dwell_s: float = 0.0
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,12 @@ class Mast:
 
 @dataclass(frozen=True, slots=True)
 class NamedLine:
-    """A named polyline or, for schools, a ring."""
+    """A named polyline or, for schools, a ring. one_way: to be flown from its first point to its last."""
 
     line_id: str
     name: str
     path: tuple[GeoPoint, ...]
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,11 @@ def load_site(file: Path) -> Site:
         drones=tuple(_drone(model, i, d, dock_of, to_point) for i, d in enumerate(model.drones)),
         fence=fence,
         limits=limits,
-        points=tuple(Place(p.id, p.name, to_point(p.position), p.dwell_s) for p in model.patrol.points),
-        lines=tuple(NamedLine(p.id, p.name, tuple(to_point(x) for x in p.path)) for p in model.patrol.lines),
+        points=tuple(Place(p.id, p.name, to_point(p.position), p.dwell_s, _aim(p.camera)) for p in model.patrol.points),
+        lines=tuple(
+            NamedLine(p.id, p.name, tuple(to_point(x) for x in p.path), p.direction == "forward")
+            for p in model.patrol.lines
+        ),
         schools=tuple(NamedLine(s.id, s.name, tuple(to_point(x) for x in s.ring)) for s in model.schools),
         fixed_cameras=tuple(Place(c.id, c.name, to_point(c.position)) for c in model.fixed_cameras),
         masts=_masts(model, to_point),
@@ -184,6 +189,10 @@ def with_height_model(site: Site, file: Path) -> Site:
     places = [d.pad for d in site.drones] + [d.position for d in site.docks]
     fence = [p for ring in site.fence.inclusion for p in ring]
     return replace(site, terrain=load_raster(file, [*places, *fence]), terrain_path=file)
+
+
+def _aim(model: AimModel | None) -> Aim | None:
+    return None if model is None else Aim(model.yaw_deg % 360.0, model.pitch_deg)
 
 
 class _Reader:

@@ -128,18 +128,33 @@ class GeofenceModel(Strict):
         return [check_ring(ring) for ring in value]
 
 
+class AimModel(Strict):
+    """Where the camera looks while a drone stays: the drone's heading from north, and below the horizon (-90: down)."""
+
+    yaw_deg: float = Field(ge=-180, le=360)
+    pitch_deg: float = Field(ge=-90, le=0)
+
+
 class PatrolPointModel(_Placed):
-    """A must-patrol point."""
+    """A must-patrol point; with `camera` the drone turns there and looks that way while it dwells."""
 
     dwell_s: float = Field(default=5.0, ge=0, le=600)
+    camera: AimModel | None = None
+
+    @model_validator(mode="after")
+    def _time_to_look(self) -> Self:
+        if self.camera is not None and self.dwell_s <= 0:
+            raise ValueError("a camera direction needs a dwell_s above 0: without a stop nobody looks that way")
+        return self
 
 
 class PatrolLineModel(Strict):
-    """A must-patrol line, flown from one end to the other."""
+    """A must-patrol line, flown from one end to the other; `forward`: only from its first point to its last."""
 
     id: Identifier
     name: str = ""
     path: list[Position]
+    direction: Literal["both", "forward"] = "both"
 
     _path = field_validator("path", mode="before")(check_path)
 

@@ -107,7 +107,8 @@ class DayRules:
 
     pads: where each drone stands. items: (path, interval_s, windows) by id, a path of one place is a point.
     watches: (place, windows) by id. closed: (ring, windows) without any margin. fence: a ring.
-    said: (item, from_s, to_s) of everything that the timetable itself says it does not keep.
+    said: (item, from_s, to_s) of everything that the timetable itself says it does not keep. one_way: lines that are
+    flown as they are drawn only.
     """
 
     pads: dict[str, tuple[float, float]]
@@ -119,6 +120,7 @@ class DayRules:
     closed: tuple[tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]], ...]
     fence: tuple[tuple[float, float], ...]
     said: tuple[tuple[str, float, float], ...]
+    one_way: frozenset[str] = frozenset()
 
 
 _STEP_M = 3.0
@@ -179,9 +181,8 @@ def _judge_flight(flight: DayFlight, rules: DayRules) -> list[str]:
     for kind, item, arrive, leave in flight.stops:
         if kind == "visit" and len(rules.items[item][0]) > 1:
             path = rules.items[item][0]
-            flown = any(
-                abs(s - arrive) < 0.01 and abs(e - leave) < 0.01 and p in (path, path[::-1]) for s, e, p in flight.moves
-            )
+            allowed = (path,) if item in rules.one_way else (path, path[::-1])
+            flown = any(abs(s - arrive) < 0.01 and abs(e - leave) < 0.01 and p in allowed for s, e, p in flight.moves)
             if not flown:
                 out.append(f"{name} does not fly along {item}")
         elif kind in {"visit", "watch"}:

@@ -90,6 +90,14 @@ class Waypoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """Where a camera looks from a place: degrees clockwise from north, and below the horizon (-90 is straight down)."""
+
+    yaw_deg: float
+    pitch_deg: float
+
+
+@dataclass(frozen=True, slots=True)
 class Geofence:
     """Where a vehicle may fly. Rings are open (the last point is not the first again) and do not cross themselves.
 

@@ -9,7 +9,7 @@ is made as short as possible. Drones fly in layers of their own, so that crossin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -21,7 +21,8 @@ from missions.energy import Performance, PlanEnergy, height_above_home_m, path_l
 from missions.errors import PlanningError
 from missions.fences import FenceShape, fence_margin_m, fence_shape
 from missions.geo import Altitude, Datum, FloatArray, GeoPoint, LocalFrame
-from missions.model import Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.model import Aim, Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.patrol_waypoints import aimed, looking_down_between, merged_waypoints
 from missions.plan_legs import said
 from missions.routing.minmax import Item, Route, Task, split
 from missions.routing.polish import polish
@@ -30,26 +31,30 @@ from missions.terrain import OutsideTerrainError, Terrain, height_at
 from missions.terrain_follow import Corner, HeightBand, follow, height_band
 
 _SLACK_M = 1.0
-_NARROW_BAND_M = 8.0
+NARROW_BAND_M = 8.0  # by which heights along lines stray from the wanted one
+_Note = tuple[float, tuple[str, ...], Aim | None]  # what is done at a corner: seconds of dwell, items, camera
+_NOTHING: _Note = (0.0, (), None)
 
 
 @dataclass(frozen=True, slots=True)
 class PatrolPoint:
-    """A place to be visited and watched for dwell_s."""
+    """A place to be visited and watched for dwell_s, with `aim` in one direction."""
 
     item_id: str
     name: str
     position: GeoPoint
     dwell_s: float
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PatrolLine:
-    """A polyline to be flown along from one end to the other, either way."""
+    """A polyline to be flown along from one end to the other, either way unless it is one_way."""
 
     item_id: str
     name: str
     path: tuple[GeoPoint, ...]
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ class _Planner:
         if shape.inside.is_empty:
             raise PlanningError("the fence has no area in common to all of its inclusion rings; redraw it")
         margin = fence_margin_m(task.cruise_speed_m_s, limits) + _SLACK_M
-        area = _room(shape, margin)
+        area = self._with_items(_room(shape, margin), shape, margin)
         self._refuse(shape, area, margin)
         pads = [np.asarray(self.frame.to_enu(v.home)) for v in vehicles]
         # Near a pad the drone is slow: there only the position error counts, as it does for the feasibility rules.
@@ -147,7 +152,7 @@ class _Planner:
             self.items.append(Item(len(pads) + number, len(pads) + number, service_s))
         for path, line in zip(self.lines_m, task.lines, strict=True):
             service_s = path_length_m(line.path) / self.performance.ground_speed_m_s(speed) + self._bends_s(path)
-            self.items.append(Item(len(places), len(places) + 1, service_s))
+            self.items.append(Item(len(places), len(places) + 1, service_s, line.one_way))
             places += [path[0], path[-1]]
         self.paths: ShortestPaths = shortest_paths(_polygons(roomy), np.asarray(places))
         self._refuse_unreachable()
@@ -166,6 +171,14 @@ class _Planner:
             return height_at(self.terrain, point)
         except OutsideTerrainError as error:
             raise PlanningError(f"{what}: {error}") from error
+
+    def _with_items(self, area: BaseGeometry, shape: FenceShape, margin: float) -> BaseGeometry:
+        """The room with what its simple corners cut away around items that do keep the margin."""
+        exact: BaseGeometry = shape.allowed(margin)
+        items: list[BaseGeometry] = [Point(self.frame.to_enu(p.position)) for p in self.patrol.points]
+        items += [LineString([self.frame.to_enu(p) for p in line.path]) for line in self.patrol.lines]
+        cut = [item.buffer(1.5 * margin) for item in items if exact.covers(item) and not area.covers(item)]
+        return shapely.union_all([area, exact.intersection(shapely.union_all(cut))]) if cut else area
 
     def _refuse(self, shape: FenceShape, area: BaseGeometry, margin: float) -> None:
         """Items that cannot be flown with the margin, each with its line."""
@@ -226,7 +239,7 @@ class _Planner:
         home = self.home_amsl_m[vehicle]
         top_amsl = home + height_above_home_m(top, home) - _SLACK_M if top else float("inf")
         wanted = self.patrol.height_m + self.vehicles[vehicle].layer_m
-        return height_band(wanted, _NARROW_BAND_M, self.limits, self.terrain, top_amsl)
+        return height_band(wanted, NARROW_BAND_M, self.limits, self.terrain, top_amsl)
 
     def _takeoff_height(self, vehicle: int) -> float:
         return min(self.bands[vehicle].wanted_m, self.bands[vehicle].top_amsl_m - self.home_amsl_m[vehicle])
@@ -257,11 +270,11 @@ class _Planner:
     def flight_plan(self, vehicle: int, route: Route) -> FlightPlan:
         """Waypoints of a route: moves with their detours, dwells, lines, and heights that follow the ground."""
         corners = [Corner(*self._place(vehicle), narrow=False)]
-        notes: list[tuple[float, tuple[str, ...]]] = [(0.0, ())]
+        notes: list[_Note] = [_NOTHING]
 
         def add(places: list[tuple[float, float]], *, narrow: bool) -> None:
             corners.extend(Corner(*place, narrow=narrow) for place in places)
-            notes.extend((0.0, ()) for _ in places)
+            notes.extend(_NOTHING for _ in places)
 
         at = vehicle
         for stop in route:
@@ -270,12 +283,12 @@ class _Planner:
             add([*self.paths.between(at, start), self._place(start)], narrow=False)
             if stop.item < len(self.patrol.points):
                 point = self.patrol.points[stop.item]
-                notes[-1] = (point.dwell_s, (point.item_id,))
+                notes[-1] = (point.dwell_s, (point.item_id,), point.aim)
             else:
                 number = stop.item - len(self.patrol.points)
                 path = self.lines_m[number][::-1] if stop.flip else self.lines_m[number]
                 add([(float(e), float(n)) for e, n in path[1:]], narrow=True)
-                notes[-1] = (0.0, (self.patrol.lines[number].item_id,))
+                notes[-1] = (0.0, (self.patrol.lines[number].item_id,), None)
             at = end
         add(self.paths.between(at, vehicle), narrow=False)
         waypoints = []
@@ -285,17 +298,17 @@ class _Planner:
         except OutsideTerrainError as error:
             raise PlanningError(f"the way of {self.vehicles[vehicle].vehicle_id}: {error}") from error
         for corner in followed[1:]:
-            hold_s, serves = (0.0, ()) if corner.source is None else notes[corner.source]
+            hold_s, serves, aim = _NOTHING if corner.source is None else notes[corner.source]
             altitude = Altitude(round(corner.amsl_m - home, 2), Datum.HOME)
             position = self.frame.to_geo(corner.east_m, corner.north_m)
-            waypoints.append(Waypoint(position, altitude, hold_s=hold_s, serves=serves))
+            waypoints.append(aimed(Waypoint(position, altitude, hold_s=hold_s, serves=serves), aim))
         return FlightPlan(
             vehicle_id=self.vehicles[vehicle].vehicle_id,
             mission=self.patrol.mission,
             home=self.vehicles[vehicle].home,
             home_amsl_m=home,
             takeoff_height_m=round(self.takeoff_m[vehicle], 2),
-            waypoints=_merged(waypoints),
+            waypoints=looking_down_between(merged_waypoints(waypoints)),
             fence=self.fence,
             return_height_m=self.vehicles[vehicle].return_height_m,
             cruise_speed_m_s=self.patrol.cruise_speed_m_s,
@@ -304,18 +317,6 @@ class _Planner:
     def _place(self, node: int) -> tuple[float, float]:
         east, north = self.paths.nodes_m[node]
         return float(east), float(north)
-
-
-def _merged(waypoints: list[Waypoint]) -> tuple[Waypoint, ...]:
-    """Join consecutive waypoints at one place (a point at the end of a line): an autopilot cannot tell them apart."""
-    out: list[Waypoint] = []
-    for waypoint in waypoints:
-        if out and path_length_m([out[-1].position, waypoint.position]) < 1.0:
-            last = out.pop()
-            out.append(replace(waypoint, hold_s=last.hold_s + waypoint.hold_s, serves=last.serves + waypoint.serves))
-        else:
-            out.append(waypoint)
-    return tuple(out)
 
 
 def _degrees(points: tuple[GeoPoint, ...]) -> tuple[list[float], list[float]]:

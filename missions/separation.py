@@ -44,6 +44,9 @@ class Breach:
 
     first: int
     second: int
+    lateral_m: float
+    vertical_m: float
+    time_s: float
     finding: Finding
 
 
@@ -60,7 +63,7 @@ def least_separation(
     """
     if len(plans) < 2:
         return None
-    _, cut = _pieces(plans, limits, starts_s, wind_m_s)
+    _, cut = _pieces(plans, limits, starts_s, wind_m_s, PAD_RADIUS_M)
     best: tuple[float, Separation] | None = None
     for i, j in combinations(range(len(plans)), 2):
         if plans[i].vehicle_id == plans[j].vehicle_id:
@@ -79,14 +82,16 @@ def check_separation(
     starts_s: Sequence[float] | None = None,
     wind_m_s: float = 0.0,
     minima: Minima = MINIMA,
+    pad_radius_m: float = PAD_RADIUS_M,
 ) -> list[Breach]:
     """Every pair of flights of different vehicles, returns included: one breach for each pair that comes too near.
 
+    pad_radius_m: of the columns that are left out; 0 where the starts are the ones that will be flown.
     Raises DatumError as the energy model does.
     """
     if len(plans) < 2:
         return []
-    frame, cut = _pieces(plans, limits, starts_s, wind_m_s)
+    frame, cut = _pieces(plans, limits, starts_s, wind_m_s, pad_radius_m)
     together = "started together" if starts_s is None else "started as planned"
     found = []
     for i, j in combinations(range(len(plans)), 2):
@@ -103,12 +108,17 @@ def check_separation(
             f"{where.longitude_deg:.5f}; {minima.lateral_m:.0f} m or {minima.vertical_m:.0f} m are needed: "
             "start one later or fly in layers (`dronectl plan separate` does)"
         )
-        found.append(Breach(i, j, Finding("separation", Severity.BLOCKER, message, None, where)))
+        finding = Finding("separation", Severity.BLOCKER, message, None, where)
+        found.append(Breach(i, j, nearest.lateral_m, nearest.vertical_m, nearest.time_s, finding))
     return found
 
 
 def _pieces(
-    plans: Sequence[FlightPlan], limits: VehicleLimits, starts_s: Sequence[float] | None, wind_m_s: float
+    plans: Sequence[FlightPlan],
+    limits: VehicleLimits,
+    starts_s: Sequence[float] | None,
+    wind_m_s: float,
+    pad_radius_m: float,
 ) -> tuple[LocalFrame, list[Segments]]:
     """Each flight's straight pieces outside of the column over its own pad."""
     frame = common_frame(plans)
@@ -117,17 +127,17 @@ def _pieces(
         places = places_m(plan, frame)
         flown = fly(plan, limits, places, wind_m_s=wind_m_s)
         start = 0.0 if starts_s is None else starts_s[index]
-        cut.append(_outside(flown.time_s + start, flown.place_m, places[0], index))
+        cut.append(_outside(flown.time_s + start, flown.place_m, places[0], index, pad_radius_m))
     return frame, cut
 
 
-def _outside(time_s: FloatArray, place_m: FloatArray, home: FloatArray, owner: int) -> Segments:
+def _outside(time_s: FloatArray, place_m: FloatArray, home: FloatArray, owner: int, radius_m: float) -> Segments:
     """Pieces between knots, cut where they cross the column's edge, without those inside."""
     before, step = place_m[:-1], np.diff(place_m, axis=0)
     apart = before[:, :2] - home
     a = (step[:, :2] ** 2).sum(axis=1)
     b = (apart * step[:, :2]).sum(axis=1)
-    root2 = b * b - a * ((apart**2).sum(axis=1) - PAD_RADIUS_M**2)
+    root2 = b * b - a * ((apart**2).sum(axis=1) - radius_m**2)
     crosses = (a > 1e-9) & (root2 > 0.0)
     root = np.sqrt(np.where(crosses, root2, 0.0))
     safe = np.where(crosses, a, 1.0)
@@ -136,7 +146,7 @@ def _outside(time_s: FloatArray, place_m: FloatArray, home: FloatArray, owner: i
     piece, part = np.nonzero(np.diff(edges, axis=1) > 1e-9)
     low, high = edges[piece, part], edges[piece, part + 1]
     middle = before[piece, :2] + step[piece, :2] * ((low + high) / 2.0)[:, None]
-    far = np.hypot(*(middle - home).T) >= PAD_RADIUS_M
+    far = np.hypot(*(middle - home).T) >= radius_m
     piece, low, high = piece[far], low[far], high[far]
     span = np.diff(time_s)
     first, last = before[piece] + step[piece] * low[:, None], before[piece] + step[piece] * high[:, None]

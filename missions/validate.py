@@ -32,19 +32,21 @@ _Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class MustPoint:
-    """A place where a vehicle has to stay for dwell_s."""
+    """A place where a vehicle has to stay for dwell_s; with an aim (yaw, pitch) it looks there all that time."""
 
     item_id: str
     position: GeoPoint
     dwell_s: float
+    aim_deg: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MustLine:
-    """A polyline that a vehicle has to follow from end to end, either way."""
+    """A polyline that a vehicle has to follow from end to end, either way or (one_way) as it is drawn."""
 
     item_id: str
     path: tuple[GeoPoint, ...]
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ def judge_patrol(
             f"{plan.vehicle_id}: point {p.item_id} is not visited"
             for p in points
             if p.item_id in served and not _dwells(plan, p)
+        ]
+        complaints += [
+            f"{plan.vehicle_id}: the camera does not look at {p.item_id} as it should"
+            for p in points
+            if p.item_id in served and p.aim_deg is not None and not _looks(plan, p.item_id, *p.aim_deg)
         ]
         complaints += [
             f"{plan.vehicle_id}: line {line.item_id} is not followed from end to end"
@@ -228,14 +235,25 @@ def _dwells(plan: FlightPlan, point: MustPoint) -> bool:
     )
 
 
+def _looks(plan: FlightPlan, item_id: str, yaw_deg: float, pitch_deg: float) -> bool:
+    """Whether heading and gimbal are as wanted where the item is served; the gimbal stays as it was last set."""
+    pitch: float | None = None
+    for waypoint in plan.waypoints:
+        pitch = pitch if waypoint.gimbal_pitch_deg is None else waypoint.gimbal_pitch_deg
+        if item_id in waypoint.serves:
+            off = None if waypoint.yaw_deg is None else abs((waypoint.yaw_deg - yaw_deg + 180.0) % 360.0 - 180.0)
+            return off is not None and off <= 0.5 and pitch is not None and abs(pitch - pitch_deg) <= 0.5
+    return False
+
+
 def _follows(flown: _Flown, line: MustLine, home: GeoPoint) -> bool:
-    """Whether from some step on the flight keeps pace with the line, in one direction or the other."""
+    """Whether from some step on the flight keeps pace with the line, in a direction that it may be flown in."""
     corners = _ring(line.path, home)
     lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
     reach = np.concatenate([[0.0], np.cumsum(lengths)])
     along = np.linspace(0.0, reach[-1], max(2, int(reach[-1] / _STEP_M) + 2))
     wanted = np.stack([np.interp(along, reach, corners[:, c]) for c in (0, 1)], axis=1)
-    for direction in (wanted, wanted[::-1]):
+    for direction in (wanted,) if line.one_way else (wanted, wanted[::-1]):
         near = np.flatnonzero(np.linalg.norm(flown.xy - direction[0], axis=1) <= _NEAR_M)
         for start in near:
             paces = flown.way[start] + along

@@ -7,8 +7,10 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -59,6 +61,16 @@ def site_state(site: Site, override: Path | None) -> StateDir:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def day_of(word: str | None, zone: str) -> date:
+    """A day as it was given, or today in a time zone. Raises BadInputError."""
+    if word is None:
+        return datetime.now(ZoneInfo(zone)).date()
+    try:
+        return date.fromisoformat(word)
+    except ValueError:
+        raise BadInputError(f"--day is {word!r}; write it as 2026-11-23") from None
 
 
 def write_files(folder: Path, files: dict[str, str]) -> list[Path]:

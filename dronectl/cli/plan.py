@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Annotated, Any, ClassVar
 import typer
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json, write_files
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, day_of, open_site, out, print_json, write_files
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_files import HeightOption, HeightsOption
-from dronectl.errors import EXIT_GOAL_MISSED
+from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.closed_hours import GeoRing, closed_rings
 from dronectl.operations.plan_check import check_files, checked_document
 from dronectl.operations.plan_outputs import PlannedFlights, common_files, with_common_keys
 from dronectl.operations.planned import patrol_flights
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
+from dronectl.operations.timetable import read_timetable_file
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
 from missions.model import Budget, Finding, Severity
@@ -60,6 +63,20 @@ def patrol(
     seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to search for a better split.", min=0)] = 5000,
     wind: Annotated[float, typer.Option(help="Wind in m/s to check the plans against.", min=0, max=60)] = 0.0,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Local time of take-off: no leg then goes above a school in its hours (the timetable's `closed`).",
+            metavar="HH:MM",
+        ),
+    ] = None,
+    day: Annotated[str | None, typer.Option(help="The day of --at. Default: today at the site.", metavar="DAY")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", help="Timetable file for --at. Default: timetable.yaml beside the site file.", metavar="FILE"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Split the site's must-patrol points and lines among its drones, so that the longest flight is shortest.
@@ -69,14 +86,23 @@ def patrol(
     """
     opened = open_site(site)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
-    found = plan_site_patrol(opened, Budget(iterations=iterations, seed=seed), drone_ids=chosen, wind_m_s=wind)
+    closed = _closed(opened, at, day, file)
+    found = plan_site_patrol(
+        opened,
+        Budget(iterations=iterations, seed=seed),
+        drone_ids=chosen,
+        wind_m_s=wind,
+        closed=tuple(closed.values()),
+    )
     common = patrol_flights(opened, found)
-    document = with_common_keys(patrol_document(found), common)
+    document = {**with_common_keys(patrol_document(found), common), "closed": sorted(closed)}
     written = _write(common, document, out_dir)
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
     else:
         _say_patrol(opened, found, written)
+        if closed:
+            out.print(f"Kept clear of: {', '.join(sorted(closed))}", markup=False)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
@@ -142,6 +168,22 @@ def check(
         out.print(good if checked.clean else bad)
     if not checked.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _closed(site: Site, at: str | None, day: str | None, file: Path | None) -> dict[str, GeoRing]:
+    """Schools that no leg may cross while a battery lasts from a time on."""
+    if at is None:
+        if day is not None or file is not None:
+            raise BadInputError(
+                "--day and --file say when schools are closed to a flight; give its time with --at 08:15"
+            )
+        return {}
+    match = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", at)
+    if match is None:
+        raise BadInputError(f"--at is {at!r}; write it as 08:15")
+    start = 3600.0 * int(match[1]) + 60.0 * int(match[2])
+    model, _, _ = read_timetable_file(site, file)
+    return closed_rings(site, model, day_of(day, site.model.timezone), start, start + site.limits.endurance_s)
 
 
 def _write(common: PlannedFlights, document: dict[str, Any], folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -14,9 +14,11 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
+from dronectl.cli.common import JsonOption, SiteOption, day_of, err, open_site, out, print_json, write_files
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.heat import HeatOptions, SiteHeat, heat_at_site, heat_document, heat_geojson
+from dronectl.operations.plan_outputs import common_files, with_common_keys
+from dronectl.operations.planned import day_flights
 from dronectl.operations.timetable import (
     SiteDay,
     day_at_site,
@@ -25,6 +27,7 @@ from dronectl.operations.timetable import (
     timetable_csv,
     timetable_document,
 )
+from dronectl.operations.timetable_plans import flight_name
 from dronectl.report.gantt import gantt_svg
 from dronectl.report.heat_picture import heat_svg
 from dronectl.site_model import ReferenceSystem
@@ -144,7 +147,8 @@ def timetable(
         typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
     ] = None,
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for timetable.json, timetable.csv and timetable.svg.", metavar="DIR")
+        Path,
+        typer.Option("--out", help="Folder for the timetable, its flights' plans, routes and pictures.", metavar="DIR"),
     ] = Path("timetable"),
     seed: Annotated[int, typer.Option(help="Same seed, same timetable.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How many ways of planning the day are tried.", min=1)] = 24,
@@ -152,8 +156,10 @@ def timetable(
 ) -> None:
     """Plan a day of patrols: every must-patrol item within its interval, batteries swapped, watches never left alone.
 
-    No leg goes above a school in its hours. Writes the day as JSON, CSV and a picture; what cannot be kept is listed with
-    the reason, and the exit code is then 1.
+    No leg goes above a school in its hours. Writes the day as JSON, CSV and a picture, and every flight as a .plan named
+    by drone and take-off (d1-073000.plan), which `dronectl fly` takes at its time. Drones fly in layers and start up to
+    two minutes later where that keeps them 20 m across or 10 m in height apart. What cannot be kept is listed with the
+    reason; the exit code is then 1, and also when findings forbid a flight.
     """
     opened = open_site(site)
     model, _, _ = read_timetable_file(opened, file)
@@ -166,37 +172,31 @@ def timetable(
         made = day_at_site(
             opened,
             model,
-            _day(day, opened.model.timezone),
+            day_of(day, opened.model.timezone),
             budget,
             weights=None if weights is None else read_weights(weights, opened),
             urgent=[_urgent(word) for word in urgent or ()],
             drone_ids=chosen,
         )
-    document = timetable_document(made)
+    common = day_flights(made)
+    document = with_common_keys(timetable_document(made), common)
     written = write_files(
         out_dir,
         {
             "timetable.json": json.dumps(document, ensure_ascii=False, indent=2) + "\n",
             "timetable.csv": timetable_csv(made),
             "timetable.svg": gantt_svg(made),
+            **common_files(common),
         },
     )
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
     else:
         _say_day(made)
-        out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
-    if made.found.misses:
+        few = [str(p) for p in written if p.suffix != ".plan"]
+        out.print(f"Written: {', '.join(few)} and {len(common.flights)} plans beside them", markup=False)
+    if made.found.misses or not made.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
-
-
-def _day(word: str | None, zone: str) -> date:
-    if word is None:
-        return datetime.now(ZoneInfo(zone)).date()
-    try:
-        return date.fromisoformat(word)
-    except ValueError:
-        raise BadInputError(f"--day is {word!r}; write it as 2026-11-23") from None
 
 
 def _urgent(word: str) -> tuple[float, GeoPoint, float]:
@@ -237,12 +237,16 @@ def _say_day(made: SiteDay) -> None:
     air = sum(f.landed_s - f.depart_s for f in found.flights)
     out.print(
         f"{len(found.flights)} flights of {len(made.task.craft)} drones, {air / 3600:.1f} h in the air. Longest time "
-        f"without a visit over its interval: {found.worst_ratio:.2f} (a weak lower bound: {found.bound:.2f}).",
+        f"without a visit over its interval: {found.worst_ratio:.2f}; no timetable can do better than {found.bound:.2f}.",
         markup=False,
     )
     for f in found.flights:
         for item in f.dropped:
             out.print(f"{f.vehicle_id} gave up {item} for {f.stops[-1].item_id}.", markup=False)
+    for flight, findings in zip(found.flights, made.findings, strict=True):
+        for finding in findings:
+            out.print(f"[red]{finding.severity.value}[/red] ", end="")
+            out.print(f"{flight_name(flight)}: {finding.message} ({finding.code})", markup=False)
     for miss in found.misses:
         out.print(f"[red]not kept[/red] {clock(miss.from_s)} to {clock(miss.to_s)} ", end="")
         what = miss.item_id if miss.wanted_s > 0.0 else f"{miss.item_id} (watch)"

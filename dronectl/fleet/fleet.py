@@ -258,6 +258,11 @@ class Fleet:
         """The sortie that a vehicle has under way."""
         return self._vehicle(vehicle_id).sortie
 
+    def plan_under_way(self, vehicle_id: str) -> FlightPlan | None:
+        """What a vehicle flies now; None when it has no sortie under way."""
+        vehicle = self._vehicle(vehicle_id)
+        return None if vehicle.sortie is None else vehicle.plan
+
     def mission_of(self, sortie_id: str) -> Mission | None:
         """What a sortie in `sorties` is flown for."""
         return self._missions.get(sortie_id)

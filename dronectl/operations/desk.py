@@ -30,6 +30,7 @@ from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Sortie
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.metrics import render_metrics
+from dronectl.operations.planning import shared_return_layer
 from dronectl.site import Site
 from dronectl.store import Store
 from dronectl.store.models import MissionRow, OutboxRow
@@ -274,6 +275,10 @@ class Desk:
         override_reason: str,
     ) -> dict[str, Any]:
         plan = self.read_plan(vehicle_id, document)
+        flying = [self._s.fleet.plan_under_way(d.drone_id) for d in self._s.site.drones]
+        shared = shared_return_layer(self._s.site, plan, [p for p in flying if p is not None])
+        if shared is not None:
+            raise BadInputError(shared)
         try:
             override = Override(frozenset(override_codes), actor, override_reason) if override_codes else None
             return {"sortie_id": await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)}
@@ -281,7 +286,7 @@ class Desk:
             raise BadInputError(str(error)) from error
 
     def read_plan(self, vehicle_id: str, document: dict[str, Any]) -> FlightPlan:
-        """The plan as this vehicle would fly it here: inside the site's fence too, in the vehicle's own return layer."""
+        """The plan as this vehicle would fly it here: inside the site's fence too, home at the height it carries (ADR 8)."""
         site = self._s.site
         try:
             drone = site.drone(vehicle_id)
@@ -296,7 +301,7 @@ class Desk:
             raise BadInputError(str(error)) from error
         if plan.vehicle_id != vehicle_id:
             raise BadInputError(f"the plan is for {plan.vehicle_id}, not {vehicle_id}; plan again for {vehicle_id}")
-        return replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
+        return replace(plan, fence=merged(site.fence, plan.fence))
 
     # --- views
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
+from dronectl.operations.timetable_plans import flight_name
 from dronectl.site import Site
+from missions.revisit.reasons import clock
 
 if TYPE_CHECKING:
     from dronectl.operations.covering import SiteCover
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from dronectl.operations.planning import SitePlan
     from dronectl.operations.searching import SiteSearch
     from dronectl.operations.separating import Separated
+    from dronectl.operations.timetable import SiteDay
 
 
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
@@ -95,6 +98,35 @@ def search_flights(site: Site, found: SiteSearch) -> PlannedFlights:
         "Cooper); the ratio is that of the probabilities of success.",
     )
     return PlannedFlights("search", site, flights, goal, pos=plan.pos, note=plan.pattern)
+
+
+def day_flights(made: SiteDay) -> PlannedFlights:
+    """Flights of `plan timetable`, in the order of their take-offs."""
+    flights = tuple(
+        PlannedFlight(
+            flight_name(flight),
+            plan,
+            energy,
+            findings,
+            start=clock(flight.depart_s),
+            properties={"flight_kind": flight.kind},
+        )
+        for flight, plan, energy, findings in zip(
+            made.found.flights, made.plans, made.energies, made.findings, strict=True
+        )
+    )
+    worst, bound = made.found.worst_ratio, made.found.bound
+    goal = Goal(
+        worst,
+        bound,
+        worst / bound if bound > 0.0 else 1.0,
+        "of_interval",
+        "最长无人巡查时间 / 要求间隔",
+        "longest time without a visit over its interval",
+        "下界见 missions/revisit/day_bound.py 的证明。",
+        "Lower bound: proved in missions/revisit/day_bound.py.",
+    )
+    return PlannedFlights("timetable", made.site, flights, goal, note=made.day.isoformat())
 
 
 def separated_flights(site: Site, found: Separated) -> PlannedFlights:

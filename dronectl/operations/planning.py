@@ -19,9 +19,9 @@ from missions.errors import PlanError, PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
-from missions.geo import distance_m
+from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
-from missions.separation import Separation, least_separation
+from missions.separation import MINIMA, Separation, least_separation
 
 if TYPE_CHECKING:
     from missions.patrol import PatrolVehicle
@@ -30,6 +30,7 @@ LAYER_STEP_M = 6.0  # between cruise heights; the picture scale differs by a ten
 MAX_LAYERS = 4
 _FAR_M = 50_000.0
 _PAD_M = 30.0
+_SAME_LAYER_M = 0.5
 MAX_PLAN_BYTES = 16_000_000
 
 
@@ -64,8 +65,12 @@ def plan_site_patrol(
     mission_id: str = "patrol",
     drone_ids: Sequence[str] | None = None,
     wind_m_s: float = 0.0,
+    closed: Sequence[tuple[GeoPoint, ...]] = (),
 ) -> SitePlan:
-    """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError."""
+    """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError.
+
+    closed: rings over which no leg may go now. They are keep-outs of the plans, so vehicles hold them too.
+    """
     # not at the top: the planner brings a compiler, and only this one wants it
     from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, plan_patrol
 
@@ -74,13 +79,14 @@ def plan_site_patrol(
         raise BadInputError("name at least one drone")
     task = PatrolTask(
         mission=site.new_mission(mission_id),
-        points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s) for p in site.points),
-        lines=tuple(PatrolLine(line.line_id, line.name, line.path) for line in site.lines),
+        points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s, p.aim) for p in site.points),
+        lines=tuple(PatrolLine(line.line_id, line.name, line.path, line.one_way) for line in site.lines),
         height_m=site.model.patrol.height_m,
         cruise_speed_m_s=site.limits.cruise_speed_m_s,
     )
     try:
-        found = plan_patrol(task, vehicles(drones), site.fence, site.limits, site.terrain, budget)
+        fence = replace(site.fence, exclusion=(*site.fence.exclusion, *closed))
+        found = plan_patrol(task, vehicles(drones), fence, site.limits, site.terrain, budget)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
     flying = {plan.vehicle_id for plan in found.plans}
@@ -124,8 +130,8 @@ def check_at_site(
             f"the plan's home is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
         )
     drone = site.drone(plan.vehicle_id)
-    # As it will be flown here: inside both fences, coming home in the drone's own layer.
-    bounded = replace(plan, fence=merged(site.fence, plan.fence), return_height_m=drone.return_height_m)
+    # As it will be flown here: inside both fences, coming home at the height that the plan carries (ADR 8).
+    bounded = replace(plan, fence=merged(site.fence, plan.fence))
     findings = check_plan(
         bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s, names=names
     )
@@ -133,7 +139,37 @@ def check_at_site(
     if from_pad > _PAD_M:
         message = f"home is {from_pad:.0f} m from the pad of {drone.drone_id}; start from the pad or move the home"
         findings.append(Finding("home-off-pad", Severity.WARNING, message, None, plan.home))
+    if abs(plan.return_height_m - drone.return_height_m) > _SAME_LAYER_M:
+        message = (
+            f"returns at {plan.return_height_m:.0f} m above home, not in the site's layer of {drone.drone_id}, "
+            f"{drone.return_height_m:.0f} m: fly it only with the plans that it was separated with"
+        )
+        findings.append(Finding("return-height-own", Severity.INFO, message, None, plan.home))
     return findings
+
+
+def shared_return_layer(site: Site, plan: FlightPlan, flying: Sequence[FlightPlan]) -> str | None:
+    """Why a plan must not start beside those in the air: its own return height is too near one of theirs. None: it may.
+
+    Plans in the site's layers are as far apart as the site says; only a plan that brings a height of its own is judged.
+    """
+    step = min(MINIMA.vertical_m, site.model.failsafe.return_height_step_m)
+    for other in flying:
+        if other.vehicle_id == plan.vehicle_id:
+            continue
+        own = [
+            p
+            for p in (plan, other)
+            if abs(p.return_height_m - site.drone(p.vehicle_id).return_height_m) > _SAME_LAYER_M
+        ]
+        apart = abs(plan.home_amsl_m + plan.return_height_m - other.home_amsl_m - other.return_height_m)
+        if own and apart < step - _SAME_LAYER_M:
+            return (
+                f"{plan.vehicle_id} would return at {plan.return_height_m:.0f} m and {other.vehicle_id}, in the air now, at "
+                f"{other.return_height_m:.0f} m, {apart:.0f} m apart: if the site were lost they would meet; wait until it "
+                "has landed, or separate the plans together"
+            )
+    return None
 
 
 def read_plan_file(site: Site, file: Path, vehicle_id: str | None = None) -> FlightPlan:

@@ -22,14 +22,17 @@ import shapely
 from shapely.geometry import Point, Polygon
 
 from dronectl.errors import BadInputError
+from dronectl.operations.planning import energy_of, finding_document
 from dronectl.operations.timetable_file import TimetableModel, hours_s
+from dronectl.operations.timetable_plans import DayPlanner, layer_height_m
 from dronectl.site import Drone, Site
 from dronectl.yaml_lines import LineFinder, load_yaml
-from missions.energy import Performance, path_length_m, plan_energy
+from missions.energy import Performance, PlanEnergy, path_length_m, plan_energy
 from missions.errors import PlanningError
+from missions.feasibility import blockers
 from missions.fences import fence_margin_m, fence_shape
 from missions.geo import GeoPoint
-from missions.model import Budget, FlightPlan
+from missions.model import Budget, Finding, FlightPlan
 from missions.revisit.day import Craft, DayTask, Timetable, Urgent, Visit, Watch
 from missions.revisit.reasons import clock
 from missions.revisit.timetable import plan_day
@@ -37,6 +40,9 @@ from missions.revisit.ways import Closed, Place, Ways
 from missions.terrain import height_at
 
 _SLACK_M = 1.0
+_RECKONING_S = (
+    25.0  # turns and climbs that a timetable does not count, and its plans do: kept free before the next flight
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +55,14 @@ class SiteDay:
     found: Timetable
     weights: dict[str, float]
     closed: tuple[Closed, ...]
+    plans: tuple[FlightPlan, ...]  # of found.flights, in their order, as the next two
+    energies: tuple[PlanEnergy, ...]
+    findings: tuple[tuple[Finding, ...], ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing forbids any of the flights."""
+        return not any(blockers(f) for f in self.findings)
 
 
 def read_timetable_file(site: Site, file: Path | None) -> tuple[TimetableModel, Path | None, LineFinder | None]:
@@ -123,10 +137,14 @@ def day_at_site(
         Urgent(f"urgent-{i}", at, _inside(site, task, place, i), stay) for i, (at, place, stay) in enumerate(urgent, 1)
     )
     try:
-        found = plan_day(task, budget, orders)
+        planner = DayPlanner(site, drones)
+        found = plan_day(task, budget, orders, settle=planner.settle)
+        plans = tuple(planner.plan_of(f) for f in found.flights)
     except PlanningError as error:
         raise BadInputError(f"{day.isoformat()}: {error}") from error
-    return SiteDay(site, day, task, found, weights or {}, task.ways.closed)
+    energies = tuple(energy_of(site, plan) for plan in plans)
+    findings = planner.findings(found.flights, plans, energies, 60.0 * model.swap_min)
+    return SiteDay(site, day, task, found, weights or {}, task.ways.closed, plans, energies, findings)
 
 
 def _inside(site: Site, task: DayTask, place: GeoPoint, number: int) -> Place:
@@ -157,6 +175,7 @@ def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone],
     service = _services(site, performance, speed)
     patrol = hours_s(model.hours)
     number: dict[str, int] = {}
+    one_way = {x.line_id for x in site.lines if x.one_way}
     for point in site.points:
         number[point.place_id] = len(places)
         places.append(site.frame.to_enu(point.position))
@@ -164,7 +183,7 @@ def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone],
     shown += [(x.line_id, tuple(site.frame.to_enu(q) for q in x.path)) for x in site.lines]
     for item_id, path in shown:
         item = model.items.get(item_id)
-        interval = item.interval_min if item else model.default_interval_min
+        interval = model.interval_of(item_id)
         if interval is None:
             continue
         windows = model.calendars[item.calendar].windows(day) if item and item.calendar else (patrol,)
@@ -176,7 +195,7 @@ def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone],
             places += [path[0], path[-1]]
         seconds = 60.0 * interval / weights.get(item_id, 1.0)
         if windows:
-            visits.append(Visit(item_id, entry, leave, path, service[item_id], seconds, windows))
+            visits.append(Visit(item_id, entry, leave, path, service[item_id], seconds, windows, item_id in one_way))
     watches = [
         Watch(w.point, number[w.point], model.calendars[w.calendar].windows(day))
         for w in model.watches
@@ -185,7 +204,8 @@ def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone],
     closed = tuple(_closed(site, model, day, margin))
     ways = Ways(area, np.asarray(places), performance, speed, closed)
     craft = tuple(_craft(site, d, i, performance) for i, d in enumerate(drones))
-    return DayTask(ways, tuple(visits), tuple(watches), craft, 60.0 * model.swap_min, patrol, model.overlap_s)
+    swap_s = 60.0 * model.swap_min + _RECKONING_S
+    return DayTask(ways, tuple(visits), tuple(watches), craft, swap_s, patrol, model.overlap_s)
 
 
 def _services(site: Site, performance: Performance, speed: float) -> dict[str, float]:
@@ -222,16 +242,20 @@ def _closed(site: Site, model: TimetableModel, day: date, margin: float) -> list
 def _craft(site: Site, drone: Drone, number: int, performance: Performance) -> Craft:
     """A drone and what its battery gives: all of it less the reserve, the climb paid, at cruise power."""
     limits = site.limits
-    height = site.model.patrol.height_m
+    height = layer_height_m(site, number)
     home = drone.pad
     empty = FlightPlan(
         drone.drone_id, site.new_mission("timetable"), home, height_at(site.terrain, home), height, (), site.fence,
         drone.return_height_m, limits.cruise_speed_m_s,
     )  # fmt: skip
     fixed = plan_energy(empty, limits)
-    landing, _ = performance.landing(height)
-    takeoff = fixed.time_s - landing
+    takeoff = fixed.time_s - performance.landing(height)[0]
+    # The autopilot comes home at its return height: it climbs to it, stops above the pad, and lands from there.
+    top = max(height, drone.return_height_m)
+    climb_s, climb_power_s = performance.climb(top - height)
+    landing = climb_s + performance.corner_s(limits.cruise_speed_m_s, 180.0) + performance.landing(top)[0]
     usable = limits.endurance_s * (1.0 - limits.reserve_fraction) - fixed.battery_fraction_used * limits.endurance_s
+    usable -= landing - performance.landing(height)[0] + climb_power_s - climb_s
     flying = usable / performance.level_power(limits.cruise_speed_m_s)
     if flying <= 0.0:
         raise BadInputError(f"{site.file}: limits: the battery is spent by take-off and landing; check endurance_s")
@@ -257,6 +281,7 @@ def timetable_document(made: SiteDay) -> dict[str, Any]:
         "worst_ratio": round(found.worst_ratio, 4),
         "worst_ratio_bound": round(found.bound, 4),
         "all_kept": not found.misses,
+        "clean": made.clean,
         "weights": made.weights,
         "closed": [{"school": c.name, "hours": [[clock(a), clock(b)] for a, b in c.windows]} for c in made.closed],
         "items": [
@@ -283,6 +308,7 @@ def timetable_document(made: SiteDay) -> dict[str, Any]:
                     for s in f.stops
                 ],
                 "given_up": list(f.dropped),
+                "findings": [finding_document(x) for x in made.findings[number - 1]],
                 "legs": [{"from": clock(m.start_s), "to": clock(m.end_s), "path": degrees(m.path_m)} for m in f.moves],
             }
             for number, f in enumerate(found.flights, 1)

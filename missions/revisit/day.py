@@ -18,7 +18,8 @@ TOLERANCE_S = 1.0
 class Visit:
     """Something to be visited at least every interval_s within each window; at least once in a shorter window.
 
-    path_m: a point, or the line that is flown; entry and exit are its ends as places (the same for a point).
+    path_m: a point, or the line that is flown; entry and exit are its ends as places (the same for a point). one_way:
+    the line is flown from its entry to its exit only.
     """
 
     item_id: str
@@ -28,6 +29,12 @@ class Visit:
     service_s: float
     interval_s: float
     windows: tuple[Window, ...]
+    one_way: bool = False
+
+    @property
+    def ways(self) -> tuple[bool, ...]:
+        """The directions in which it may be flown: flip or not."""
+        return (False, True) if self.entry != self.exit and not self.one_way else (False,)
 
 
 @dataclass(frozen=True, slots=True)

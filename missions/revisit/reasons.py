@@ -52,7 +52,7 @@ def _closed(task: DayTask, visit: Visit, gap: Window) -> str:
 def _too_far(task: DayTask, visit: Visit, at_s: float) -> str:
     worst = ""
     for craft in task.craft:
-        for flip in (False, True):
+        for flip in visit.ways:
             if fly(task, craft, at_s, [do_visit(visit, flip=flip)]) is not None:
                 return ""
         out = task.ways.travel_s(craft.dock, visit.entry, at_s)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from missions.errors import PlanningError
@@ -26,8 +26,9 @@ from missions.revisit.ways import Window
 _RIPE = (0.5, 0.7, 0.35, 0.85, 0.6)
 _ALONG = (0.35, 0.2, 0.5, 0.65)
 _CANDIDATES = 4
-_MARGIN_S = 5.0
+_MARGIN_S = 30.0  # room for moving a flight so that it keeps apart from others
 _MOST_FLIGHTS = 2000
+_DAYS_KEPT = 8
 _AS_NEAR_S = 30.0
 
 
@@ -50,10 +51,18 @@ class _Due:
     window: Window
 
 
-def plan_day(task: DayTask, budget: Budget, urgent: Sequence[Urgent] = ()) -> Timetable:
+# From flights to flights that keep apart, and how many still do not; those that start before a time stay as they are.
+Settle = Callable[[DayTask, list[Flight], float], tuple[list[Flight], int]]
+
+
+def plan_day(
+    task: DayTask, budget: Budget, urgent: Sequence[Urgent] = (), *, settle: Settle | None = None
+) -> Timetable:
     """The best timetable of budget.iterations tries. Same task, seed and iterations, same timetable.
 
-    Urgent missions take the nearest drones at their time; what those had to do is planned anew from then on.
+    Urgent missions take the nearest drones at their time; what those had to do is planned anew from then on. `settle`
+    may move flights a little at the end, so that they keep apart; `day_allows` says by how much. Where it cannot, the
+    next best day that misses no more is tried.
     Raises PlanningError when there is no drone or nothing to do.
     """
     if not task.craft:
@@ -61,13 +70,29 @@ def plan_day(task: DayTask, budget: Budget, urgent: Sequence[Urgent] = ()) -> Ti
     if not task.visits and not task.watches:
         raise PlanningError("there is nothing to do on this day: name at least one item with hours")
     fixed, misses = watch_flights(task)
-    flights, tried = _best_patrol(task, fixed, task.hours[0], budget)
+    days, tried = _best_patrols(task, fixed, task.hours[0], budget)
+    flights = _settled(task, days, settle, -math.inf)
     for order in sorted(urgent, key=lambda u: u.at_s):
         task, frozen, missed = pre_empt(task, flights, order)
         misses += missed
-        flights, more = _best_patrol(task, frozen, order.at_s, budget)
+        days, more = _best_patrols(task, frozen, order.at_s, budget)
         tried += more
+        flights = _settled(task, days, settle, order.at_s)
     return _report(task, flights, misses, tried, tuple(urgent))
+
+
+def _settled(task: DayTask, days: list[list[Flight]], settle: Settle | None, from_s: float) -> list[Flight]:
+    """The first day whose flights all keep apart, else the one with the fewest that do not."""
+    if settle is None:
+        return days[0]
+    best: tuple[int, list[Flight]] | None = None
+    for day in days:
+        flights, left = settle(task, day, from_s)
+        if best is None or left < best[0]:
+            best = left, flights
+        if left == 0:
+            break
+    return best[1] if best else []
 
 
 def _report(
@@ -100,19 +125,36 @@ def _report(
     )
 
 
+def day_allows(task: DayTask, flights: list[Flight], index: int, moved: Flight) -> bool:
+    """Whether a patrol flight may be moved in time: nothing more is missed, swaps and hours are kept."""
+    was = flights[index]
+    if moved.kind != "patrol" or moved.landed_s > max(task.hours[1], was.landed_s):
+        return False
+    own = [f for f in flights if f.vehicle_id == moved.vehicle_id and f is not was]
+    if moved.landed_s + task.swap_s > min((f.depart_s for f in own if f.depart_s > was.depart_s), default=math.inf):
+        return False
+    if moved.depart_s < max((f.landed_s for f in own if f.depart_s < was.depart_s), default=-math.inf) + task.swap_s:
+        return False
+    if not all(task.ways.open_for(m.path_m, m.start_s, m.end_s) for m in moved.moves):
+        return False
+    before, after = _score(task, flights), _score(task, [*flights[:index], moved, *flights[index + 1 :]])
+    return after[0] <= before[0] and after[1] <= max(before[1], 1.0)
+
+
 def _arrivals(flights: Sequence[Flight], item_id: str) -> list[float]:
     return sorted(s.arrive_s for f in flights for s in f.stops if s.kind == "visit" and s.item_id == item_id)
 
 
-def _best_patrol(task: DayTask, frozen: list[Flight], from_s: float, budget: Budget) -> tuple[list[Flight], int]:
-    """The best of many days of patrol flights around flights that are fixed."""
+def _best_patrols(task: DayTask, frozen: list[Flight], from_s: float, budget: Budget) -> tuple[list[list[Flight]], int]:
+    """Of many days of patrol flights around flights that are fixed, the best ones that miss equally little."""
     rng = random.Random(budget.seed)
     policies = [_Policy(r, a, 0.0, 0) for r in _RIPE for a in _ALONG if a <= r]
-    best: tuple[tuple[float, ...], list[Flight]] | None = None
+    found: list[tuple[tuple[float, ...], int, list[Flight]]] = []
     tries = max(1, budget.iterations)
     for number in range(tries):
-        if best is not None and (budget.stop() or not task.visits):
-            return best[1], number
+        if found and (budget.stop() or not task.visits):
+            tries = number
+            break
         budget.progress(number / tries, "days tried")
         policy = (
             policies[number]
@@ -120,10 +162,9 @@ def _best_patrol(task: DayTask, frozen: list[Flight], from_s: float, budget: Bud
             else _Policy(rng.uniform(0.3, 0.95), rng.uniform(0.15, 0.7), 0.15, rng.randrange(2**31))
         )
         flights = _Patrol(task, policy).run(frozen, from_s)
-        score = _score(task, flights)
-        if best is None or score < best[0]:
-            best = score, flights
-    return (best[1] if best else frozen), tries
+        found.append((_score(task, flights), number, flights))
+    found.sort(key=lambda f: f[:2])
+    return [f[2] for f in found if f[0][0] == found[0][0][0]][:_DAYS_KEPT], tries
 
 
 def _score(task: DayTask, flights: list[Flight]) -> tuple[float, ...]:
@@ -189,7 +230,7 @@ class _Patrol:
         best: tuple[tuple[float, ...], Craft, Flight, list[Do]] | None = None
         ripe = self._ripe(visit, due, self.policy.ripe)
         for craft in self.task.craft:
-            for flip in (False, True) if visit.entry != visit.exit else (False,):
+            for flip in visit.ways:
                 do = do_visit(visit, flip=flip)
                 out = self.task.ways.travel_s(craft.dock, do.entry, max(from_s, ripe))
                 if not math.isfinite(out):
@@ -272,7 +313,7 @@ class _Patrol:
                 before = order[place - 1].exit if place else craft.dock
                 after = order[place].entry if place < len(order) else craft.dock
                 straight = ways.travel_s(before, after, times[place])
-                for flip in (False, True) if visit.entry != visit.exit else (False,):
+                for flip in visit.ways:
                     do = do_visit(visit, flip=flip)
                     to = ways.travel_s(before, do.entry, times[place])
                     arrive = times[place] + to

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from dronectl.cli import plan as plan_cli
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import check_at_site, plan_site_patrol, read_plan_file
+from dronectl.operations.planning import check_at_site, plan_site_patrol, read_plan_file, shared_return_layer
 from missions.feasibility import blockers
 from missions.formats.qgc_plan import read_plan, write_plan
 from missions.geo import Altitude, Datum
@@ -209,3 +209,17 @@ def test_planning_needs_no_heavy_library():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_return_height_of_its_own_is_kept_said_and_not_flown_beside_another(site, patrol):
+    one, two = (read_plan_file(site, patrol[0] / f"{d}.plan") for d in ("d1", "d2"))
+    own = replace(one, return_height_m=two.return_height_m + 1.0)
+    assert [f.code for f in check_at_site(site, own)] == ["return-height-own"]
+    assert blockers(check_at_site(site, own)) == []
+    low = replace(one, return_height_m=5.0)
+    assert "return-height-own" in [f.code for f in check_at_site(site, low)]
+    assert shared_return_layer(site, one, [two]) is None  # the site's layers, 8 m apart
+    assert shared_return_layer(site, own, []) is None
+    assert shared_return_layer(site, own, [one]) is None  # the same drone, before
+    for plan, others in ((own, [two]), (two, [own])):
+        assert "if the site were lost they would meet" in shared_return_layer(site, plan, others)

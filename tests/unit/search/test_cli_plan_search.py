@@ -114,7 +114,14 @@ def test_people_read_it_too(tmp_path):
     for wanted in ("Probability of success", "Tried:", "doubtful", "cut at 2.5 km", "d2.plan"):
         assert wanted in result.stdout
     assert "not measured" not in result.stdout
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["d2.plan", "search.svg", "summary.json"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "d2.plan",
+        "routes.geojson",
+        "routes.html",
+        "routes.kml",
+        "search.svg",
+        "summary.json",
+    ]
 
 
 def test_a_map_from_a_file_is_searched_where_it_is_likely(site, tmp_path):

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A day's flights as flight plans that a vehicle takes, and small moves in time that keep them apart.
+
+A plan follows its flight's path move by move, with heights over the ground in its drone's layer; a stay becomes a hold
+of as long less the seconds that stopping costs. The landing is the autopilot's return, as in every plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from missions.deconflict.encounters import encounters_with
+from missions.deconflict.segments import Minima, Segments, joined, segments
+from missions.deconflict.trajectory import common_frame, places_m
+from missions.deconflict.trajectory import fly as motion
+from missions.energy import Performance
+from missions.errors import PlanningError
+from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
+from missions.model import Aim, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.patrol_waypoints import aimed, looking_down_between, merged_waypoints
+from missions.revisit.day import Flight, Move, Stop
+from missions.revisit.ways import Place
+from missions.terrain import OutsideTerrainError, Terrain
+from missions.terrain_follow import Corner, HeightBand, follow
+
+_SAME_S = 0.01
+_STEP_S = 2.0
+_ASIDE_M = 30.0
+_Note = tuple[float, tuple[str, ...], Aim | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DayCraft:
+    """What a drone's plans need beyond its flights. band: the layer that it flies in."""
+
+    home: GeoPoint
+    home_amsl_m: float
+    return_height_m: float
+    band: HeightBand
+
+
+@dataclass(frozen=True, slots=True)
+class DayOrder:
+    """What is the same for all plans of a day. aims: where the camera looks, by item."""
+
+    mission: Mission
+    frame: LocalFrame
+    fence: Geofence
+    limits: VehicleLimits
+    terrain: Terrain
+    cruise_speed_m_s: float
+    aims: Mapping[str, Aim]
+
+
+def day_plan(flight: Flight, craft: DayCraft, order: DayOrder) -> FlightPlan:
+    """The plan of one flight. Raises PlanningError where no ground is known."""
+    corners, notes = _corners(flight, order)
+    try:
+        followed = follow(corners, craft.band, order.terrain, order.frame)
+    except OutsideTerrainError as error:
+        raise PlanningError(f"the way of {flight.vehicle_id}: {error}") from error
+    waypoints = []
+    for corner in followed[1:]:
+        hold_s, serves, aim = (0.0, (), None) if corner.source is None else notes[corner.source]
+        altitude = Altitude(round(corner.amsl_m - craft.home_amsl_m, 2), Datum.HOME)
+        place = order.frame.to_geo(corner.east_m, corner.north_m)
+        waypoints.append(aimed(Waypoint(place, altitude, hold_s=hold_s, serves=serves), aim))
+    top = craft.band.top_amsl_m - craft.home_amsl_m
+    return FlightPlan(
+        vehicle_id=flight.vehicle_id,
+        mission=order.mission,
+        home=craft.home,
+        home_amsl_m=craft.home_amsl_m,
+        takeoff_height_m=round(min(craft.band.wanted_m, top), 2),
+        waypoints=looking_down_between(merged_waypoints(waypoints)),
+        fence=order.fence,
+        return_height_m=craft.return_height_m,
+        cruise_speed_m_s=order.cruise_speed_m_s,
+    )
+
+
+def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]]:
+    """Places of the path, and what is done at each."""
+    stop_s = Performance(order.limits, 0.0).corner_s(order.cruise_speed_m_s, 180.0)
+    start = flight.moves[0].path_m[0]
+    corners, notes = [Corner(*start, narrow=False)], [_none()]
+    lines = {id(move): stop for stop in flight.stops if (move := _line_of(flight, stop)) is not None}
+    done: list[Stop] = []
+    stays = [stop for stop in flight.stops if stop not in lines.values()]
+    for number, move in enumerate(flight.moves):
+        line = lines.get(id(move))
+        last = number == len(flight.moves) - 1
+        path = move.path_m[1:-1] if last else move.path_m[1:]
+        if last and flight.stops[-1].kind != "visit":
+            path = (_aside(move.path_m), *path)
+        corners += [Corner(*place, narrow=line is not None) for place in path]
+        notes += [_none() for _ in path]
+        if line is not None:
+            notes[-1] = (0.0, (line.item_id,), None)
+        for stop in stays:
+            if not last and stop not in done and abs(stop.arrive_s - move.end_s) < _SAME_S:
+                done.append(stop)
+                hold = round(max(0.0, stop.leave_s - stop.arrive_s - stop_s), 1)
+                seconds, items, aim = notes[-1]
+                notes[-1] = (seconds + hold, (*items, stop.item_id), order.aims.get(stop.item_id, aim))
+    return corners, notes
+
+
+def _aside(way_m: Sequence[Place]) -> Place:
+    """A first place on the way home: whoever relieves a drone hovers beside it, so it does not climb there to return."""
+    (east, north), after = way_m[0], way_m[1]
+    length = math.dist(way_m[0], after)
+    share = min(_ASIDE_M, length / 2.0) / length if length > 0.0 else 0.0
+    return east + (after[0] - east) * share, north + (after[1] - north) * share
+
+
+def _none() -> _Note:
+    return 0.0, (), None
+
+
+def _line_of(flight: Flight, stop: Stop) -> Move | None:
+    """The move that flies along a stop's line; None for a stay at one place."""
+    for move in flight.moves:
+        if abs(move.start_s - stop.arrive_s) < _SAME_S and abs(move.end_s - stop.leave_s) < _SAME_S:
+            return move
+    return None
+
+
+def later(flight: Flight, seconds: float) -> Flight:
+    """The same flight, all of it that much later (earlier, below 0)."""
+    if seconds == 0.0:
+        return flight
+    return replace(
+        flight,
+        depart_s=flight.depart_s + seconds,
+        landed_s=flight.landed_s + seconds,
+        stops=tuple(replace(s, arrive_s=s.arrive_s + seconds, leave_s=s.leave_s + seconds) for s in flight.stops),
+        moves=tuple(replace(m, start_s=m.start_s + seconds, end_s=m.end_s + seconds) for m in flight.moves),
+    )
+
+
+def kept_apart(
+    flights: Sequence[Flight],
+    plan_of: Callable[[Flight], FlightPlan],
+    limits: VehicleLimits,
+    allowed: Callable[[list[Flight], int, Flight], bool],
+    *,
+    most_s: float,
+    from_s: float = -math.inf,
+    minima: Minima | None = None,
+) -> tuple[list[Flight], int]:
+    """Flights, each moved by as little as keeps it apart: first stay those that may not be moved, then the others.
+
+    Watches and urgent missions are not moved, nor what starts before from_s.
+
+    allowed(flights, index, moved flight) says whether the day allows it. A flight is rather put off than brought forward;
+    one for which no move up to most_s is enough starts when it wanted to. Second comes how many those are.
+    """
+    minima = minima or Minima()
+    out = sorted(flights, key=lambda f: (f.kind == "patrol" and f.depart_s >= from_s, f.depart_s, f.vehicle_id))
+    if not out:
+        return out, 0
+    left = 0
+    frame = common_frame([plan_of(out[0])])
+    steps = [_STEP_S * (i + 1) for i in range(int(most_s / _STEP_S))]
+    settled: list[tuple[float, Segments]] = []
+    for index, flight in enumerate(out):
+        plan = plan_of(flight)
+        flown = motion(plan, limits, places_m(plan, frame))
+        movable = flight.kind == "patrol" and flight.depart_s >= from_s
+        for seconds in (0.0, *steps, *(-s for s in steps)) if movable else (0.0,):
+            moved = later(flight, seconds)
+            piece = segments(flown, start_s=moved.depart_s, owner=index)
+            end = moved.depart_s + flown.duration_s
+            beside = [s for e, s in settled if e > moved.depart_s and float(s.start_s[0]) < end]
+            apart = not beside or not encounters_with(piece, joined(beside), minima)
+            if apart and (seconds == 0.0 or (moved.depart_s >= from_s and allowed(out, index, moved))):
+                break
+        else:
+            moved, left = flight, left + 1
+        out[index] = moved
+        end = moved.depart_s + flown.duration_s
+        settled.append((end, segments(flown, start_s=moved.depart_s, owner=index)))
+    return out, left
