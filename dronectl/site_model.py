@@ -22,7 +22,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _check_position(value: object) -> tuple[float, float]:
+def check_position(value: object) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ValueError("a position is [latitude, longitude] in degrees")
     try:
@@ -44,13 +44,13 @@ class _Placed(Strict):
     name: str = ""
     position: Position
 
-    _position = field_validator("position", mode="before")(_check_position)
+    _position = field_validator("position", mode="before")(check_position)
 
 
-def _check_ring(value: object) -> list[tuple[float, float]]:
+def check_ring(value: object) -> list[tuple[float, float]]:
     if not isinstance(value, list | tuple):
         raise ValueError("a ring is a list of [latitude, longitude]")  # noqa: TRY004  # pydantic wants ValueError
-    points = [_check_position(item) for item in value]
+    points = [check_position(item) for item in value]
     if len(points) > 1 and points[0] == points[-1]:
         points.pop()
     if len(points) < 3:
@@ -61,7 +61,7 @@ def _check_ring(value: object) -> list[tuple[float, float]]:
 def _check_path(value: object) -> list[tuple[float, float]]:
     if not isinstance(value, list | tuple) or len(value) < 2:
         raise ValueError("a line needs at least 2 points")
-    return [_check_position(item) for item in value]
+    return [check_position(item) for item in value]
 
 
 class SiteStatus(StrEnum):
@@ -139,7 +139,7 @@ class DroneModel(Strict):
     @field_validator("pad", mode="before")
     @classmethod
     def _pad(cls, value: object) -> object:
-        return None if value is None else _check_position(value)
+        return None if value is None else check_position(value)
 
 
 class GeofenceModel(Strict):
@@ -154,7 +154,7 @@ class GeofenceModel(Strict):
     def _rings(cls, value: object) -> object:
         if not isinstance(value, list):
             raise ValueError("a list of rings")  # noqa: TRY004  # pydantic wants ValueError
-        return [_check_ring(ring) for ring in value]
+        return [check_ring(ring) for ring in value]
 
 
 class PatrolPointModel(_Placed):
@@ -189,7 +189,7 @@ class SchoolModel(Strict):
     name: str = ""
     ring: list[Position]
 
-    _ring = field_validator("ring", mode="before")(_check_ring)
+    _ring = field_validator("ring", mode="before")(check_ring)
 
 
 class FixedCameraModel(_Placed):
