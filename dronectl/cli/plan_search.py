@@ -132,6 +132,10 @@ def search(
             max=3600,
         ),
     ] = 40.0,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help="Repeat a run that the time limit ended: its steps in summary.json.", min=0),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search for a missing person: who flies where, so that what the batteries hold finds most.
@@ -147,7 +151,7 @@ def search(
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
-    ends = time.monotonic() + time_limit
+    clock = _Clock(time.monotonic() + time_limit, steps)
     opened = open_site(site)
     chart, place, lines = _chart(
         opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first
@@ -171,15 +175,16 @@ def search(
         budget = Budget(
             iterations=iterations,
             seed=seed,
-            stop=lambda: time.monotonic() > ends,
+            stop=clock.stop,
             progress=lambda done, words: shown.update(task, completed=done, description=words),
         )
         if goes_on:
             found = plan_rest(opened, chart, place, sensing, left, budget, changes)
         else:
             found = plan_site_search(opened, chart, place, sensing, budget, drone_ids=chosen, wind_m_s=wind)
-    written = _write(opened, found, out_dir, lines)
-    document = search_document(found)
+    how = {"seed": seed, "iterations": iterations, "steps": clock.steps}
+    written = _write(opened, found, out_dir, lines, how)
+    document = {**search_document(found), **how}
     if flown:
         document["found_if_flown_before"] = round(found_before, 5)
     if as_json:
@@ -188,6 +193,19 @@ def search(
         _say(found, written)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+class _Clock:
+    """The planner's stop(): after the time limit, or after the steps of a run that is to be repeated exactly."""
+
+    def __init__(self, ends_s: float, steps: int | None) -> None:
+        self._ends_s, self._most, self.steps = ends_s, steps, 0
+
+    def stop(self) -> bool:
+        """Whether to end now; a step counts each time when not."""
+        ended = time.monotonic() > self._ends_s if self._most is None else self.steps >= self._most
+        self.steps += not ended
+        return ended
 
 
 def _chart(
@@ -241,9 +259,11 @@ def _chart(
     return map_of_form(seen, site.terrain), seen.at, seen.lines
 
 
-def _write(site: Site, found: SiteSearch, folder: Path, lines: tuple[LineFeature, ...]) -> list[Path]:
+def _write(
+    site: Site, found: SiteSearch, folder: Path, lines: tuple[LineFeature, ...], how: dict[str, int]
+) -> list[Path]:
     files = {f"{f.plan.vehicle_id}.plan": write_plan(f.plan) for f in found.plan.flown}
-    files["summary.json"] = json.dumps(search_document(found), ensure_ascii=False, indent=2) + "\n"
+    files["summary.json"] = json.dumps({**search_document(found), **how}, ensure_ascii=False, indent=2) + "\n"
     files["search.svg"] = search_map_svg(site, found, lines)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -160,7 +160,8 @@ def _allowances(flights: Flights, vehicles: Sequence[SearchVehicle]) -> tuple[Al
     """How far each vehicle may fly. Raises PlanningError when none can fly anywhere."""
     allowances = tuple(flights.allowance(v) for v in vehicles)
     if not any(a.length_m > 0.0 for a in allowances):
-        raise PlanningError(_TOO_LITTLE)
+        short = ", ".join(f"{v.vehicle_id} lacks {flights.lacking_fraction(v):.0%} of a battery" for v in vehicles)
+        raise PlanningError(f"{_TOO_LITTLE}: {short}")
     return allowances
 
 

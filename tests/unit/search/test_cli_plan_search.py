@@ -181,6 +181,18 @@ def test_a_form_is_searched_and_its_lines_are_drawn(tmp_path):
     assert sum(e.get("class") == "ground-line" for e in root.iter()) == 6  # three lines, three in the legend
 
 
+def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
+    np.savez(tmp_path / "map.npz", p=np.ones((20, 20)), cell_m=30.0)
+    asked = ["--at", LAST_SEEN, "--map", tmp_path / "map.npz", "--drones", "d1", "--iterations", 50_000_000, "--json"]
+    ended = run(*asked, "--time-limit", 1, "--out", tmp_path / "one")
+    assert ended.exit_code == 0, ended.output
+    first = json.loads((tmp_path / "one" / "summary.json").read_text())
+    assert 0 < first["ratio"] <= 1.0
+    again = run(*asked, "--steps", first["steps"], "--out", tmp_path / "two")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "two" / "summary.json").read_text()) == first
+
+
 @pytest.mark.data
 def test_a_real_map_of_lost_persons_is_read(tmp_path):
     data = os.environ.get("DRONECTL_DATA")
