@@ -2,9 +2,10 @@
 """Tours and min-max routes: how far from the optimum or a lower bound, beside OR-Tools and PyVRP.
 
 Instances: TSPLIB with its optima ($DRONECTL_DATA/planning/tsplib); uniform and clustered points against the Held-Karp
-bound, which lies about 0.7 % under the optimum of uniform points and further under that of clusters, so that `--long 20`
-compares with longer runs; min-max instances against max(2 max d, Held-Karp / drones). Every program gets the same CPU
-seconds of one thread. First calls are printed apart: `NUMBA_CACHE_DIR=/some/empty/folder` shows what compiling costs.
+bound, which lies about 0.7 % under the optimum of uniform points and up to a few per cent under that of clusters, so
+that `--long 20` compares with longer runs; min-max instances against max(2 max d, Held-Karp / drones). Every program
+gets the same CPU seconds of one thread. First calls are printed apart: `NUMBA_CACHE_DIR=/some/empty/folder` shows what
+compiling costs.
 
 Peers run in an interpreter that has them: this one, or `--peers /path/to/python`; one that is absent is said to be.
 """

@@ -4,7 +4,9 @@
 Maps: SAREnv's, in `$DRONECTL_DATA`/planning/sarenv; 5 drones, total ways of 30 and 100 km for all of them, a sensor
 that finds everything within 33.1 m, a window of 1.8 km around the last known position (the middle of the map). Every
 figure is the independent judge's probability of success over the judge's own bound. "Pizza" is the published baseline,
-with the same sensor and the same ways. Times are CPU of this process, which computes and waits for nothing.
+with the same sensor and the same ways. `--other` plans on maps that nothing was tuned on as well: windows
+elsewhere on the same maps, and generated ones (rings of the distance table, drawn to lines, behind random hills).
+Times are CPU of this process, which computes and waits for nothing.
 """
 
 import argparse
@@ -21,10 +23,12 @@ from missions.judge_search import judge_disc_bound, judge_pos
 from missions.model import Authority, Budget, Category, Geofence, Mission, VehicleLimits
 from missions.search.belief import belief_in, disc_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
+from missions.search.ground import GroundModels, Line, on_ground
 from missions.search.improve import Allowance, Raster
+from missions.search.lost_person import distance_law
 from missions.search.planner import after_flying, plan_search, replan
 from missions.search.portfolio import SearchTask, candidates
-from missions.search.probability import from_array
+from missions.search.probability import from_array, from_distances
 from missions.search.tracks import length_m
 from missions.terrain import FlatTerrain
 
@@ -34,14 +38,39 @@ PIZZA_GOAL = {30: 1.15, 100: 1.05}
 REPLAN_MOVES, REPLAN_GOAL_S = 150_000, 2.0
 
 
-def window(file):
-    """(cells of the window, its mass on a planner's raster)."""
-    p = np.load(file)["p"].astype(np.float64)
-    p /= p.sum()
-    row, column, half = p.shape[0] // 2, p.shape[1] // 2, round(WINDOW_M / CELL_M)
-    cells = p[row - half : row + half, column - half : column + half]
-    chart = from_array(cells, LocalFrame(GeoPoint(0.0, 0.0)), CELL_M, source=file.name)
+def window(task):
+    """(cells of the window, its mass on a planner's raster) of a file, (file, rows off, columns off), or of cells."""
+    if isinstance(task, np.ndarray):
+        cells, name = task, "generated"
+    else:
+        file, down, right = task if isinstance(task, tuple) else (task, 0, 0)
+        p = np.load(file)["p"].astype(np.float64)
+        p /= p.sum()
+        row, column, half = p.shape[0] // 2 + down, p.shape[1] // 2 + right, round(WINDOW_M / CELL_M)
+        cells, name = p[row - half : row + half, column - half : column + half], file.name
+    chart = from_array(cells, LocalFrame(GeoPoint(0.0, 0.0)), CELL_M, source=name)
     return cells, belief_in(chart, (-WINDOW_M, -WINDOW_M, WINDOW_M, WINDOW_M), RADIUS_M)
+
+
+def generated(seed):
+    """A map of no place: a child's distances on random hills, with two roads and a stream."""
+    rng = np.random.default_rng(seed)
+    law = distance_law("child_7_9", "temperate_flat")
+    chart = from_distances(law, LocalFrame(GeoPoint(0.0, 0.0)), reach_m=WINDOW_M)
+    x, y = np.meshgrid(*chart.centres_m())
+    waves = [(rng.uniform(20, 60), *rng.uniform(-1, 1, 2) / 250.0, rng.uniform(0, 6)) for _ in range(6)]
+    heights = 300.0 + sum(a * np.sin(e * x + n * y + turn) for a, e, n, turn in waves)
+    lines = [Line(kind, rng.uniform(-WINDOW_M, WINDOW_M, (4, 2))) for kind in ("road", "road", "stream")]
+    ground = on_ground(chart, heights, lines, GroundModels(hours=0.6))
+    count = round(2 * WINDOW_M / CELL_M)
+    return ground.mass_on(-WINDOW_M, -WINDOW_M, CELL_M, (count, count))
+
+
+def label(task):
+    """What a task is called."""
+    if isinstance(task, np.ndarray):
+        return "generated map"
+    return task.stem if isinstance(task, Path) else f"{task[0].stem}, window {task[1]:+d} rows {task[2]:+d} columns"
 
 
 def search(file, kilometres, start, budget):
@@ -57,7 +86,7 @@ def search(file, kilometres, start, budget):
         c.name: judge_pos(cells, -WINDOW_M, -WINDOW_M, CELL_M, c.tracks, RADIUS_M, disc=True) / bound for c in found
     }
     where = "free start" if start is None else "from a dock in the middle"
-    print(f"{file.stem}, {kilometres} km, {where}: {cpu:.1f} s CPU; of the bound:")
+    print(f"{label(file)}, {kilometres} km, {where}: {cpu:.1f} s CPU; of the bound:")
     for candidate in found:
         longest = max(length_m(t) for t in candidate.tracks)
         print(f"    {candidate.name:28} {judged[candidate.name]:.3f}   longest {longest / 1000:.2f} km", flush=True)
@@ -117,6 +146,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--map", action="append", help="heatmap_1, heatmap_2; all without it")
     parser.add_argument("--km", action="append", type=int, choices=[30, 100], help="30, 100; both without it")
+    parser.add_argument("--other", action="store_true", help="on maps beside those that the goals are stated for")
     parser.add_argument("--only-replan", action="store_true", help="replanning alone")
     parser.add_argument("--start", choices=["free", "dock"], action="append", help="both without it")
     options = parser.parse_args()
@@ -125,6 +155,10 @@ def main():
         sys.exit("set DRONECTL_DATA: the maps of SAREnv are needed")
     files = sorted((Path(data) / "planning" / "sarenv").glob("*.npz"))
     files = [f for f in files if options.map is None or f.stem in options.map]
+    tasks = [(f, down, right) for f in files for down, right in ((40, -25), (-60, 50))] + [
+        generated(options.seed + k) for k in range(3)
+    ]
+    tasks = tasks if options.other else files
     print(f"load average {os.getloadavg()[0]:.1f}, iterations {options.iterations}, seed {options.seed}")
     begun = time.process_time()
     search_warm(files[0])
@@ -133,7 +167,7 @@ def main():
     for kilometres in () if options.only_replan else options.km or (30, 100):
         for start in options.start or ("free", "dock"):
             results = []
-            for file in files:
+            for file in tasks:
                 place = None if start == "free" else (0.0, 0.0)
                 results.append(search(file, kilometres, place, Budget(options.iterations, options.seed)))
             value = min(r[0] if start == "free" else r[1] for r in results)

@@ -13,8 +13,10 @@ from missions.geo import FloatArray
 from missions.routing.compiled import COMPILED, compiled
 from missions.routing.task import Task
 
-_STEPS = 300
-_DECAY = 0.98
+_STEPS_PER_NODE, _FEWEST_STEPS = 4, 1000
+_WORTH = 1e-6  # of the bound: what a step must raise it by to count as a help
+_FIRST_PERIOD = 100  # steps of one length, at least; half as many as there are nodes where that is more
+_FIRST_STEP = 1e-3  # of the mean cost; doubled while that helps
 _MOMENTUM = 0.3  # of the last direction in the next (Volgenant and Jonker 1982)
 _FIRST = 1e15  # seconds: below every price
 IntArray = NDArray[np.int64]
@@ -120,40 +122,74 @@ def moves_bound_s(task: Task, tours: int | None = None) -> float:
 
 
 def _ascend(cost: FloatArray, lines: list[tuple[int, int]], tours: int, copies: IntArray) -> float:
-    """The best bound that prices on the degrees of nodes 1 to n - 1 of an (n, n) matrix find; each is a true bound."""
+    """The best bound that prices on the degrees of nodes 1 to n - 1 of an (n, n) matrix find; each is a true bound.
+
+    Steps of one length in periods: the length doubles while every step helps, then length and period are halved in
+    turn; a period that still helps at its end is doubled (the schedule of Helsgaun, EJOR 126, 2000). Uniform points end
+    near what the relaxation can give; clusters far apart want more steps than are taken, their bound is looser.
+    """
     n = len(cost)
-    order = cost[1:, 1:].copy()  # what the tree is grown by: lines before everything
-    real = cost[1:, 1:].copy()
-    for a, b in lines:
-        order[a - 1, b - 1] = order[b - 1, a - 1] = -_FIRST
-        real[a - 1, b - 1] = real[b - 1, a - 1] = 0.0
-    doors = np.repeat(np.arange(n - 1), copies)
+    forest = _Forest(cost, lines, tours, copies)
     prices = np.zeros(n - 1)
-    direction = np.zeros(n - 1)
-    best, step = -np.inf, 0.0
-    for number in range(_STEPS):
-        parent = _tree(order, prices)
+    best, slope = forest.at(prices)
+    last = slope
+    most = max(_FEWEST_STEPS, _STEPS_PER_NODE * n)
+    longest = period = max(_FIRST_PERIOD, n // 2)
+    step = _FIRST_STEP * max(float(cost.mean()), 1e-12)
+    first, done = True, 1
+    while period > 0 and done < most:
+        number = 1
+        while number <= period and done < most:
+            if not slope.any():
+                return best  # every node has degree two: a solution, so nothing is greater
+            prices += step * ((1.0 - _MOMENTUM) * slope + _MOMENTUM * last)
+            last = slope
+            found, slope = forest.at(prices)
+            done += 1
+            helped = found > best + _WORTH * abs(best)
+            best = max(best, found)
+            if helped:
+                if first:
+                    step *= 2.0
+                if number == period:
+                    period = min(2 * period, longest)
+            elif first and number > period // 2:
+                first, number, step = False, 0, 0.75 * step
+            number += 1
+        period //= 2
+        step /= 2.0
+    return best
+
+
+class _Forest:
+    """The cheapest forest and edges at node 0 under prices: what `moves_bound_s` describes."""
+
+    def __init__(self, cost: FloatArray, lines: list[tuple[int, int]], tours: int, copies: IntArray) -> None:
+        self.cost, self.tours = cost, tours
+        self.order = cost[1:, 1:].copy()  # what the tree is grown by: lines before everything
+        self.real = cost[1:, 1:].copy()
+        for a, b in lines:
+            self.order[a - 1, b - 1] = self.order[b - 1, a - 1] = -_FIRST
+            self.real[a - 1, b - 1] = self.real[b - 1, a - 1] = 0.0
+        self.doors = np.repeat(np.arange(len(cost) - 1), copies)
+
+    def at(self, prices: FloatArray) -> tuple[float, FloatArray]:
+        """The bound at prices, and by how much each node's degree differs from two."""
+        n, tours, doors = len(self.cost), self.tours, self.doors
+        parent = _tree(self.order, prices)
         nodes = np.arange(1, n - 1)
         joined = parent[1:]
-        weight = real[nodes, joined] + prices[nodes] + prices[joined]
+        weight = self.real[nodes, joined] + prices[nodes] + prices[joined]
         if tours > 1:
             # One tree per tour: the heaviest edges go, never a line's.
-            rank = np.where(order[nodes, joined] == -_FIRST, -np.inf, weight)
+            rank = np.where(self.order[nodes, joined] == -_FIRST, -np.inf, weight)
             left = np.argsort(rank, kind="stable")[: n - 1 - tours]
             weight, nodes, joined = weight[left], nodes[left], joined[left]
-        ways = cost[0, 1 + doors] + prices[doors]
+        ways = self.cost[0, 1 + doors] + prices[doors]
         chosen = np.argpartition(ways, 2 * tours - 1)[: 2 * tours]
-        best = max(best, float(weight.sum() + ways[chosen].sum() - 2.0 * prices.sum()))
+        bound = float(weight.sum() + ways[chosen].sum() - 2.0 * prices.sum())
         degree = np.bincount(np.concatenate([nodes, joined, doors[chosen]]), minlength=n - 1)
-        slope = degree - 2.0
-        if not slope.any():
-            break
-        if number == 0:
-            step = max(best, float(cost.max())) / (2.0 * n)
-        direction = (1.0 - _MOMENTUM) * slope + _MOMENTUM * (direction if number else slope)
-        prices += step * direction
-        step *= _DECAY
-    return best
+        return bound, np.asarray(degree - 2.0, dtype=np.float64)
 
 
 def _tree(order: FloatArray, prices: FloatArray) -> IntArray:

@@ -5,53 +5,74 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json
+from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
+from dronectl.operations.line_features import LineFeature, read_line_features
 from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import search_flights
-from dronectl.operations.probability_files import MapReading, read_probability_map
-from dronectl.operations.searching import (
-    LastSeen,
-    Sensing,
-    SiteSearch,
-    map_of_form,
-    plan_site_search,
-    search_document,
-)
+from dronectl.operations.probability_files import MapReading, read_probability_map, write_probability_map
+from dronectl.operations.search_inputs import drones_now, read_flown, read_place, read_zones
+from dronectl.operations.search_resume import Changes, after_flying, plan_rest, with_width
+from dronectl.operations.searching import Sensing, SiteSearch, check_place, plan_site_search, search_document
 from dronectl.report.search_picture import search_map_svg
 from dronectl.site import Site
-from missions.geo import GeoError, GeoPoint
+from dronectl.site_model import ReferenceSystem
+from missions.geo import GeoPoint
 from missions.model import Budget, Severity
+from missions.search.ground import GroundModels
 from missions.search.lost_person import CATEGORIES, TERRAINS
+from missions.search.probability import ProbabilityMap
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 
 
 def search(
-    at: Annotated[
-        str,
-        typer.Option("--at", help="Where the person was last seen: latitude,longitude (WGS 84).", metavar="LAT,LON"),
-    ],
-    category: Annotated[
-        str | None, typer.Option(help=f"Who is lost: {', '.join(CATEGORIES)}.", metavar="CATEGORY")
+    form: Annotated[
+        Path | None,
+        typer.Argument(help="The last-seen form (YAML) instead of --at; see config/last_seen.yaml.", metavar="FORM"),
     ] = None,
-    terrain: Annotated[str, typer.Option(help=f"{', '.join(TERRAINS)}.", metavar="TERRAIN")] = "temperate_flat",
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Where the person was last seen: latitude,longitude (WGS 84).", metavar="LAT,LON"),
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option(help=f"Who is lost: {', '.join(CATEGORIES)}. Overrides the form's choice.", metavar="CATEGORY"),
+    ] = None,
+    terrain: Annotated[
+        str | None, typer.Option(help=f"{', '.join(TERRAINS)}. Default: temperate_flat.", metavar="TERRAIN")
+    ] = None,
     hours: Annotated[
         float | None,
         typer.Option(
             "--hours", help="Hours since then: nobody is looked for farther than a walker gets.", min=0.01, max=2000
         ),
     ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option("--features", help="Roads, tracks, streams: GeoJSON lines (WGS 84), with --at.", metavar="FILE"),
+    ] = None,
+    ignore: Annotated[
+        str,
+        typer.Option("--ignore", help="Models of the ground to leave out: walking,watershed,lines.", metavar="MODELS"),
+    ] = "",
     map_file: Annotated[
         Path | None,
-        typer.Option("--map", help="A probability map (.npz or .npy) instead of a category.", metavar="FILE"),
+        typer.Option(
+            "--map",
+            help="A probability map (.npz or .npy) instead of a category; map.npz of a search is one.",
+            metavar="FILE",
+        ),
     ] = None,
     cell_size: Annotated[
         float, typer.Option("--cell-size", help="Cell size in metres of a map that does not say it.", min=1, max=1000)
@@ -59,6 +80,24 @@ def search(
     north_first: Annotated[
         bool, typer.Option("--north-first", help="The map's first row is its northernmost (default: southernmost).")
     ] = False,
+    flown: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--flown",
+            help="A plan or track that was flown and found nothing; @N: as far as the N-th place of its way.",
+            metavar="FILE[@N]",
+        ),
+    ] = None,
+    battery: Annotated[
+        list[str] | None, typer.Option("--battery", help="What a drone's battery holds.", metavar="ID=PERCENT")
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option("--from", help="Where a drone is in the air.", metavar="ID=LAT,LON")
+    ] = None,
+    no_fly: Annotated[
+        list[Path] | None,
+        typer.Option("--no-fly", help="New zones to keep out of: .plan, GeoJSON or KML.", metavar="FILE"),
+    ] = None,
     site: SiteOption = None,
     drones: Annotated[
         str | None,
@@ -81,35 +120,55 @@ def search(
     ] = None,
     wind: Annotated[float, typer.Option(help="Wind in m/s to reckon with.", min=0, max=60)] = 0.0,
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the plans, summary.json and search.svg.", metavar="DIR")
+        Path, typer.Option("--out", help="Folder for the plans, map.npz, summary.json and search.svg.", metavar="DIR")
     ] = Path("search"),
     seed: Annotated[int, typer.Option(help="Same seed and iterations, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to improve the tracks at most.", min=0)] = 1_000_000,
     time_limit: Annotated[
         float,
-        typer.Option("--time-limit", help="Seconds after which the best so far is taken.", min=1, max=3600),
+        typer.Option(
+            "--time-limit",
+            help="Seconds from the start of the command after which the best so far is taken.",
+            min=1,
+            max=3600,
+        ),
     ] = 40.0,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", help="Repeat a run that the time limit ended: its steps in summary.json.", min=0),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Search for a missing person: who flies where, so that what the batteries hold finds most.
 
-    The map comes from the distances at which such people were found (ISRID), or from --map. All patterns that pilots
-    know are tried (expanding square, sector, parallel, creeping line, contour, ring) beside a lattice tour made for
-    this map; the one that finds most is kept, and compared with what no search could beat.
+    The map comes from the distances at which such people were found (ISRID), changed by walking time, watersheds and
+    lines on the ground, or from --map. All patterns that pilots know are tried (expanding square, sector, parallel,
+    creeping line, contour, ring) beside a lattice tour made for this map; the one that finds most is kept, and compared
+    with what no search could beat. The form names no person and no clothing: nobody is identified.
 
-    Writes one .plan per drone, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
+    To go on after flights that found nothing, give the first search's map and what was flown:
+    `plan search --map search/map.npz --flown search/d1.plan --flown search/d2.plan@12 --drones d1,d3 --battery d1=60`.
+    The map is changed by Bayes' rule and saved again, and the rest is planned for the drones that are left.
+
+    Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
+    clock = _Clock(time.monotonic() + time_limit, steps)
     opened = open_site(site)
-    place = _place(at)
-    if (category is None) == (map_file is None):
-        raise BadInputError("give either --category (with --terrain) or --map")
-    if map_file is not None:
-        chart = read_probability_map(map_file, MapReading(place, cell_size, north_first))
-    else:
-        chart = map_of_form(LastSeen(place, category or "", terrain, hours))
+    chart, place, lines = _chart(
+        opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first
+    )
+    check_place(opened, place)
     chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     sensing = Sensing(sweep_width, height, certain)
-    ends = time.monotonic() + time_limit
+    goes_on = bool(flown or battery or where or no_fly)
+    left = drones_now(opened, chosen, battery or [], where or []) if goes_on else []
+    changes = Changes(wind, read_zones(no_fly or []))
+    found_before = 0.0
+    if flown:
+        sensing = with_width(opened, sensing, chosen)
+        swept = after_flying(chart, read_flown(flown), sensing)
+        said = f"{', '.join(flown)} flown with nothing found: the map is what is left after a search with POS {swept.found:.1%}"
+        chart, found_before = replace(swept.chart, doubts=(*swept.chart.doubts, said)), swept.found
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True
     ) as shown:
@@ -117,13 +176,18 @@ def search(
         budget = Budget(
             iterations=iterations,
             seed=seed,
-            stop=lambda: time.monotonic() > ends,
+            stop=clock.stop,
             progress=lambda done, words: shown.update(task, completed=done, description=words),
         )
-        found = plan_site_search(opened, chart, place, sensing, budget, drone_ids=chosen, wind_m_s=wind)
-    written = _write(opened, found, out_dir)
+        if goes_on:
+            found = plan_rest(opened, chart, place, sensing, left, budget, changes)
+        else:
+            found = plan_site_search(opened, chart, place, sensing, budget, drone_ids=chosen, wind_m_s=wind)
+    own: dict[str, Any] = {"seed": seed, "iterations": iterations, "steps": clock.steps}
+    if flown:
+        own["found_if_flown_before"] = round(found_before, 5)
+    document, written = _write(opened, found, out_dir, lines, own)
     if as_json:
-        document = with_common_keys(search_document(found), search_flights(opened, found))
         print_json({**document, "files": [str(p) for p in written]})
     else:
         _say(found, written)
@@ -131,30 +195,81 @@ def search(
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _place(words: str) -> GeoPoint:
-    parts = words.split(",")
-    try:
-        latitude, longitude = (float(p) for p in parts)
-        return GeoPoint(latitude, longitude)
-    except GeoError as error:
-        raise BadInputError(f"--at {words}: {error}") from error
-    except ValueError:
-        raise BadInputError(f"--at {words}: give latitude,longitude in degrees, for example 29.741,107.271") from None
+class _Clock:
+    """The planner's stop(): after the time limit, or after the steps of a run that is to be repeated exactly."""
+
+    def __init__(self, ends_s: float, steps: int | None) -> None:
+        self._ends_s, self._most, self.steps = ends_s, steps, 0
+
+    def stop(self) -> bool:
+        """Whether to end now; a step counts each time when not."""
+        ended = time.monotonic() > self._ends_s if self._most is None else self.steps >= self._most
+        self.steps += not ended
+        return ended
 
 
-def _write(site: Site, found: SiteSearch, folder: Path) -> list[Path]:
+def _chart(
+    site: Site,
+    form: Path | None,
+    at: str | None,
+    category: str | None,
+    terrain: str | None,
+    hours: float | None,
+    features: Path | None,
+    ignore: str,
+    map_file: Path | None,
+    cell_size: float,
+    north_first: bool,
+) -> tuple[ProbabilityMap, GeoPoint, tuple[LineFeature, ...]]:
+    """The map to search, the place it is about, and the lines that shaped it."""
+    left_out = {w.strip() for w in ignore.split(",") if w.strip()}
+    if wrong := left_out - {"walking", "watershed", "lines"}:
+        raise BadInputError(f"--ignore {ignore}: there is no model {min(wrong)!r}; there are walking, watershed, lines")
+    if map_file is not None:
+        if form is not None or category is not None:
+            raise BadInputError("give either a form, or --category (with --terrain), or --map")
+        place = None if at is None else read_place(at, "--at")
+        chart = read_probability_map(map_file, MapReading(place, cell_size, north_first))
+        return chart, place or chart.frame.origin, ()
+    if form is not None:
+        if at is not None or hours is not None or features is not None:
+            raise BadInputError("the form says the place, the time and the lines; leave out --at, --hours, --features")
+        seen = read_last_seen(form, datetime.now(UTC))
+        if category is not None:
+            seen = replace(seen, category=category, notes=(*seen.notes, f"category {category}: from --category"))
+        if terrain is not None:
+            seen = replace(seen, terrain=terrain)
+    elif at is None:
+        raise BadInputError("where? Give a form (FORM.yaml), or --at with --category, or --map")
+    elif category is None:
+        raise BadInputError("give either a form, or --category (with --terrain), or --map")
+    else:
+        lines = () if features is None else read_line_features(features, ReferenceSystem.WGS84)
+        seen = LastSeen(read_place(at, "--at"), category, terrain or "temperate_flat", hours, lines)
+    on = seen.models
+    seen = replace(
+        seen,
+        models=GroundModels(
+            walking=on.walking and "walking" not in left_out,
+            watershed=on.watershed and "watershed" not in left_out,
+            lines=on.lines and "lines" not in left_out,
+        ),
+    )
+    check_place(site, seen.at)
+    return map_of_form(seen, site.terrain), seen.at, seen.lines
+
+
+def _write(
+    site: Site, found: SiteSearch, folder: Path, lines: tuple[LineFeature, ...], own: dict[str, Any]
+) -> tuple[dict[str, Any], list[Path]]:
     common = search_flights(site, found)
+    document = {**with_common_keys(search_document(found), common), **own}
     files = common_files(common)
-    document = with_common_keys(search_document(found), common)
     files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["search.svg"] = search_map_svg(site, found)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
-    return [folder / name for name in files]
+    files["search.svg"] = search_map_svg(site, found, lines)
+    written = write_files(folder, files)
+    write_probability_map(folder / "map.npz", found.chart)
+    return document, [*written, folder / "map.npz"]
 
 
 def _say(found: SiteSearch, written: list[Path]) -> None:

@@ -23,8 +23,9 @@ from dronectl.demo.site_run import Options, SiteRun, running_site
 from dronectl.demo.stage import WIND, Stage
 from dronectl.demo.watch import Flown
 from dronectl.errors import BadInputError
+from dronectl.operations.last_seen import map_of_form
 from dronectl.operations.search_progress import Fix, after_flights, next_flights
-from dronectl.operations.searching import SiteSearch, map_of_form, plan_site_search, search_document
+from dronectl.operations.searching import SiteSearch, plan_site_search, search_document
 from dronectl.report.score import score
 from dronectl.report.search_data import SearchReport
 from dronectl.report.search_html import write_search_report

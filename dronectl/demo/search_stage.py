@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dronectl.demo.stage import Play
-from dronectl.operations.searching import WALKING_M_S, LastSeen, Sensing
+from dronectl.operations.last_seen import WALKING_M_S, LastSeen
+from dronectl.operations.searching import Sensing
 from dronectl.site import Site
 from missions.geo import GeoPoint, distance_m
 from missions.search.lost_person import distance_law

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Probability maps from files: `.npy` arrays, and `.npz` with one array or with `p` and where it lies."""
+"""Probability maps in files: `.npy` arrays, and `.npz` with one array or with `p`, where it lies and what it rests on.
+
+Of a file's middle, cells and source the file itself knows best; a map that was written here says all of it.
+"""
 
 from __future__ import annotations
 
+import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from dronectl.errors import BadInputError
+from dronectl.operations.plan_files import write_atomically
 from missions.errors import PlanningError
 from missions.geo import FloatArray, GeoError, GeoPoint, LocalFrame
 from missions.search.probability import ProbabilityMap, from_array
@@ -17,13 +22,14 @@ from missions.search.probability import ProbabilityMap, from_array
 MAX_BYTES = 400_000_000
 _CORNER = ("west_m", "south_m")
 _CENTRE = ("latitude_deg", "longitude_deg")
+_WORDS = ("source", "doubts")
 
 
 @dataclass(frozen=True, slots=True)
 class MapReading:
-    """What a file may leave open: the place of its middle, the size of its cells, and which row is the first."""
+    """What a file may leave open: the place of its middle (None: it has to say), cell size, and which row is first."""
 
-    centre: GeoPoint
+    centre: GeoPoint | None
     cell_m: float
     first_row_north: bool
 
@@ -37,11 +43,32 @@ def read_probability_map(file: Path, reading: MapReading) -> ProbabilityMap:
         if isinstance(loaded, np.ndarray):
             return _made(file, loaded, {}, reading)
         with loaded as data:
-            return _made(file, _array(file, data), {k: float(data[k]) for k in _known(data.files)}, reading)
+            chart = _made(file, _array(file, data), {k: float(data[k]) for k in _known(data.files)}, reading)
+            if not set(_WORDS) <= set(data.files):
+                return chart
+            doubts = tuple(str(d) for d in np.atleast_1d(data["doubts"]))
+            return replace(chart, source=str(data["source"]), doubts=doubts)
     except OSError as error:
         raise BadInputError(f"{file}: cannot be read: {error.strerror or error}; name a .npz or .npy file") from error
     except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise BadInputError(f"{file}: is not a probability map: {error}") from error
+
+
+def write_probability_map(file: Path, chart: ProbabilityMap) -> None:
+    """Write a map with where it lies, its source and its doubts; reading it gives the same. Raises BadInputError."""
+    held = io.BytesIO()
+    np.savez_compressed(
+        held,
+        p=chart.p,
+        latitude_deg=chart.frame.origin.latitude_deg,
+        longitude_deg=chart.frame.origin.longitude_deg,
+        west_m=chart.west_m,
+        south_m=chart.south_m,
+        cell_m=chart.cell_m,
+        source=chart.source,
+        doubts=np.array(chart.doubts, dtype=np.str_),
+    )
+    write_atomically(file, held.getvalue())
 
 
 def _known(names: list[str]) -> list[str]:
@@ -49,7 +76,7 @@ def _known(names: list[str]) -> list[str]:
 
 
 def _array(file: Path, data: np.lib.npyio.NpzFile) -> FloatArray:
-    grids = [name for name in data.files if name not in {*_CORNER, *_CENTRE, "cell_m"}]
+    grids = [name for name in data.files if name not in {*_CORNER, *_CENTRE, *_WORDS, "cell_m"}]
     name = "p" if "p" in grids else grids[0] if len(grids) == 1 else None
     if name is None:
         raise BadInputError(f"{file}: holds {', '.join(grids) or 'no array'}; name the map's array p")
@@ -66,6 +93,8 @@ def _made(file: Path, values: FloatArray, extra: dict[str, float], reading: MapR
         centre = reading.centre
         if "latitude_deg" in extra:
             centre = GeoPoint(extra["latitude_deg"], extra["longitude_deg"])
+        elif centre is None:
+            raise BadInputError(f"{file}: does not say where it lies; give the place of its middle with --at")
         else:
             doubts.append("the file does not say where it lies: its middle was put on the given place")
         if "cell_m" not in extra:

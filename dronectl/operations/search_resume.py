@@ -69,6 +69,13 @@ def sensing_of(found: SiteSearch) -> Sensing:
     return Sensing(found.sweep_width_m, found.height_m, found.certain)
 
 
+def with_width(site: Site, sensing: Sensing, drone_ids: Sequence[str] | None = None) -> Sensing:
+    """The sensor with its width, taken from the drones' cameras where it is not given. Raises BadInputError."""
+    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in drone_ids)
+    height = search_order(site, sensing, 0.0).height_m
+    return replace(sensing, sweep_width_m=sweep_width(drones, height, sensing.sweep_width_m)[0])
+
+
 def after_flying(chart: ProbabilityMap, tracks: Sequence[Sequence[GeoPoint]], sensing: Sensing) -> Swept:
     """The map after tracks were flown with a sensor looking and nothing was found: exact Bayes on its cells.
 

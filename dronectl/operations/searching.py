@@ -15,27 +15,15 @@ from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site
 from dronectl.site import Drone, Site
 from missions.errors import PlanningError
 from missions.feasibility import blockers
-from missions.geo import GeoPoint, LocalFrame, distance_m
+from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Category, Finding
 from missions.search.belief import disc_sensor, exponential_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
 from missions.search.improve import Sweep
-from missions.search.lost_person import distance_law
 from missions.search.planner import SearchPlan, plan_search
-from missions.search.probability import ProbabilityMap, from_distances
+from missions.search.probability import ProbabilityMap
 
-WALKING_M_S = 1.4
 _FARTHEST_M = 50_000.0
-
-
-@dataclass(frozen=True, slots=True)
-class LastSeen:
-    """The form: where, whom, what ground, and how long ago if that is known."""
-
-    at: GeoPoint
-    category: str
-    terrain: str
-    hours_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +53,6 @@ class SiteSearch:
     def clean(self) -> bool:
         """Whether nothing forbids these flights."""
         return not any(blockers(found) for found in self.findings)
-
-
-def map_of_form(form: LastSeen) -> ProbabilityMap:
-    """The map of the distance table around the place last seen. Raises BadInputError."""
-    try:
-        law = distance_law(form.category, form.terrain)
-        if form.hours_ago is None:
-            return from_distances(law, LocalFrame(form.at))
-        reach = max(form.hours_ago * 3600.0 * WALKING_M_S, 100.0)
-        chart = from_distances(law, LocalFrame(form.at), reach_m=reach)
-    except PlanningError as error:
-        raise BadInputError(str(error)) from error
-    pace = f"nobody is taken to have gone faster than {WALKING_M_S} m/s, nor to have been given a lift"
-    return replace(chart, doubts=(*chart.doubts, pace))
 
 
 def plan_site_search(

@@ -4,26 +4,35 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
+from dronectl.operations.line_features import LineFeature
 from dronectl.operations.searching import SiteSearch
 from dronectl.report.hillshade import png_bytes
 from dronectl.report.map_legend import wrapped
 from dronectl.report.map_style import STYLE, colour_of
 from dronectl.report.plan_picture import _DEFINITIONS, _everything, _Sheet
 from dronectl.site import Site
-from missions.geo import LocalFrame
+from missions.geo import GeoPoint, LocalFrame
 from missions.search.probability import ProbabilityMap
 
 _PANEL_PX = 330.0
 _DARKEST = np.array([126.0, 20.0, 110.0])  # of the probability's tint; white is none
 _STEPS = 260.0
+_LINE_STYLE = {
+    "road": "fill:none;stroke:#57534e;stroke-width:2.4;stroke-opacity:.8",
+    "track": "fill:none;stroke:#78716c;stroke-width:1.6;stroke-dasharray:6 3",
+    "stream": "fill:none;stroke:#0284c7;stroke-width:1.8;stroke-opacity:.8",
+    "edge": "fill:none;stroke:#4d7c0f;stroke-width:1.4;stroke-dasharray:2 3",
+}
+_LINE_NAME = {"road": "road", "track": "track or path", "stream": "stream", "edge": "edge (wall, power line)"}
 
 
-def search_map_svg(site: Site, found: SiteSearch) -> str:
-    """Draw the map: probability, fence, the planned tracks, the place last seen, and the figures beside it."""
+def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] = ()) -> str:
+    """Draw the map: probability, lines on the ground, fence, tracks, the place last seen, and the figures beside it."""
     plans = [f.plan for f in found.plan.flown]
     sheet = _Sheet(site.frame, [*_everything(site, plans, (), ()), found.at])
     sheet.ground(site)
@@ -32,6 +41,10 @@ def search_map_svg(site: Site, found: SiteSearch) -> str:
         f'<image x="0" y="0" width="{sheet.width:.0f}" height="{sheet.height:.0f}" preserveAspectRatio="none" '
         f'style="mix-blend-mode:multiply" opacity="0.85" href="{url}"/>'
     )
+    for feature in lines:
+        near = [p for p in feature.points if _on(sheet, p)]
+        if near:
+            sheet.line("ground-line", feature.points, _LINE_STYLE[feature.kind])
     sheet.fence(site)
     for plan in plans:
         colour = colour_of(plan.vehicle_id, plans)
@@ -41,12 +54,14 @@ def search_map_svg(site: Site, found: SiteSearch) -> str:
     sheet.parts.append(last_seen_mark(*sheet.px(found.at)))
     sheet.furniture()
     name = escape(site.model.name.get("en", site.site_id), quote=True)
+    panel, low = _panel(site, found, sheet.width + 20.0, lines)
+    high = max(sheet.height, low + 16.0)  # much to doubt makes a long panel
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width + _PANEL_PX:.0f} {sheet.height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width + _PANEL_PX:.0f} {high:.0f}" '
         f'class="dm" role="img" aria-label="Search, {name}"><style>{STYLE}</style>{_DEFINITIONS}'
         '<rect width="100%" height="100%" fill="#ffffff"/>'
         f'<svg width="{sheet.width:.0f}" height="{sheet.height:.0f}">{"".join(sheet.parts)}</svg>'
-        f"{_panel(site, found, sheet.width + 20.0)}</svg>\n"
+        f"{panel}</svg>\n"
     )
 
 
@@ -59,7 +74,8 @@ def last_seen_mark(x: float, y: float) -> str:
     )
 
 
-def _panel(site: Site, found: SiteSearch, x: float) -> str:
+def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature]) -> tuple[str, float]:
+    """The words beside the map, and how far down they go, in pixels."""
     plan = found.plan
     plans = [f.plan for f in plan.flown]
     lines: list[tuple[str, str, float]] = [
@@ -69,10 +85,17 @@ def _panel(site: Site, found: SiteSearch, x: float) -> str:
         (f"finds {plan.pos:.1%}; no search with these batteries finds more than {plan.bound:.1%}", "figure", 24.0),
         (f"kept: {plan.pattern}; sweep width {found.sweep_width_m:.0f} m", "figure", 17.0),
     ]
+    lines += [(_LINE_NAME[kind], kind, 17.0) for kind in sorted({f.kind for f in ground})]
     parts, at = [], 14.0
     for words, kind, step in lines:
         for number, line in enumerate(wrapped(words)):
             at += 15.0 if number else step
+            if kind in _LINE_STYLE:
+                parts.append(
+                    f'<path class="ground-line" d="M{x:.0f},{at - 4:.0f}h22" style="{_LINE_STYLE[kind]}"/>'
+                    f'<text class="soft" x="{x + 30:.0f}" y="{at:.0f}">{escape(line)}</text>'
+                )
+                continue
             parts.append(f'<text class="{kind}" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
     for flight in plan.flown:
         at += 30.0
@@ -92,7 +115,12 @@ def _panel(site: Site, found: SiteSearch, x: float) -> str:
         for line in wrapped(doubt, 50):
             at += 14.0
             parts.append(f'<text class="soft" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
-    return "".join(parts)
+    return "".join(parts), at
+
+
+def _on(sheet: _Sheet, point: GeoPoint) -> bool:
+    x, y = sheet.px(point)
+    return 0.0 <= x <= sheet.width and 0.0 <= y <= sheet.height
 
 
 def _tint_png_url(chart: ProbabilityMap, frame: LocalFrame, box_m: tuple[float, float, float, float]) -> str:

@@ -2,8 +2,9 @@
 """Short closed tours through points or over a matrix of costs (the travelling salesman's problem).
 
 A greedy start, then iterated local search: 2-opt and Or-opt among near neighbours with don't-look bits (Bentley 1992),
-and double bridges confined to a few dozen cities (Martin, Otto and Felten 1991), taken back when they do not pay. One
-iteration is one such kick. Same seed and iterations, same tour, whether compiled or not: a run that a caller stopped
+where they find nothing chains of exchanges (Lin and Kernighan 1973), and double bridges (Martin, Otto and Felten 1991),
+taken back when they do not pay. Half of these are confined to a few dozen cities; the others join long edges anew,
+since it is those between clusters that nothing local changes. One iteration is one such kick. Same seed and iterations, same tour, whether compiled or not: a run that a caller stopped
 says how many it did and can be repeated with them.
 """
 
@@ -128,6 +129,7 @@ def _search(points: FloatArray, matrix: FloatArray, ranked: IntArray, budget: Bu
             queue=ints(order),
             queued=ints([1] * n),
             journal=ints([0] * (2 * tour_kernel.JOURNAL)),
+            links=ints([0] * tour_kernel.LINKS),
             state=ints([generator(budget.seed), 0, n, 0, 0]),
         )
         reach = min(_REACH, (n - 2) // 2)

@@ -15,7 +15,12 @@ from missions.routing.compiled import SEED_MODULUS, Floats, Ints, compiled
 _RANDOM, _HEAD, _WAITING, _WRITTEN, _DESCENDED = 0, 1, 2, 3, 4
 _LONGEST_SEGMENT = 3  # cities that Or-opt moves together (Or 1976)
 _EPSILON = 1e-7
+_BREADTH = 3  # neighbours that a chain looks at
+_DEPTH = 25  # its most exchanges
+LINKS = 2 * _DEPTH
 JOURNAL = 1024  # reversals that one step may make; what waits after them is left to the next
+_WIDE_EVERY = 2  # one kick of so many swaps stretches of any length between long edges
+_DRAWN = 40  # edges, of which the longest is taken
 _START_STEP = 50  # cities looked at in one step of the first descent
 
 
@@ -33,6 +38,7 @@ class Cycle(NamedTuple):
     queue: Ints  # a ring of cities to look at; the others have don't-look bits
     queued: Ints  # who is in the ring
     journal: Ints  # first and last position of each reversal in this step
+    links: Ints  # the edges that came in the present chain, two cities each
     state: Ints  # random, head of the ring, how many wait, reversals in the journal, whether the first descent is over
 
 
@@ -179,17 +185,86 @@ def _improve_city(c: int, cycle: Cycle) -> float:
 
 
 @compiled
+def _undo(to: int, cycle: Cycle) -> None:
+    """Take back the reversals of this step that were made after the first so many."""
+    journal, state = cycle.journal, cycle.state
+    for index in range(state[_WRITTEN] - 1, to - 1, -1):
+        _reverse(journal[2 * index], journal[2 * index + 1], cycle)
+    state[_WRITTEN] = to
+
+
+@compiled
+def _chain(c: int, cycle: Cycle) -> float:
+    """Make the first chain of exchanges from c that shortens the tour (Lin and Kernighan 1973); returns the gain.
+
+    The edge c-d goes; d joins a near city e, whose edge to f goes in turn, and f, which c would be joined to, takes
+    the place of d. Each step is the exchange that closes the tour; the best one on the way is kept, or none.
+    """
+    n, k, near, gap, tour, position = cycle.n, cycle.k, cycle.near, cycle.gap, cycle.tour, cycle.position
+    state, links = cycle.state, cycle.links
+    mark = state[_WRITTEN]
+    for side in range(2):
+        for first in range(min(k, _BREADTH)):
+            d = tour[(position[c] + 1) % n] if side == 0 else tour[(position[c] - 1) % n]
+            open_gain = distance(c, d, cycle)
+            best, best_at, depth = _EPSILON, 0, 0
+            while depth < _DEPTH and state[_WRITTEN] < JOURNAL - 1:
+                forward = tour[(position[c] + 1) % n] == d
+                chosen, behind, most = -1, -1, -1e300
+                low, high = (first, first + 1) if depth == 0 else (0, min(k, _BREADTH))
+                for j in range(low, high):
+                    joined = gap[d * k + j]
+                    if joined >= open_gain - _EPSILON:
+                        break
+                    e = near[d * k + j]
+                    f = tour[(position[e] - 1) % n] if forward else tour[(position[e] + 1) % n]
+                    if e == c or f == d:
+                        continue
+                    fresh = True
+                    for i in range(depth):  # an edge that came in this chain stays
+                        if (links[2 * i] == e and links[2 * i + 1] == f) or (
+                            links[2 * i] == f and links[2 * i + 1] == e
+                        ):
+                            fresh = False
+                    value = distance(e, f, cycle) - joined
+                    if fresh and value > most:
+                        chosen, behind, most = e, f, value
+                if chosen < 0:
+                    break
+                _exchange(c, d, behind, chosen, cycle)
+                links[2 * depth] = d
+                links[2 * depth + 1] = chosen
+                depth += 1
+                open_gain += most
+                d = behind
+                closed = open_gain - distance(c, d, cycle)
+                if closed > best:
+                    best, best_at = closed, depth
+            _undo(mark + best_at, cycle)
+            if best_at > 0:
+                _push(c, cycle)
+                for i in range(best_at):
+                    _push(links[2 * i], cycle)
+                    _push(links[2 * i + 1], cycle)
+                _push(tour[(position[c] + 1) % n], cycle)
+                _push(tour[(position[c] - 1) % n], cycle)
+                return best
+    return 0.0
+
+
+@compiled
 def _descend(looks: int, cycle: Cycle) -> float:
     """Improve the cities that wait, at most so many; returns what was gained."""
     n, queue, queued, state = cycle.n, cycle.queue, cycle.queued, cycle.state
     gained = 0.0
-    while state[_WAITING] > 0 and looks > 0 and state[_WRITTEN] < JOURNAL - 3:
+    while state[_WAITING] > 0 and looks > 0 and state[_WRITTEN] < JOURNAL - _DEPTH - 3:
         looks -= 1
         c = queue[state[_HEAD]]
         state[_HEAD] = (state[_HEAD] + 1) % n
         state[_WAITING] -= 1
         queued[c] = 0
-        gained += _improve_city(c, cycle)
+        gain = _improve_city(c, cycle)
+        gained += gain if gain > 0.0 else _chain(c, cycle)
     return gained
 
 
@@ -201,12 +276,31 @@ def _below(limit: int, state: Ints) -> int:
 
 
 @compiled
+def _long_edge(cycle: Cycle) -> int:
+    """A position that one of the longer edges begins at: the longest of a few drawn at random."""
+    n, tour, state = cycle.n, cycle.tour, cycle.state
+    best, longest = 0, -1e300
+    for _ in range(_DRAWN):
+        at = _below(n, state)
+        length = distance(tour[at], tour[(at + 1) % n], cycle)
+        if length > longest:
+            best, longest = at, length
+    return best
+
+
+@compiled
 def _kick(reach: int, cycle: Cycle) -> float:
     """Swap two stretches that follow each other, a double bridge on nearby cities; returns what it cost."""
     n, tour, state = cycle.n, cycle.tour, cycle.state
-    at = _below(n, state)
-    b = (at + 1 + _below(reach, state)) % n
-    u = (b + 1 + _below(reach, state)) % n
+    if _below(_WIDE_EVERY, state) == 0 and n >= 8:
+        at, b, u = _long_edge(cycle), _long_edge(cycle), _long_edge(cycle)
+        at, b, u = min(at, b, u), at + b + u - min(at, b, u) - max(at, b, u), max(at, b, u)
+        if b in (at, u):
+            return 0.0
+    else:
+        at = _below(n, state)
+        b = (at + 1 + _below(reach, state)) % n
+        u = (b + 1 + _below(reach, state)) % n
     c0, c1 = tour[at], tour[(at + 1) % n]
     c2, c3 = tour[b], tour[(b + 1) % n]
     c4, c5 = tour[u], tour[(u + 1) % n]
@@ -235,7 +329,7 @@ def search(steps: int, reach: int, cycle: Cycle) -> float:
     While the first descent lasts a step looks at a few cities; later it is a kick, a descent from the cities that it
     touched, and the way back when the tour has become longer.
     """
-    n, journal, state = cycle.n, cycle.journal, cycle.state
+    n, state = cycle.n, cycle.state
     gained = 0.0
     for _ in range(steps):
         state[_WRITTEN] = 0
@@ -249,6 +343,5 @@ def search(steps: int, reach: int, cycle: Cycle) -> float:
         if change >= 0.0:
             gained += change
         else:
-            for index in range(state[_WRITTEN] - 1, -1, -1):
-                _reverse(journal[2 * index], journal[2 * index + 1], cycle)
+            _undo(0, cycle)
     return gained

@@ -66,8 +66,14 @@ def belief_in(chart: ProbabilityMap, box_m: tuple[float, float, float, float], h
     mass = chart.mass_on(west, south, cell, shape)
     held = float(mass.sum())
     if held <= 1e-9:
+        row, column = np.unravel_index(int(np.argmax(chart.p)), chart.p.shape)
+        x, y = float(chart.centres_m()[0][column]), float(chart.centres_m()[1][row])
+        beyond = math.hypot(max(west - x, x - east, 0.0), max(south - y, y - north, 0.0))
+        place = chart.frame.to_geo(x, y)
         raise PlanningError(
-            "the map holds no probability where the drones can see; check the place, the fence and the map's frame"
+            "no drone can reach the area: the map holds no probability where they can see from inside the fence; its "
+            f"likeliest place {place.latitude_deg:.5f}, {place.longitude_deg:.5f} lies {beyond:.0f} m beyond. Check the "
+            "place, the fence and the map's frame"
         )
     return Belief(chart.frame, west, south, cell, mass, max(0.0, 1.0 - held))
 

@@ -82,6 +82,10 @@ class Flights:
         """Metres' worth of a full stop and start: v^2 / a."""
         return self.speed**2 / self.limits.acceleration_m_s2
 
+    def lacking_fraction(self, vehicle: SearchVehicle) -> float:
+        """How much of a full battery a vehicle lacks for take-off, turning round at once and landing; 0 or less: none."""
+        return -self._free_s(vehicle) / self.limits.endurance_s
+
     def allowance(self, vehicle: SearchVehicle) -> Allowance:
         """How far a vehicle may fly, way out and home included, with its reserve untouched.
 
@@ -90,14 +94,17 @@ class Flights:
         self._band(vehicle, self._home_amsl_m(vehicle))
         start = self.room.frame.to_enu(vehicle.at or vehicle.home)
         home = self.room.frame.to_enu(vehicle.home)
+        metres = max(0.0, self._free_s(vehicle) / self.performance.level_power(self.speed) * self.speed)
+        return Allowance(metres, start, home)
+
+    def _free_s(self, vehicle: SearchVehicle) -> float:
+        """Seconds of hover that the battery holds for level flight, with the reserve, climbs and landing kept."""
         top = max(vehicle.return_height_m, self.order.height_m + vehicle.layer_m)
         fixed = self.performance.landing(top)[1] + 2.0 * self.performance.corner_s(self.order.cruise_speed_m_s, 180.0)
         fixed += self.performance.climb(max(0.0, top - self.order.height_m))[1]
         if vehicle.at is None:
             fixed += self.performance.climb(self.order.height_m + vehicle.layer_m)[1] + _TAKEOFF_S
-        seconds = (vehicle.battery_fraction - self.limits.reserve_fraction) * self.limits.endurance_s - fixed
-        metres = max(0.0, seconds / self.performance.level_power(self.speed) * self.speed)
-        return Allowance(metres, start, home)
+        return (vehicle.battery_fraction - self.limits.reserve_fraction) * self.limits.endurance_s - fixed
 
     def fly(self, vehicle: SearchVehicle, track: FloatArray, allowance: Allowance) -> Flown | None:
         """The flight of a track that begins where the vehicle stands, shortened until the battery holds.

@@ -15,7 +15,7 @@ from missions.search.improve import Raster, Sweep
 from missions.search.probability import ProbabilityMap
 from missions.search.tracks import pod_grid
 
-_CELLS_PER_SWATH = 4
+_CELLS_PER_SWATH = 6
 _MOST_CELLS = 8_000_000
 
 

@@ -111,8 +111,9 @@ def replan(
     for track, allowance in zip(before, allowances, strict=True):
         mended = room.mend(track) if len(track) > 1 else track
         kept.append(cut_to(from_start(mended, allowance), allowance, flights.turn_m))
+    rest = [_candidate("rest of the flight", kept, raster, sweep)] if any(len(t) > 1 for t in before) else []
     starts = [
-        Candidate("rest of the flight", tuple(kept), success(kept, raster, sweep)),
+        *rest,
         _candidate("lattice tour", lattice_tour(raster, sweep, allowances, flights.turn_m), raster, sweep),
     ]
     best = max(starts, key=lambda c: c.pos)
@@ -159,7 +160,8 @@ def _allowances(flights: Flights, vehicles: Sequence[SearchVehicle]) -> tuple[Al
     """How far each vehicle may fly. Raises PlanningError when none can fly anywhere."""
     allowances = tuple(flights.allowance(v) for v in vehicles)
     if not any(a.length_m > 0.0 for a in allowances):
-        raise PlanningError(_TOO_LITTLE)
+        short = ", ".join(f"{v.vehicle_id} lacks {flights.lacking_fraction(v):.0%} of a battery" for v in vehicles)
+        raise PlanningError(f"{_TOO_LITTLE}: {short}")
     return allowances
 
 

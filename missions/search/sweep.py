@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.geo import FloatArray
-from missions.search._compiled import compiled
+from missions.routing.compiled import compiled
 
 Counts = NDArray[np.int32]
 

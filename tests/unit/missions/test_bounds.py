@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +90,21 @@ def test_where_the_answer_is_known_the_bound_meets_it():
     assert tour_bound(np.array([[0.0, 3.0], [3.0, 0.0]])) == 6.0
     with pytest.raises(ValueError, match="square"):
         tour_bound(np.zeros((2, 3)))
+
+
+@pytest.mark.data
+def test_the_bound_of_a_known_instance_is_the_published_one():
+    data = os.environ.get("DRONECTL_DATA")
+    if not data:
+        pytest.skip("set DRONECTL_DATA: TSPLIB is needed")
+    text = Path(data, "planning", "tsplib", "kroA100.tsp").read_text(encoding="ascii")
+    spots = [
+        tuple(map(float, line.split()[1:]))
+        for line in text.splitlines()
+        if len(line.split()) == 3 and line[0].isdigit()
+    ]
+    cost = np.array([[float(math.floor(math.dist(a, b) + 0.5)) for b in spots] for a in spots])
+    assert tour_bound(cost) == pytest.approx(20936.5, rel=1e-4)  # the optimum is 21282
 
 
 def test_four_spokes_for_four_drones():

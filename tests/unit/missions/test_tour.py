@@ -134,8 +134,8 @@ task = Task(tuple(map(tuple, apart.tolist())), items, (0, 1, 1), (20.0, 25.0, 30
 found = split(task, Budget(150, 5))
 print(json.dumps([
     compiled.COMPILED,
-    tour_through_points(points, Budget(120, 2)).order,
-    tour_over_matrix(apart.round(), Budget(60, 2)).order,
+    tour_through_points(points, Budget(40, 2)).order,
+    tour_over_matrix(apart.round(), Budget(20, 2)).order,
     [[(s.item, s.flip) for s in r] for r in found.routes],
     round(longest_flight_bound_s(task), 6),
 ]))

@@ -16,8 +16,11 @@ from typer.testing import CliRunner
 from dronectl.cli import plan_search
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
+from dronectl.operations.last_seen import LastSeen, map_of_form
 from dronectl.operations.planning import check_at_site, read_plan_file
+from dronectl.operations.probability_files import MapReading, read_probability_map
 from missions.feasibility import blockers
+from missions.geo import GeoPoint
 from missions.judge_search import judge_effort_bound, judge_pos
 from missions.search.probability import from_array
 from missions.validate import judge_patrol
@@ -26,6 +29,7 @@ APP = typer.Typer()
 APP.command()(plan_search.search)
 APP.command("nothing")(lambda: None)
 RUNNER = CliRunner()
+EXAMPLE = Path(__file__).parents[3] / "config" / "last_seen.yaml"
 LAST_SEEN = "29.7405,107.2690"
 
 
@@ -67,7 +71,7 @@ def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):
     for wanted in ("(SS)", "(VS)", "(PS)", "(CS)", "contour", "ring", "lattice", "Pizza"):
         assert wanted in tried
     doubts = " ".join(summary["doubts"])
-    for wanted in ("one transcription", "direction", "sweep width", "cannot look"):
+    for wanted in ("one transcription", "watersheds", "sweep width", "cannot look"):
         assert wanted in doubts
     assert "Koester" in summary["source"]
 
@@ -76,9 +80,10 @@ def test_the_plans_find_what_the_summary_says(site, searched):
     """From the .plan files alone: ways out and search legs, on a map made again from the table's rings."""
     folder, summary = searched
     latitude, longitude = (float(v) for v in LAST_SEEN.split(","))
-    chart = plan_search.map_of_form(
-        plan_search.LastSeen(plan_search.GeoPoint(latitude, longitude), "child_4_6", "temperate_flat")
-    )
+    chart = map_of_form(LastSeen(GeoPoint(latitude, longitude), "child_4_6", "temperate_flat"), site.terrain)
+    saved = read_probability_map(folder / "map.npz", MapReading(None, 1.0, first_row_north=False))
+    assert np.array_equal(saved.p, chart.p)
+    assert (saved.source, saved.doubts) == (chart.source, chart.doubts)
     tracks = []
     for drone in ("d1", "d2", "d3"):
         plan = read_plan_file(site, folder / f"{drone}.plan")
@@ -116,6 +121,7 @@ def test_people_read_it_too(tmp_path):
     assert "not measured" not in result.stdout
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "d2.plan",
+        "map.npz",
         "routes.geojson",
         "routes.html",
         "routes.kml",
@@ -147,6 +153,9 @@ def test_a_map_from_a_file_is_searched_where_it_is_likely(site, tmp_path):
         (["--at", "107.27,29.74", "--category", "dementia"], "swapped"),
         (["--at", "31.0,107.27", "--category", "dementia"], "km from site"),
         (["--at", LAST_SEEN], "--category"),
+        ([], "FORM.yaml"),
+        ([str(EXAMPLE), "--at", LAST_SEEN], "the form says"),
+        (["--at", LAST_SEEN, "--category", "dementia", "--ignore", "ring"], "watershed"),
         (["--at", LAST_SEEN, "--category", "dementia", "--map", "x.npz"], "either"),
         (["--at", LAST_SEEN, "--category", "dog"], "dementia"),
         (["--at", LAST_SEEN, "--category", "hiker", "--terrain", "urban"], "no figures"),
@@ -168,6 +177,28 @@ def test_an_empty_map_is_refused(tmp_path):
     result = run("--at", LAST_SEEN, "--map", tmp_path / "zero.npz", "--out", tmp_path / "out")
     assert isinstance(result.exception, BadInputError)
     assert "empty" in str(result.exception)
+
+
+def test_a_form_is_searched_and_its_lines_are_drawn(tmp_path):
+    result = run(EXAMPLE, "--out", tmp_path, "--iterations", 2000, "--json")
+    assert result.exit_code == 0, result.output
+    said = " ".join(json.loads(result.stdout)["doubts"])
+    for word in ("child_4_6", "Tobler", "watersheds", "Jacobs", "Market hall", "1.5 h before"):
+        assert word in said
+    root = ET.parse(tmp_path / "search.svg").getroot()  # noqa: S314  # our own file
+    assert sum(e.get("class") == "ground-line" for e in root.iter()) == 6  # three lines, three in the legend
+
+
+def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
+    np.savez(tmp_path / "map.npz", p=np.ones((20, 20)), cell_m=30.0)
+    asked = ["--at", LAST_SEEN, "--map", tmp_path / "map.npz", "--drones", "d1", "--iterations", 50_000_000, "--json"]
+    ended = run(*asked, "--time-limit", 1, "--out", tmp_path / "one")
+    assert ended.exit_code == 0, ended.output
+    first = json.loads((tmp_path / "one" / "summary.json").read_text())
+    assert 0 < first["ratio"] <= 1.0
+    again = run(*asked, "--steps", first["steps"], "--out", tmp_path / "two")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "two" / "summary.json").read_text()) == first
 
 
 @pytest.mark.data
