@@ -36,6 +36,7 @@ from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_se
 from vision.unite import Observation, unite
 
 _PIXEL_SIGMA = 2.0
+_SMOKE_SIGMA = 0.4  # of the longest side: a plume has no sharp end
 _VIEW_MARGIN_PX = 8.0
 _OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
 _MIN_HEIGHT_M = 12.0
@@ -189,9 +190,13 @@ class CameraEye:
             x, y = observation.centre_px
             if pose.pitch_deg > _OBLIQUE_FROM_DEG:
                 y = observation.bottom_px - 0.1 * (observation.bottom_px - observation.top_px)
-            fix = locator.locate(self._camera, pose, x, y, _PIXEL_SIGMA)
+            vague = _SMOKE_SIGMA * observation.longest_px if observation.smoke else 0.0
+            fix = locator.locate(self._camera, pose, x, y, max(_PIXEL_SIGMA, vague))
             if fix is not None:
-                sized = replace(observation, size_m=observation.longest_px * fix.metres_per_px)
+                ray = locator.camera_place(pose) - np.array([*fix.east_north_m, fix.amsl_m])
+                east, north, up = (float(v) for v in ray / np.linalg.norm(ray))
+                size_m = observation.longest_px * fix.metres_per_px
+                sized = replace(observation, size_m=size_m, view=(east, north, up))
                 placed.append((sized, fix))
         self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
 
