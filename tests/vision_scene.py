@@ -23,6 +23,7 @@ ORIGIN = GeoPoint(29.7, 107.3)
 FRAME = LocalFrame(ORIGIN)
 GROUND_AMSL_M = 250.0
 CAMERA = Camera("d1-thermal", Modality.THERMAL, 640, 512, 758.0, 758.0, 319.5, 255.5)
+COLOUR_CAMERA = Camera("d1-rgb", Modality.RGB, 1280, 1024, 1516.0, 1516.0, 639.5, 511.5)
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class Flight:
         )
 
     def render(self, time_s: float) -> np.ndarray:
-        """Degrees Celsius, float32, as seen at a true time."""
+        """As seen at a true time: degrees Celsius, float32, or (h, w, 3) uint8 in which what is warm is bright."""
         camera = self.camera
         east, north, up = self.place(time_s)
-        scale = 758.0 / self.height_m
+        scale = camera.fx_px / self.height_m
         # the texture lies on the ground, one of its pixels per half metre
         to_texture = np.array([[0.5 * scale, 0.0, 0.0], [0.0, 0.5 * scale, 0.0]])
         to_texture[:, 2] = (
@@ -102,7 +103,11 @@ class Flight:
             if -40 < u < camera.width_px + 40 and -40 < v < camera.height_px + 40:
                 _draw(picture, thing.kind, float(u), float(v), scale)
         picture = cv2.GaussianBlur(picture, (0, 0), 0.7)
-        return (picture + self.rng.normal(0, 0.08, picture.shape)).astype(np.float32)
+        picture = (picture + self.rng.normal(0, 0.08, picture.shape)).astype(np.float32)
+        if camera.modality is Modality.THERMAL:
+            return picture
+        grey = np.clip((picture - 12.0) * 18.0, 0, 255).astype(np.uint8)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
 
 
 def _draw(picture: np.ndarray, kind: str, u: float, v: float, scale: float) -> None:
@@ -153,8 +158,8 @@ class CameraServer:
                     sequence,
                     time_s + self.flight.clock_offset_s,
                     time.monotonic(),
-                    "celsius",
-                    "float32",
+                    "celsius" if pixels.ndim == 2 else "bgr8",
+                    str(pixels.dtype),
                     pixels.shape,
                     pixels.nbytes,
                 )

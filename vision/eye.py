@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -23,68 +23,25 @@ import numpy as np
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
 from vision.blur import blurred
+from vision.change import ChangeGate
+from vision.clips import ClipWriter, Film
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
-from vision.evidence import EvidenceStore, annotate, crop
+from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
+from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import warmth_in
-from vision.tiled import TiledDetector, TileLook
-from vision.tracker import Track, Tracker, TrackerSettings, TrackEvent, pixel_settings
+from vision.tiled import TiledDetector
+from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
 _PIXEL_SIGMA = 2.0
 _SMOKE_SIGMA = 0.4  # of the longest side: a plume has no sharp end
-_VIEW_MARGIN_PX = 8.0
 _OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
-_MIN_HEIGHT_M = 12.0
 _STILL_LOOKS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class EyeSettings:
-    """What an eye may be told."""
-
-    min_height_m: float = _MIN_HEIGHT_M  # lower, a vehicle is at its dock or landing
-    tracker: TrackerSettings = field(default_factory=TrackerSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one frame. `why_not` names why it was not looked at."""
-
-    sightings: tuple[Sighting, ...]
-    observations: tuple[Observation, ...]
-    why_not: str | None
-    learned_s: float
-    total_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Glance:
-    """What the detectors found in one frame. `spots()` waits for the classical one; tiles: what a look in tiles covered.
-
-    `why_not` names why they were not asked.
-    """
-
-    frame: Frame
-    learned: tuple[Detection, ...]
-    spots: Callable[[], list[Detection]]
-    tiles: TileLook | None
-    why_not: str | None
-    learned_s: float
-    took_s: float
-
-    def covers(self, pixel: tuple[float, float]) -> bool:
-        """Whether a thing at this pixel could have been found: well inside the picture, and in a tile that was looked at."""
-        if not _inside(pixel, self.frame):
-            return False
-        if self.tiles is None:
-            return True
-        x, y = pixel
-        return any(t.left_px <= x < t.right_px and t.top_px <= y < t.bottom_px for t in self.tiles.looked_at)
 
 
 class CameraEye:
@@ -103,6 +60,7 @@ class CameraEye:
         context: Callable[[float], Frame | None] = lambda _exposure_s: None,
         gsd_m: float | None = None,
         beside: Executor | None = None,
+        clips: ClipWriter | None = None,
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
@@ -117,8 +75,10 @@ class CameraEye:
         self._context = context
         self._stated_gsd_m = gsd_m
         self._beside = beside
+        self._film = None if clips is None else Film(clips, camera.camera_id)
         self._ground = Tracker(self._settings.tracker)
-        self._pixels = Tracker(pixel_settings(self._settings.tracker.confirm))
+        self._pixels = Tracker(pixel_settings(self._settings.tracker))
+        self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
         self._stabiliser = Stabiliser()
         self._epoch = 0
         self._pictures: dict[str, tuple[Evidence, ...]] = {}
@@ -144,6 +104,8 @@ class CameraEye:
             if height is not None and height < self._settings.min_height_m:
                 return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
+        if self._gate is not None and not self._gate.open(frame, needed=self._undecided):
+            return Glance(frame, (), list, None, UNCHANGED, 0.0, time.perf_counter() - began)
         classical, learned = self._classical, self._learned
         spots: Callable[[], list[Detection]] = list
         if classical is not None and self._beside is not None:
@@ -154,7 +116,7 @@ class CameraEye:
         found = () if learned is None else tuple(learned.detect(frame, gsd))
         tiles = learned.last if isinstance(learned, TiledDetector) else None
         now = time.perf_counter()
-        return Glance(frame, found, spots, tiles, None, now - started, now - began)
+        return Glance(frame, found, spots, tiles, None, now - started, now - began, gsd)
 
     def judge(self, glance: Glance, sent_monotonic_s: float | None = None) -> Outcome:
         """Second step: tracks, places, sightings and evidence. One thread at a time, glances in order."""
@@ -170,9 +132,17 @@ class CameraEye:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
         shown = blurred(frame, seen) if events and frame.kind is PixelKind.BGR8 else frame
-        sightings = tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
+        late = () if self._film is None else self._film.late()
+        if self._film is not None:
+            self._film.take(frame, seen, glance.gsd_m)
+        sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
         return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether something was seen of which more looks must say what it is."""
+        return any(track.told is None for track in (*self._ground.tracks, *self._pixels.tracks))
 
     def finish(self) -> tuple[Sighting, ...]:
         """End all tracks: the camera is gone."""
@@ -247,7 +217,7 @@ class CameraEye:
             self._confirmed_at[track_id] = sent_monotonic_s
         place = self._place(track) if on_ground else None
         if event.seen and frame is not None and (new or self._better(event, track_id)):
-            pictures = self._take_pictures(track_id, event, frame, place)
+            pictures = self._take_pictures(track_id, event, frame, place, sent_monotonic_s)
             if pictures:
                 self._pictures[track_id] = pictures
         moving = track.motion.speed if on_ground else None
@@ -273,12 +243,14 @@ class CameraEye:
             if moving is not None
             else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
             detector="; ".join(self._detectors(track)),
-            evidence=self._pictures.get(track_id, ()),
+            evidence=self._pictures.get(track_id, ()) + (() if self._film is None else self._film.of(track_id)),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)
             self._pictures.pop(track_id, None)
+            if self._film is not None:
+                self._film.ended(sighting)
         return sighting
 
     @staticmethod
@@ -302,7 +274,7 @@ class CameraEye:
         )
 
     def _take_pictures(
-        self, track_id: str, event: TrackEvent, frame: Frame, place: GroundEllipse | None
+        self, track_id: str, event: TrackEvent, frame: Frame, place: GroundEllipse | None, sent: float | None
     ) -> tuple[Evidence, ...]:
         verdict, store = event.track.told, self._evidence
         if store is None or verdict is None:
@@ -310,19 +282,33 @@ class CameraEye:
         observation = event.track.last_seen
         name = f"{track_id}-{event.sequence}"
         caption = f"{verdict.kind.value} {verdict.confidence:.2f}"
+        about = About(
+            kind=verdict.kind,
+            track_id=track_id,
+            camera_id=self._camera.camera_id,
+            vehicle_id=self._vehicle_id,
+            place=place,
+            pose=frame.pose,
+            detector="; ".join(self._detectors(event.track)),
+            taken_at_s=time.time() - (0.0 if sent is None else max(0.0, time.monotonic() - sent)),
+        )
         pictures = [
-            store.save(name, "crop", crop(frame, observation, verdict.kind)),
-            store.save(name, "context", annotate(frame, [(observation, verdict.kind, caption)])),
+            store.save(name, "crop", crop(frame, observation, verdict.kind), about),
+            store.save(name, "context", annotate(frame, [(observation, verdict.kind, caption)]), about),
         ]
+        if self._film is not None:
+            self._film.begin(name, about, frame.exposure_s)
         if place is not None and self._camera.modality is Modality.THERMAL:
             colour = self._in_colour(observation, event.track, frame.exposure_s)
             if colour is not None:
-                pictures.append(
-                    store.save(name, "context-rgb", annotate(colour[0], [(colour[1], verdict.kind, caption)]))
-                )
+                # nobody may have looked for people in this picture: it is kept so small that nobody can be known
+                shown = unknowable(annotate(colour[0], [(colour[1], verdict.kind, caption)]), colour[2])
+                pictures.append(store.save(name, "context-rgb", shown, about))
         return tuple(p for p in pictures if p is not None)
 
-    def _in_colour(self, observation: Observation, track: Track, exposure_s: float) -> tuple[Frame, Observation] | None:
+    def _in_colour(
+        self, observation: Observation, track: Track, exposure_s: float
+    ) -> tuple[Frame, Observation, float] | None:
         """The colour frame nearest in time, with the box where the thing must be in it."""
         frame = self._context(exposure_s)
         if frame is None or frame.pose is None or frame.camera is None or self._locator is None:
@@ -331,11 +317,11 @@ class CameraEye:
             return None
         pixel = self._locator.pixel_of(frame.camera, frame.pose, track.motion.place, track.amsl_m)
         gsd = self._locator.gsd_m(frame.camera, frame.pose)
-        if pixel is None or gsd is None or not _inside(pixel, frame):
+        if pixel is None or gsd is None or not inside(pixel, frame):
             return None
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
-        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3])
+        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3]), gsd
 
 
 def _depression_deg(track: Track, frame: Frame | None) -> float | None:
@@ -357,10 +343,3 @@ def _measured(observation: Observation, frame: Frame) -> Observation:
     if warmth is None:
         return observation
     return replace(observation, contrast_c=warmth.contrast_c, area_px=warmth.area_px, elongation=warmth.elongation)
-
-
-def _inside(pixel: tuple[float, float], frame: Frame) -> bool:
-    return (
-        _VIEW_MARGIN_PX <= pixel[0] <= frame.width_px - _VIEW_MARGIN_PX
-        and _VIEW_MARGIN_PX <= pixel[1] <= frame.height_px - _VIEW_MARGIN_PX
-    )

@@ -19,6 +19,11 @@ TOLERANCE_S: Final = 5.0  # shorter pauses are no gaps, unless the process itsel
 _KEPT: Final = 200  # closed gaps of each camera; the oldest go, and stay in the sum
 
 
+def tolerance_s(every_s: float | None) -> float:
+    """What pause is none yet for a camera that is looked at every so many seconds; None: all the time."""
+    return TOLERANCE_S if every_s is None else max(TOLERANCE_S, 2.5 * every_s)
+
+
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
     """A time in which one camera looked at nothing. to_monotonic_s is None while it lasts."""

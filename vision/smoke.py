@@ -55,9 +55,9 @@ class SmokeSettings:
     min_drift: float = 0.3  # length of the mean of unit flow vectors over the looks
     steady_looks: int = 12  # or, where its billows change too fast to be followed: so long,
     steady_share: float = 0.85  # so surely,
-    steady_times: float = 5.0  # and so many times min_area
-    min_area_m2: float = 3.0
-    min_area_share: float = 0.0015  # of the picture, where no scale is known
+    steady_times: float = 2.0  # and so many times min_area
+    min_area_m2: float = 12.0
+    min_area_share: float = 0.005  # of the picture, where no scale is known
     max_gap_s: float = 4.0  # between frames
 
 
@@ -141,7 +141,7 @@ class SmokeDetector:
         size = (grey.shape[1], grey.shape[0])
         before = np.asarray(_warped(last[2], move, size), dtype=np.uint8)
         inside = _warped(np.full(grey.shape, 255, np.uint8), move, size) > 250
-        now_f, before_f = (cv2.GaussianBlur(g.astype(np.float32), (0, 0), 1.5) for g in (grey, before))
+        now_f, before_f = _soft(grey), _soft(before)
         change = np.abs(now_f - before_f)
         slope = np.maximum(_slope(now_f), _slope(before_f))
         explained = _NOISE + _SHIFT_PX * slope
@@ -161,7 +161,8 @@ class SmokeDetector:
         smooth = detail <= s.texture * typical + 0.3
         least = max(s.change, s.change_times * float(np.median(moved[inside]))) if inside.any() else s.change
         smoky = inside & (moved >= least) & greyed & smooth & ~flash
-        flow = cv2.calcOpticalFlowFarneback(before, grey, None, 0.5, 3, 21, 3, 7, 1.5, 0)
+        still = np.zeros((*grey.shape, 2), np.float32)
+        flow = cv2.calcOpticalFlowFarneback(before, grey, still, 0.5, 3, 21, 3, 7, 1.5, 0)
         mask = cv2.morphologyEx(smoky.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         return mask.astype(np.float32), moved.astype(np.float32), np.asarray(flow, dtype=np.float32)
@@ -213,7 +214,9 @@ def _laid_over(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.
     corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 6)
     if corners is None or len(corners) < _LEAST_INLIERS:
         return None
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, None, winSize=(21, 21), maxLevel=4)
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        before, now, corners, np.zeros_like(corners), winSize=(21, 21), maxLevel=4
+    )
     good = status.ravel() == 1
     if int(good.sum()) < _LEAST_INLIERS:
         return None
@@ -227,6 +230,10 @@ def _laid_over(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.
 
 def _warped(picture: NDArray[Any], move: NDArray[np.float64], size: tuple[int, int]) -> NDArray[Any]:
     return np.asarray(cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR))
+
+
+def _soft(grey: NDArray[np.uint8]) -> Picture:
+    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5), dtype=np.float32)
 
 
 def _light_and_saturation(picture: NDArray[np.uint8]) -> tuple[Picture, Picture]:

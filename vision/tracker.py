@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -46,9 +46,9 @@ class TrackerSettings:
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
 
 
-def pixel_settings(confirm: ConfirmSettings | None = None) -> TrackerSettings:
-    """For tracking in pixels."""
-    return TrackerSettings(unknown_speed=12.0, near=8.0, near_fire=60.0, confirm=confirm or ConfirmSettings())
+def pixel_settings(settings: TrackerSettings | None = None) -> TrackerSettings:
+    """The same for tracking in pixels."""
+    return replace(settings or TrackerSettings(), unknown_speed=12.0, near=8.0, near_fire=60.0)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from vision.detector import Detection
 from vision.sighting import Kind
 
 _SAME_LEARNED_IOU: Final = 0.5
+_PART: Final = 0.85  # of a box that lies inside another: a network sometimes boxes a trunk as well as the person
+_PART_SCORE: Final = 0.5  # and is then much less sure of it
 _SAME_SPOT_IOU: Final = 0.15
 _MARGIN_PX: Final = 2.0
 _LEARNED: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
@@ -89,7 +91,7 @@ def unite(detections: Sequence[Detection]) -> list[Observation]:
         fire = next((i for i, f in enumerate(fires) if _touches(f, d)), None)
         if fire is not None:
             fires[fire] = replace(fires[fire], detectors=(*fires[fire].detectors, d.detector))
-        elif all(iou(d, other) < _SAME_LEARNED_IOU for other in learned):
+        elif all(iou(d, other) < _SAME_LEARNED_IOU and not _part(d, other) for other in learned):
             learned.append(
                 Observation(
                     d.left_px,
@@ -122,6 +124,15 @@ def unite(detections: Sequence[Detection]) -> list[Observation]:
                 detectors=(learned[owner].detectors[0], d.detector),
             )
     return fires + learned + alone + [_smoke(d) for d in detections if d.kind is Kind.SMOKE]
+
+
+def _part(d: Detection, whole: Observation) -> bool:
+    """Whether a box is a part of a thing that is boxed already: inside it, of the same kind, and far less sure."""
+    if d.kind is not whole.learned_kind or d.confidence >= _PART_SCORE * whole.learned_score:
+        return False
+    width = min(d.right_px, whole.right_px) - max(d.left_px, whole.left_px)
+    height = min(d.bottom_px, whole.bottom_px) - max(d.top_px, whole.top_px)
+    return width > 0 and height > 0 and width * height >= _PART * d.width_px * d.height_px
 
 
 def _touches(thing: Observation, d: Detection) -> bool:

@@ -32,7 +32,7 @@ from dronectl.perception.messages import (
     Seen,
 )
 from dronectl.supervise import ChildReport, ChildState, RestartBudget, keep_running
-from vision.gaps import TOLERANCE_S, CoverageBook
+from vision.gaps import CoverageBook, tolerance_s
 from vision.pipeline_types import CameraReport
 from vision.pose_types import BodyPose
 from vision.sighting import Sighting
@@ -82,7 +82,8 @@ class PerceptionClient:
         self.cameras: tuple[CameraReport, ...] = ()
         self.detectors: tuple[str, ...] = ()
         self.terrain: str | None = None
-        self.coverage = CoverageBook({f.camera.camera_id: TOLERANCE_S for f in feeds}, time.monotonic())
+        tolerances = {f.camera.camera_id: tolerance_s(f.every_s if f.address is not None else None) for f in feeds}
+        self.coverage = CoverageBook(tolerances, time.monotonic())
         self.poses_dropped = 0
         self.restarts = 0
         self.state = ChildState.STARTING

@@ -50,16 +50,21 @@ class PoseLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CameraFeed:
-    """One camera: what it is, on which vehicle (None: on a mast, with a fixed pose), and where its frames come from."""
+    """One camera: what it is, on which vehicle (None: on a mast, with a fixed pose), and where its frames come from.
+
+    That is a socket at host and port, or an address (rtsp, http) that is visited for one picture `every_s` seconds.
+    """
 
     camera: Camera
     vehicle_id: str | None
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
     fixed_pose: CameraPose | None = None
     doubts: PoseDoubts = field(default_factory=PoseDoubts)
     stall_s: float = 15.0  # without a frame for so long, the connection is made anew
     share: float = 1.0  # weight of its share of the engine's time, where cameras want more than there is
+    address: str | None = None
+    every_s: float = 10.0
 
 
 class Configure(msgspec.Struct, tag="configure", frozen=True):

@@ -13,6 +13,7 @@ import logging
 import signal
 import sys
 import uuid
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,7 @@ from missions.model import Modality
 from missions.terrain import FlatTerrain
 from vision.errors import ModelError, VisionError
 from vision.evidence import EvidenceStore
+from vision.evidence_index import EvidenceIndex
 from vision.geolocate import Locator
 from vision.model_card import DEFAULT_MODEL
 from vision.pipeline import Feed, VisionPipeline
@@ -57,9 +59,7 @@ def _locator(order: Configure) -> tuple[Locator | None, str | None]:
 
 
 def _feed(feed: CameraFeed) -> Feed:
-    return Feed(
-        feed.camera, feed.vehicle_id, feed.host, feed.port, feed.fixed_pose, feed.doubts, feed.stall_s, feed.share
-    )
+    return Feed(**{field.name: getattr(feed, field.name) for field in fields(CameraFeed)})
 
 
 async def serve(channel: Channel[ToWorker]) -> None:
@@ -81,7 +81,7 @@ async def serve(channel: Channel[ToWorker]) -> None:
         learned,
         classical,
         locator,
-        EvidenceStore(Path(order.evidence_dir)),
+        EvidenceStore(Path(order.evidence_dir), EvidenceIndex(Path(order.evidence_dir))),
         run_id,
         lambda sighting: channel.post(Seen(sighting)),
         colour=colour,

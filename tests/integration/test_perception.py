@@ -17,6 +17,7 @@ from dronectl.ipc import worker_process
 from dronectl.perception.client import PerceptionClient, PerceptionSettings, WorkerRefusedError, perception
 from dronectl.perception.messages import CameraFeed, Configure, FromWorker, Ready
 from dronectl.supervise import RestartBudget
+from tests import fragile_model
 from tests.vision_scene import CAMERA, GROUND_AMSL_M, CameraServer, Flight, Thing, distance_m
 from vision.ellipse import ellipse95
 from vision.sighting import Kind, Phase, Sighting
@@ -169,3 +170,21 @@ async def test_the_worker_ends_by_itself_when_its_channel_closes(tmp_path: Path)
             assert isinstance(await channel.receive(), Ready)
             channel.close()
             assert await process.wait() == 0
+
+
+async def test_an_engine_that_fails_is_restarted_within_its_budget_and_the_gap_stays_open(tmp_path: Path) -> None:
+    flight = Flight([PERSON])
+    budget = RestartBudget(restarts=1, first_s=0.05)
+    model = fragile_model.write(tmp_path / "fragile.onnx")
+    async with CameraServer(flight, count=8) as server:
+        feed = CameraFeed(CAMERA, None, "127.0.0.1", server.port)
+        config = settings(tmp_path, budget=budget, model_path=model, engine="onnxruntime")
+        async with perception([feed], config, lambda _s: None) as client:
+            await client.wait_ready(PATIENCE_S)  # a black picture goes well
+            async with asyncio.timeout(PATIENCE_S):
+                await until(lambda: client.state == "degraded")
+            assert client.restarts == 1
+            assert client.process_id is None
+            (gap,) = client.coverage.blind()
+            assert gap.camera_id == "d1-thermal"
+            assert client.coverage.looked("d1-thermal", gap.from_monotonic_s, time.monotonic()) == []

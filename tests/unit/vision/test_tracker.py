@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vision.confirm import ConfirmSettings, judge
+from vision.detector import Detection
 from vision.geolocate import GroundFix
 from vision.sighting import Kind, Phase
 from vision.tracker import Tracker, TrackerSettings, TrackEvent
-from vision.unite import Observation
+from vision.unite import Observation, unite
 
 PERSON = Observation(0, 0, 20, 10, learned_kind=Kind.PERSON, learned_score=0.62, hot_sigma=7.1, detectors=("m", "h"))
 WEAK = Observation(0, 0, 20, 10, learned_kind=Kind.PERSON, learned_score=0.2, detectors=("m",))
@@ -261,3 +262,15 @@ def test_what_the_network_calls_a_person_must_have_the_outline_of_one_where_warm
     for name in ("boulder", "bonnet"):
         verdict = judge([called(OTHERS[name])] * 5)
         assert verdict is None or verdict.kind is Kind.HOT_SPOT
+
+
+def test_a_weak_box_inside_a_sure_one_of_its_kind_is_a_part_of_it() -> None:
+    def box(left: float, right: float, kind: Kind, score: float) -> Detection:
+        return Detection(left, 100.0, right, 140.0, kind, score, "network")
+
+    person = box(100.0, 140.0, Kind.PERSON, 0.7)
+    trunk = box(102.0, 120.0, Kind.PERSON, 0.2)
+    assert [o.learned_score for o in unite([trunk, person])] == [0.7]
+    assert len(unite([person, box(102.0, 120.0, Kind.PERSON, 0.5)])) == 2  # two people close together
+    assert len(unite([person, box(102.0, 120.0, Kind.VEHICLE, 0.2)])) == 2
+    assert len(unite([person, box(130.0, 160.0, Kind.PERSON, 0.2)])) == 2  # beside it
