@@ -12,7 +12,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -140,7 +140,7 @@ class EvidenceIndex:
 
 def _indexed(row: tuple[Any, ...]) -> Indexed:
     pose = None if row[11] is None else json.loads(row[11])
-    names = [name.strip() for name in _COLUMNS.split(",")]
+    names = [field.name for field in fields(Indexed)]
     return Indexed(**{**dict(zip(names, row, strict=True)), "pose": pose})
 
 
