@@ -32,7 +32,7 @@ from dronectl.bus.broker import BrokerChild
 from dronectl.bus.client import Bus
 from dronectl.bus.settings import BrokerAccess, BusSettings, access_from, check_broker
 from dronectl.clock import Clock, SystemClock
-from dronectl.errors import BadInputError
+from dronectl.errors import BadInputError, StoreError
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.fleet import Fleet
 from dronectl.fleet.link import PoseSample
@@ -40,6 +40,7 @@ from dronectl.noise import NoiseLog, watch_noise
 from dronectl.operations.addresses import addresses
 from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
+from dronectl.operations.evidence import sweep
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.paths import StateDir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
@@ -52,6 +53,8 @@ from dronectl.terrain_io import grid_file
 from missions.geo import GeoPoint
 from missions.model import Camera, Modality
 from missions.terrain import OutsideTerrainError, height_at
+from vision.errors import EvidenceError
+from vision.evidence_index import EvidenceIndex
 from vision.gaps import CoverageBook
 from vision.model_card import COLOUR_MODEL
 from vision.sighting import Sighting
@@ -71,6 +74,7 @@ _MQTT_NOISE = (
     "/metrics counts each kind; is the dispatch system set up for this site?",
 )
 _VISIT_PERIOD_S = 2.0
+_SWEEP_PERIOD_S = 3600.0
 
 
 class Service:
@@ -126,6 +130,7 @@ class Service:
             group.create_task(self._hand_sightings(alerts, fleet), name="sightings")
             group.create_task(self._publish(bus, fleet), name="publish")
             group.create_task(self._visits(alerts), name="visits")
+            group.create_task(self._sweep(store), name="retention")
             desk = Desk(
                 Sources(
                     site=self._site,
@@ -259,6 +264,17 @@ class Service:
         except OutsideTerrainError:
             return None
         return footprint(camera, *self._site.frame.to_enu(point), height_m, pose.yaw_deg)
+
+    async def _sweep(self, store: Store) -> None:
+        """Delete evidence whose time is up, now and every hour; what fails is tried again an hour later."""
+        index = EvidenceIndex(self._state.evidence)
+        days = {str(tag): value for tag, value in self._site.model.evidence.retention_days.items()}
+        while True:
+            try:
+                await sweep(index, store, days, self._clock.utc(), actor="service:retention")
+            except (StoreError, EvidenceError) as error:
+                log.error("expired evidence could not be deleted: %s", error)  # noqa: TRY400  # one line
+            await asyncio.sleep(_SWEEP_PERIOD_S)
 
     async def _publish(self, bus: Bus, fleet: Fleet) -> None:
         docks = {d.drone_id: d.dock_id for d in self._site.drones}

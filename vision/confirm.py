@@ -2,7 +2,9 @@
 """When a track is worth telling anybody about, as what, and how sure we are: k of n looks, in words. Pure.
 
 The rules, in order; a chance is a frame in which the thing should have been in view:
-1. fire: 2 of the last 3 chances at or above the fire temperature.
+1. fire: 2 of the last 3 chances at or above the fire temperature, and it is not the sun in a mirror: metal, glass and
+   water show the sun to one direction only. Where the looks are known to come from one direction (a hovering or fixed
+   camera) it must grow, or flicker as flames do and mirrors do not. The same holds for hot spots above `glint_c`.
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
@@ -10,7 +12,8 @@ The rules, in order; a chance is a frame in which the thing should have been in 
 3. warm body: 3 of the last 5 chances seen by the hot-spot detector, in degrees: as much warmer than the ground, as
    large and as long for its width as a person who stands, sits, curls up or lies. Networks trained on people who stand
    miss those who lie. Called a person of little confidence, because a large dog or a warm machine can pass for one.
-4. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
+4. smoke: 3 of the last 5 chances. The detector itself has watched it for some looks before.
+5. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
    nothing says more: rocks and animals look like this too, and so do people whom the network misses.
 
 Confidence is what the looks support, not their product: looks at one thing from nearly one place are far from
@@ -22,7 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import correlation, fmean, median, stdev
 from typing import Final
 
 from vision.sighting import Kind
@@ -74,6 +77,12 @@ class ConfirmSettings:
     fire_looks: int = 2
     fire_chances: int = 3
     warm_body: WarmBody = field(default_factory=WarmBody)
+    glint_c: float = 60.0  # cooler than this is nothing that the sun in a mirror would be mistaken for
+    glint_view_deg: float = 4.0  # wider than the lobe in which sheet metal shows the sun
+    flicker: float = 0.08  # standard deviation of area or of heat above the fire temperature, relative
+    flicker_looks: int = 4
+    growth: float = 1.3  # of the area, over at least flicker_looks
+    smoke_looks: int = 3
     heat_bonus: float = 0.3  # share of the remaining doubt that an agreeing hot spot takes away
 
 
@@ -96,7 +105,7 @@ def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None
     seen = [o for o in recent if o is not None]
     if not seen:
         return None
-    fire = _fire(recent, s)
+    fire = _fire(recent, list(window), s)
     if fire is not None:
         return fire
     best: Verdict | None = None
@@ -104,22 +113,72 @@ def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None
         verdict = _learned(kind, recent, seen, s)
         if verdict is not None and (best is None or verdict.confidence > best.confidence):
             best = verdict
-    return best or _warm_body(recent, seen, s) or _hot_spot(recent, seen, s)
+    return best or _smoke(recent, s) or _warm_body(recent, seen, s) or _hot_spot(recent, seen, list(window), s)
 
 
-def _fire(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
+def _fire(
+    recent: Sequence[Observation | None], window: Sequence[Observation | None], s: ConfirmSettings
+) -> Verdict | None:
     last = recent[-s.fire_chances :]
     burning = [o for o in last if o is not None and o.fire]
     if len(burning) < s.fire_looks:
         return None
     hottest = max(o.temperature_max_c or 0.0 for o in burning)
-    areas = [o.area_px for o in recent if o is not None and o.fire and o.area_px]
-    growing = len(areas) >= 3 and areas[-1] > 1.3 * areas[0] and areas[-1] > areas[len(areas) // 2]
-    grows = f", growing from {areas[0]} to {areas[-1]} pixels" if growing else ""
+    proof = _no_mirror([o for o in window if o is not None and o.fire], s)
+    if proof is None:
+        return None
+    areas = [_area(o) for o in recent if o is not None and o.fire and o.area_px]
+    growing = len(areas) >= 3 and areas[-1] > s.growth * areas[0] and areas[-1] > areas[len(areas) // 2]
+    unit = "m2" if burning[-1].area_m2 is not None else "pixels"
+    grows = f", growing from {areas[0]:.2g} to {areas[-1]:.2g} {unit}" if growing else ""
     return Verdict(
         Kind.FIRE,
         min(0.97, 0.85 + 0.04 * len(burning) + (0.04 if growing else 0.0)),
-        f"fire: {len(burning)} of {len(last)} looks at fire temperature, hottest {hottest:.0f} C{grows}",
+        f"fire: {len(burning)} of {len(last)} looks at fire temperature, hottest {hottest:.0f} C{grows}{proof}",
+    )
+
+
+def _area(observation: Observation) -> float:
+    area = observation.area_m2
+    return area if area is not None else float(observation.area_px or 0)
+
+
+def _no_mirror(looks: Sequence[Observation], s: ConfirmSettings) -> str | None:
+    """Why hot looks are not the sun in a mirror, in words; empty where directions are not known; None: they may be."""
+    views = [o.view for o in looks if o.view is not None]
+    if len(views) < len(looks):
+        return ""
+    cosine = min((sum(a * b for a, b in zip(v, w, strict=True)) for v in views for w in views), default=1.0)
+    spread_deg = math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+    if spread_deg >= s.glint_view_deg:
+        return f", from directions {spread_deg:.0f} degrees apart"
+    if len(looks) < s.flicker_looks:
+        return None
+    areas = [_area(o) for o in looks]
+    half = len(areas) // 2
+    if median(areas[half:]) >= s.growth * median(areas[:half]) > 0:
+        return f", growing {median(areas[half:]) / median(areas[:half]):.1f} times"
+    heats = [o.temperature_max_c or 0.0 for o in looks]
+    # a mirror that a drifting camera sees blinks all its facets together; a flame's area and heat go their own ways
+    flickers = [stdev(values) / fmean(values) for values in (areas, heats) if fmean(values) > 0]
+    together = _correlation(areas, heats)
+    if max(flickers, default=0.0) >= s.flicker and together < 0.8:
+        return f", flickering by {max(flickers):.0%}"
+    return None
+
+
+def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    return correlation(a, b) if len(set(a)) > 1 and len(set(b)) > 1 else 0.0
+
+
+def _smoke(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
+    looks = [o.smoke for o in recent if o is not None and o.smoke > 0]
+    if len(looks) < s.smoke_looks:
+        return None
+    return Verdict(
+        Kind.SMOKE,
+        min(0.85, fmean(looks) * (0.6 + 0.4 * len(looks) / len(recent))),
+        f"smoke: {len(looks)} of {len(recent)} looks, moving, without colour and without edges of the ground",
     )
 
 
@@ -179,9 +238,17 @@ def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation]
     )
 
 
-def _hot_spot(recent: Sequence[Observation | None], seen: Sequence[Observation], s: ConfirmSettings) -> Verdict | None:
+def _hot_spot(
+    recent: Sequence[Observation | None],
+    seen: Sequence[Observation],
+    window: Sequence[Observation | None],
+    s: ConfirmSettings,
+) -> Verdict | None:
     sigmas = [o.hot_sigma for o in seen if o.hot_sigma > 0]
     if len(sigmas) < s.looks:
+        return None
+    hot = [o for o in window if o is not None and (o.temperature_max_c or 0.0) >= s.glint_c]
+    if len(hot) >= s.looks and _no_mirror(hot, s) is None:
         return None
     mean = sum(sigmas) / len(sigmas)
     learned = max((o.learned_score for o in seen), default=0.0)

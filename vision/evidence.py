@@ -12,7 +12,8 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +21,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.ellipse import ellipse95
 from vision.errors import EvidenceError
-from vision.frame import Frame, PixelKind
+from vision.evidence_index import EvidenceIndex, Indexed
+from vision.frame import CameraPose, Frame, PixelKind
 from vision.model_card import ModelCard
 from vision.prepare import to_grey
-from vision.sighting import Evidence, Kind
+from vision.sighting import Evidence, GroundEllipse, Kind
 from vision.unite import Observation
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ _MIN_MARGIN_PX: Final = 24.0
 _JPEG_QUALITY: Final = 88
 _BLUR_FROM_PX: Final = 25.0
 _BAR_PX: Final = 26
+_PERSON_M: Final = 1.9
+_POSE: Final = ("latitude_deg", "longitude_deg", "amsl_m", "yaw_deg", "pitch_deg", "roll_deg")
 _VIEW_CARD: Final = ModelCard("view", "", (), low_percentile=0.5, high_percentile=99.8, min_span_c=4.0)
 _COLOURS: Final = {
     Kind.PERSON: (60, 200, 255),
@@ -41,6 +46,7 @@ _COLOURS: Final = {
     Kind.VEHICLE: (255, 190, 60),
     Kind.ANIMAL: (160, 220, 120),
     Kind.HOT_SPOT: (210, 210, 210),
+    Kind.SMOKE: (200, 200, 120),
 }
 Picture = NDArray[np.uint8]
 
@@ -50,6 +56,32 @@ def view(frame: Frame) -> Picture:
     if frame.kind is PixelKind.BGR8:
         return np.array(frame.pixels)
     return np.asarray(cv2.cvtColor(to_grey(frame, _VIEW_CARD), cv2.COLOR_GRAY2BGR), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a picture is of, for the index. taken_at_s: UTC of the exposure, seconds since 1970."""
+
+    kind: Kind
+    track_id: str
+    camera_id: str
+    vehicle_id: str | None
+    place: GroundEllipse | None
+    pose: CameraPose | None
+    detector: str
+    taken_at_s: float
+
+
+def unknowable(picture: Picture, gsd_m: float | None) -> Picture:
+    """A colour picture so reduced that no person in it, found or not, spans more than 25 pixels.
+
+    Without a scale it is left as it is: then only those are blurred who were detected.
+    """
+    if gsd_m is None or _PERSON_M / gsd_m <= _BLUR_FROM_PX:
+        return picture
+    share = _BLUR_FROM_PX * gsd_m / _PERSON_M
+    size = (max(2, round(picture.shape[1] * share)), max(2, round(picture.shape[0] * share)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def annotate(frame: Frame, boxes: Sequence[tuple[Observation, Kind, str]]) -> Picture:
@@ -133,18 +165,29 @@ def _blur_person(picture: Picture, observation: Observation, kind: Kind) -> None
 class EvidenceStore:
     """Writes pictures below one folder. A write that fails is counted and said once until it works again."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, index: EvidenceIndex | None = None) -> None:
+        self.folder = folder
+        self._index = index
         self._failing = False
         _write(np.zeros((16, 64, 3), np.uint8), "C", (2, 12), (0, 0, 0))  # loads the font: no alert shall wait for it
         self.written = 0
         self.lost = 0
 
-    def save(self, name: str, role: str, picture: Picture) -> Evidence | None:
+    def save(self, name: str, role: str, picture: Picture, about: About | None = None) -> Evidence | None:
         """Store one picture as `name-role.jpg`; None when the disk would not have it."""
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        return self.keep(lambda: write_jpeg(self.folder, f"{safe_name(name)}-{role}.jpg", role, picture), about)
+
+    def keep(self, write: Callable[[], Evidence], about: About | None) -> Evidence | None:
+        """Write something and enter it in the index; what cannot be found again is not kept. None: it is lost."""
         try:
-            evidence = write_jpeg(self._folder, f"{safe}-{role}.jpg", role, picture)
+            evidence = write()
+            if self._index is not None and about is not None:
+                try:
+                    self._index.add(_entry(evidence, about))
+                except EvidenceError:
+                    with contextlib.suppress(OSError):
+                        (self.folder / evidence.path).unlink(missing_ok=True)
+                    raise
         except EvidenceError as error:
             self.lost += 1
             if not self._failing:
@@ -156,6 +199,30 @@ class EvidenceStore:
         self._failing = False
         self.written += 1
         return evidence
+
+
+def safe_name(name: str) -> str:
+    """The name without what file systems treat specially."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)
+
+
+def _entry(evidence: Evidence, about: About) -> Indexed:
+    place, pose = about.place, about.pose
+    return Indexed(
+        path=evidence.path,
+        sha256=evidence.sha256,
+        role=evidence.role,
+        tag=about.kind.value,
+        taken_at_s=about.taken_at_s,
+        camera_id=about.camera_id,
+        vehicle_id=about.vehicle_id,
+        track_id=about.track_id,
+        latitude_deg=None if place is None else place.latitude_deg,
+        longitude_deg=None if place is None else place.longitude_deg,
+        doubt_m=None if place is None else ellipse95(place).semi_major_m,
+        pose=None if pose is None else {name: getattr(pose, name) for name in _POSE},
+        detector=about.detector,
+    )
 
 
 def write_jpeg(folder: Path, name: str, role: str, picture: Picture) -> Evidence:

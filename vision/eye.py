@@ -24,9 +24,10 @@ from missions.geo import FloatArray
 from missions.model import Camera, Modality
 from vision.blur import blurred
 from vision.change import ChangeGate
+from vision.clips import ClipWriter, Film
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
-from vision.evidence import EvidenceStore, annotate, crop
+from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
 from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
@@ -38,6 +39,7 @@ from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
 _PIXEL_SIGMA = 2.0
+_SMOKE_SIGMA = 0.4  # of the longest side: a plume has no sharp end
 _OBLIQUE_FROM_DEG = -60.0  # shallower than this, a standing thing is where its feet are
 _STILL_LOOKS = 3
 
@@ -58,6 +60,7 @@ class CameraEye:
         context: Callable[[float], Frame | None] = lambda _exposure_s: None,
         gsd_m: float | None = None,
         beside: Executor | None = None,
+        clips: ClipWriter | None = None,
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
@@ -72,6 +75,7 @@ class CameraEye:
         self._context = context
         self._stated_gsd_m = gsd_m
         self._beside = beside
+        self._film = None if clips is None else Film(clips, camera.camera_id)
         self._ground = Tracker(self._settings.tracker)
         self._pixels = Tracker(pixel_settings(self._settings.tracker))
         self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
@@ -112,7 +116,7 @@ class CameraEye:
         found = () if learned is None else tuple(learned.detect(frame, gsd))
         tiles = learned.last if isinstance(learned, TiledDetector) else None
         now = time.perf_counter()
-        return Glance(frame, found, spots, tiles, None, now - started, now - began)
+        return Glance(frame, found, spots, tiles, None, now - started, now - began, gsd)
 
     def judge(self, glance: Glance, sent_monotonic_s: float | None = None) -> Outcome:
         """Second step: tracks, places, sightings and evidence. One thread at a time, glances in order."""
@@ -128,7 +132,10 @@ class CameraEye:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
         shown = blurred(frame, seen) if events and frame.kind is PixelKind.BGR8 else frame
-        sightings = tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
+        late = () if self._film is None else self._film.late()
+        if self._film is not None:
+            self._film.take(frame, seen, glance.gsd_m)
+        sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
         return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
 
@@ -153,9 +160,13 @@ class CameraEye:
             x, y = observation.centre_px
             if pose.pitch_deg > _OBLIQUE_FROM_DEG:
                 y = observation.bottom_px - 0.1 * (observation.bottom_px - observation.top_px)
-            fix = locator.locate(self._camera, pose, x, y, _PIXEL_SIGMA)
+            vague = _SMOKE_SIGMA * observation.longest_px if observation.smoke else 0.0
+            fix = locator.locate(self._camera, pose, x, y, max(_PIXEL_SIGMA, vague))
             if fix is not None:
-                sized = replace(observation, size_m=observation.longest_px * fix.metres_per_px)
+                ray = locator.camera_place(pose) - np.array([*fix.east_north_m, fix.amsl_m])
+                east, north, up = (float(v) for v in ray / np.linalg.norm(ray))
+                size_m = observation.longest_px * fix.metres_per_px
+                sized = replace(observation, size_m=size_m, view=(east, north, up))
                 placed.append((sized, fix))
         self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
 
@@ -206,7 +217,7 @@ class CameraEye:
             self._confirmed_at[track_id] = sent_monotonic_s
         place = self._place(track) if on_ground else None
         if event.seen and frame is not None and (new or self._better(event, track_id)):
-            pictures = self._take_pictures(track_id, event, frame, place)
+            pictures = self._take_pictures(track_id, event, frame, place, sent_monotonic_s)
             if pictures:
                 self._pictures[track_id] = pictures
         moving = track.motion.speed if on_ground else None
@@ -232,12 +243,14 @@ class CameraEye:
             if moving is not None
             else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
             detector="; ".join(self._detectors(track)),
-            evidence=self._pictures.get(track_id, ()),
+            evidence=self._pictures.get(track_id, ()) + (() if self._film is None else self._film.of(track_id)),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)
             self._pictures.pop(track_id, None)
+            if self._film is not None:
+                self._film.ended(sighting)
         return sighting
 
     @staticmethod
@@ -261,7 +274,7 @@ class CameraEye:
         )
 
     def _take_pictures(
-        self, track_id: str, event: TrackEvent, frame: Frame, place: GroundEllipse | None
+        self, track_id: str, event: TrackEvent, frame: Frame, place: GroundEllipse | None, sent: float | None
     ) -> tuple[Evidence, ...]:
         verdict, store = event.track.told, self._evidence
         if store is None or verdict is None:
@@ -269,19 +282,33 @@ class CameraEye:
         observation = event.track.last_seen
         name = f"{track_id}-{event.sequence}"
         caption = f"{verdict.kind.value} {verdict.confidence:.2f}"
+        about = About(
+            kind=verdict.kind,
+            track_id=track_id,
+            camera_id=self._camera.camera_id,
+            vehicle_id=self._vehicle_id,
+            place=place,
+            pose=frame.pose,
+            detector="; ".join(self._detectors(event.track)),
+            taken_at_s=time.time() - (0.0 if sent is None else max(0.0, time.monotonic() - sent)),
+        )
         pictures = [
-            store.save(name, "crop", crop(frame, observation, verdict.kind)),
-            store.save(name, "context", annotate(frame, [(observation, verdict.kind, caption)])),
+            store.save(name, "crop", crop(frame, observation, verdict.kind), about),
+            store.save(name, "context", annotate(frame, [(observation, verdict.kind, caption)]), about),
         ]
+        if self._film is not None:
+            self._film.begin(name, about, frame.exposure_s)
         if place is not None and self._camera.modality is Modality.THERMAL:
             colour = self._in_colour(observation, event.track, frame.exposure_s)
             if colour is not None:
-                pictures.append(
-                    store.save(name, "context-rgb", annotate(colour[0], [(colour[1], verdict.kind, caption)]))
-                )
+                # nobody may have looked for people in this picture: it is kept so small that nobody can be known
+                shown = unknowable(annotate(colour[0], [(colour[1], verdict.kind, caption)]), colour[2])
+                pictures.append(store.save(name, "context-rgb", shown, about))
         return tuple(p for p in pictures if p is not None)
 
-    def _in_colour(self, observation: Observation, track: Track, exposure_s: float) -> tuple[Frame, Observation] | None:
+    def _in_colour(
+        self, observation: Observation, track: Track, exposure_s: float
+    ) -> tuple[Frame, Observation, float] | None:
         """The colour frame nearest in time, with the box where the thing must be in it."""
         frame = self._context(exposure_s)
         if frame is None or frame.pose is None or frame.camera is None or self._locator is None:
@@ -294,7 +321,7 @@ class CameraEye:
             return None
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
-        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3])
+        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3]), gsd
 
 
 def _depression_deg(track: Track, frame: Frame | None) -> float | None:

@@ -70,6 +70,7 @@ class Glance:
     why_not: str | None
     learned_s: float
     took_s: float
+    gsd_m: float | None = None
 
     def covers(self, pixel: tuple[float, float]) -> bool:
         """Whether a thing at this pixel could have been found: well inside the picture, and in a tile that was looked at."""

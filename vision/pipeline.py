@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ import numpy as np
 
 from missions.model import Camera, Modality
 from vision.blur import blurred
+from vision.clips import ClipWriter
 from vision.detector import Detector
 from vision.evidence import EvidenceStore
 from vision.eye import CameraEye
@@ -35,6 +36,7 @@ from vision.pose import PoseBuffer, camera_pose
 from vision.pose_types import BodyPose, PoseDoubts
 from vision.shares import Turns
 from vision.sighting import Sighting
+from vision.smoke import SmokeDetector
 from vision.sources.frame_socket import FrameSocket, Received
 from vision.sources.sampling import SampledCamera, Sampler
 from vision.tiled import TiledDetector
@@ -119,7 +121,7 @@ class ColourShelf:
 class CameraLoop:
     """One camera's way through the pipeline."""
 
-    def __init__(self, feed: Feed, eye: CameraEye | None, pipeline: VisionPipeline) -> None:
+    def __init__(self, feed: Feed, eye: CameraEye, pipeline: VisionPipeline) -> None:
         self.feed = feed
         self.source: FrameSocket | SampledCamera
         if feed.address is None:
@@ -136,7 +138,6 @@ class CameraLoop:
         self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
         self._no_pose = 0
         self._sightings = 0
-        self._skipped: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Read, look and tell until cancelled."""
@@ -150,32 +151,24 @@ class CameraLoop:
             while True:
                 received = await self.source.next()
                 work = _Work(received, time.monotonic())
-                if not await self._seen(work):
-                    self.source.done(received.frame)
-                    continue
+                await self._seen(work)
                 if judging is not None:
                     await judging  # one frame is judged while the next is seen, and no more wait in between
                 judging = group.create_task(self._judged(work), name=f"judge {self.feed.camera.camera_id}")
 
-    async def _seen(self, work: _Work) -> bool:
-        """The first step; False for a picture that no detector is there for."""
+    async def _seen(self, work: _Work) -> None:
+        """The first step."""
         frame = await self._posed(work.received.frame)
         work.posed_s = time.monotonic()
-        if self._eye is None:
-            self._pipeline.colour.put(frame)
-            self._skipped["no detector for colour pictures"] += 1
-            self._attention.attend(time.monotonic())
-            return False
         loop = asyncio.get_running_loop()
         async with self._pipeline.turns.of(self.feed.camera.camera_id):
             work.began_s = time.monotonic()
             work.glance = await loop.run_in_executor(self._pipeline.detecting, self._eye.see, frame)
-        return True
 
     async def _judged(self, work: _Work) -> None:
         """The second step, and what came of both."""
         glance, eye, received = work.glance, self._eye, work.received
-        if glance is None or eye is None:
+        if glance is None:
             raise ValueError("only what was seen can be judged")
         loop = asyncio.get_running_loop()
         try:
@@ -220,13 +213,13 @@ class CameraLoop:
             connected=stats.connected,
             last_error=stats.last_error,
             received=stats.received,
-            looked_at=0 if eye is None else eye.looked_at,
+            looked_at=eye.looked_at,
             dropped=stats.dropped,
             no_pose=self._no_pose,
-            not_looked_at=dict(self._skipped + (eye.not_looked_at if eye is not None else Counter())),
+            not_looked_at=dict(eye.not_looked_at),
             bad_streams=stats.bad,
             stalls=stats.stalls,
-            dropped_tracks=0 if eye is None else eye.dropped_tracks,
+            dropped_tracks=eye.dropped_tracks,
             sightings=self._sightings,
             evidence_lost=self._pipeline.evidence_lost,
             latency_p50_s=float(np.percentile(total, 50)) if len(total) else None,
@@ -267,7 +260,7 @@ class VisionPipeline:
     ) -> None:
         """learned, classical: for thermal cameras. colour: for colour cameras, in tiles.
 
-        Without `colour` the pictures of colour cameras are only kept for evidence.
+        Without `colour` the pictures of colour cameras are looked at for smoke alone, and kept for evidence.
         """
         self.poses = PoseBook()
         self.colour = ColourShelf()
@@ -278,24 +271,24 @@ class VisionPipeline:
         self.judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hot spots")
         self._evidence = evidence
+        self._clips = None if evidence is None else ClipWriter(evidence)
         self.loops = []
         for feed in feeds:
             self.turns.shares.add(feed.camera.camera_id, feed.share)
             thermal = feed.camera.modality is Modality.THERMAL
-            eye = None
-            if thermal or colour is not None:
-                eye = CameraEye(
-                    feed.camera,
-                    feed.vehicle_id,
-                    learned if thermal or colour is None else _in_tiles(colour, tiles),
-                    classical if thermal else None,
-                    locator,
-                    evidence,
-                    run_id,
-                    settings if feed.address is None else sampled(feed.every_s, settings),
-                    context=self._context_of(feed.vehicle_id),
-                    beside=self._beside,
-                )
+            eye = CameraEye(
+                feed.camera,
+                feed.vehicle_id,
+                learned if thermal else None if colour is None else _in_tiles(colour, tiles),
+                classical if thermal else SmokeDetector(),
+                locator,
+                evidence,
+                run_id,
+                settings if feed.address is None else sampled(feed.every_s, settings),
+                context=self._context_of(feed.vehicle_id),
+                beside=self._beside,
+                clips=self._clips,
+            )
             self.loops.append(CameraLoop(feed, eye, self))
 
     @property
@@ -313,6 +306,8 @@ class VisionPipeline:
         finally:
             for executor in (self.detecting, self._beside, self.judging):
                 executor.shutdown(wait=True, cancel_futures=True)
+            if self._clips is not None:
+                self._clips.close()
 
     def reports(self) -> list[CameraReport]:
         """One report per camera."""

@@ -4,8 +4,8 @@
 Frame after frame is laid over the one before (sparse optical flow and a similarity by RANSAC), so that a hovering or
 slowly flying camera does not count as motion. Then, in blocks of the reduced picture, smoke
 - changes although the ground under it has no edges there that a shift could explain,
-- has hardly any colour, and takes the ground's away (a shadow does not: it scales all three channels),
-- hides texture: fine detail is weaker than in the rest of the picture,
+- takes the ground's colour away, or has none (a shadow does not: it scales all three channels alike),
+- is soft: no finer detail than the rest of the picture, and no flashes (the glitter of water, leaves in the wind),
 - drifts: the flow within it keeps a direction from look to look (the glitter of water does not),
 - stays where it comes from, and does so for several looks (a vehicle or a cloud's shadow goes on).
 
@@ -34,6 +34,7 @@ _LEAST_INLIERS: Final = 14
 _LEAST_OVERLAP: Final = 0.4
 _NOISE: Final = 2.0  # grey levels between two frames of a still scene, of a reduced picture
 _SHIFT_PX: Final = 0.7  # by which two laid-over frames may be off
+_LOOKS: Final = 12.0  # that the running means go back
 _FLASH: Final = 238  # brighter is the sun in something
 Picture = NDArray[np.float32]
 
@@ -43,15 +44,20 @@ class SmokeSettings:
     """Bounds of the cues. Lengths on the ground where the scale is known."""
 
     min_light: float = 38.0  # mean grey level; darker is night
-    change: float = 1.8  # in units of what noise and a small shift explain
-    max_saturation: float = 0.20
-    texture: float = 0.75  # of the picture's own fine detail
+    change: float = 0.3  # in units of what noise and a small shift explain, at least
+    change_times: float = 5.0  # what the picture at large changes by
+    greying: float = 0.25  # change of saturation per relative change of brightness; a shadow has none
+    grey: float = 0.12  # saturation below which there is no colour left to take away
+    texture: float = 1.8  # of the picture's own fine detail; glitter and leaves have more
     min_looks: int = 4
     min_seconds: float = 3.0
     share: float = 0.6  # of its looks in which a place must look like smoke
-    min_drift: float = 0.45  # length of the mean of unit flow vectors over the looks
-    min_area_m2: float = 3.0
-    min_area_share: float = 0.0015  # of the picture, where no scale is known
+    min_drift: float = 0.3  # length of the mean of unit flow vectors over the looks
+    steady_looks: int = 12  # or, where its billows change too fast to be followed: so long,
+    steady_share: float = 0.85  # so surely,
+    steady_times: float = 2.0  # and so many times min_area
+    min_area_m2: float = 12.0
+    min_area_share: float = 0.005  # of the picture, where no scale is known
     max_gap_s: float = 4.0  # between frames
 
 
@@ -61,6 +67,7 @@ class _Memory:
 
     likeness: Picture  # running share of looks that were smoke-like
     looks: Picture
+    strength: Picture  # running mean of the change
     flow: NDArray[np.float32]  # (h, w, 2) running mean of unit flow
 
 
@@ -99,8 +106,8 @@ class SmokeDetector:
         if move is None:
             return self._anew(frame, "does not fit the frame before")
         memory = self._follow(move, size)
-        smoky, flow = self._cues(small, grey, last, move)
-        _remember(memory, smoky, flow)
+        smoky, moved, flow = self._cues(small, grey, last, move)
+        _remember(memory, smoky, moved, flow)
         return self._regions(frame, memory, smoky, gsd_m, factor)
 
     def _anew(self, frame: Frame, why: str) -> list[Detection]:
@@ -114,12 +121,12 @@ class SmokeDetector:
         """The memory, carried over into the new frame's coordinates; what comes into view is unknown."""
         old = self._memory
         if old is None:
-            shape = (size[1], size[0])
-            self._memory = _Memory(
-                np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros((*shape, 2), np.float32)
-            )
+            empty = np.zeros((size[1], size[0]), np.float32)
+            self._memory = _Memory(empty, empty.copy(), empty.copy(), np.zeros((*empty.shape, 2), np.float32))
         else:
-            self._memory = _Memory(*(_warped(part, move, size) for part in (old.likeness, old.looks, old.flow)))
+            self._memory = _Memory(
+                *(_warped(part, move, size) for part in (old.likeness, old.looks, old.strength, old.flow))
+            )
         return self._memory
 
     def _cues(
@@ -128,31 +135,37 @@ class SmokeDetector:
         grey: NDArray[np.uint8],
         last: tuple[float, NDArray[np.uint8], NDArray[np.uint8]],
         move: NDArray[np.float64],
-    ) -> tuple[Picture, NDArray[np.float32]]:
-        """How smoke-like each pixel is (0 or 1), and the flow there."""
+    ) -> tuple[Picture, Picture, NDArray[np.float32]]:
+        """How smoke-like each pixel is (0 or 1), how much it changed, and the flow there."""
         s = self._settings
         size = (grey.shape[1], grey.shape[0])
         before = np.asarray(_warped(last[2], move, size), dtype=np.uint8)
         inside = _warped(np.full(grey.shape, 255, np.uint8), move, size) > 250
-        now_f, before_f = (cv2.GaussianBlur(g.astype(np.float32), (0, 0), 1.5) for g in (grey, before))
+        now_f, before_f = _soft(grey), _soft(before)
         change = np.abs(now_f - before_f)
         slope = np.maximum(_slope(now_f), _slope(before_f))
         explained = _NOISE + _SHIFT_PX * slope
         moved = cv2.blur(change / explained, (9, 9))
-        soft = cv2.GaussianBlur(small, (0, 0), 2.0).astype(np.float32)
-        high, low = soft.max(axis=2), soft.min(axis=2)
-        saturation = (high - low) / np.maximum(high, 1.0)
+        light, saturation = _light_and_saturation(small)
+        light_before, saturation_before = _light_and_saturation(
+            np.asarray(_warped(last[1], move, size), dtype=np.uint8)
+        )
+        brightened = cv2.blur(np.abs(light - light_before) / np.maximum(light_before, 8.0), (9, 9))
+        greyed = cv2.blur(np.abs(saturation - saturation_before), (9, 9)) >= s.greying * brightened
+        greyed |= saturation <= s.grey
         detail = cv2.blur(
             np.abs(grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.2)), (11, 11)
         )
         flash = cv2.dilate((grey >= _FLASH).view(np.uint8), np.ones((9, 9), np.uint8)) > 0
         typical = float(np.median(detail[inside])) if inside.any() else 0.0
         smooth = detail <= s.texture * typical + 0.3
-        smoky = inside & (moved >= s.change) & (saturation <= s.max_saturation) & smooth & ~flash
-        flow = cv2.calcOpticalFlowFarneback(before, grey, None, 0.5, 3, 21, 3, 7, 1.5, 0)
+        least = max(s.change, s.change_times * float(np.median(moved[inside]))) if inside.any() else s.change
+        smoky = inside & (moved >= least) & greyed & smooth & ~flash
+        still = np.zeros((*grey.shape, 2), np.float32)
+        flow = cv2.calcOpticalFlowFarneback(before, grey, still, 0.5, 3, 21, 3, 7, 1.5, 0)
         mask = cv2.morphologyEx(smoky.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-        return mask.astype(np.float32), np.asarray(flow, dtype=np.float32)
+        return mask.astype(np.float32), moved.astype(np.float32), np.asarray(flow, dtype=np.float32)
 
     def _regions(
         self, frame: Frame, memory: _Memory, smoky: Picture, gsd_m: float | None, factor: float
@@ -174,10 +187,12 @@ class SmokeDetector:
                 continue
             flow = memory.flow[core].mean(axis=0)
             drift = float(np.hypot(*flow))
-            if drift < s.min_drift:
+            steady = core & (memory.likeness >= s.steady_share) & (memory.looks >= s.steady_looks)
+            if drift < s.min_drift and float(steady.sum()) < s.steady_times * least:
                 continue
             strongest = float(memory.likeness[core].max())
-            y, x = np.nonzero(core & (memory.likeness >= strongest - 0.05))
+            dense = cv2.blur(memory.strength * core, (9, 9))
+            y, x = np.nonzero(core & (dense >= 0.85 * float(dense[core].max())))
             box = (x.min() / factor, y.min() / factor, (x.max() + 1) / factor, (y.max() + 1) / factor)
             found.append(
                 Detection(
@@ -199,7 +214,9 @@ def _laid_over(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> NDArray[np.
     corners = cv2.goodFeaturesToTrack(before, _CORNERS, 0.01, 6)
     if corners is None or len(corners) < _LEAST_INLIERS:
         return None
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(before, now, corners, None, winSize=(21, 21), maxLevel=4)
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        before, now, corners, np.zeros_like(corners), winSize=(21, 21), maxLevel=4
+    )
     good = status.ravel() == 1
     if int(good.sum()) < _LEAST_INLIERS:
         return None
@@ -215,6 +232,17 @@ def _warped(picture: NDArray[Any], move: NDArray[np.float64], size: tuple[int, i
     return np.asarray(cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR))
 
 
+def _soft(grey: NDArray[np.uint8]) -> Picture:
+    return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5), dtype=np.float32)
+
+
+def _light_and_saturation(picture: NDArray[np.uint8]) -> tuple[Picture, Picture]:
+    """Brightest channel, and how far the darkest is below it, from 0 to 1."""
+    soft = cv2.GaussianBlur(picture, (0, 0), 2.0).astype(np.float32)
+    high, low = soft.max(axis=2), soft.min(axis=2)
+    return high, (high - low) / np.maximum(high, 1.0)
+
+
 def _slope(grey: Picture) -> Picture:
     """Grey levels per pixel."""
     x = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
@@ -222,11 +250,12 @@ def _slope(grey: Picture) -> Picture:
     return np.asarray(cv2.magnitude(x, y), dtype=np.float32)
 
 
-def _remember(memory: _Memory, smoky: Picture, flow: NDArray[np.float32]) -> None:
-    """Running means: over all looks at first, over the last eight or so later."""
-    memory.looks = np.minimum(memory.looks + 1.0, 8.0).astype(np.float32)
+def _remember(memory: _Memory, smoky: Picture, moved: Picture, flow: NDArray[np.float32]) -> None:
+    """Running means: over all looks at first, over the last dozen later."""
+    memory.looks = np.minimum(memory.looks + 1.0, _LOOKS).astype(np.float32)
     weight = 1.0 / memory.looks
     memory.likeness = memory.likeness + weight * (smoky - memory.likeness)
+    memory.strength = memory.strength + weight * (np.minimum(moved, 20.0) * smoky - memory.strength)
     length = np.hypot(flow[..., 0], flow[..., 1])[..., None]
     unit = np.where(length > 0.15, flow / np.maximum(length, 1e-3), 0.0).astype(np.float32)
     share = (weight * (smoky > 0))[..., None]

@@ -263,7 +263,7 @@ def _rank(verdict: Verdict) -> int:
 
 def _misfit(track: Track, observation: Observation) -> float:
     last = track.last_seen
-    if last.fire != observation.fire:
+    if last.fire != observation.fire or (last.smoke > 0) != (observation.smoke > 0):
         return _KIND_PENALTY
     a, b = last.learned_kind, observation.learned_kind
     return _KIND_PENALTY if a is not None and b is not None and a is not b else 0.0

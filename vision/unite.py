@@ -35,11 +35,13 @@ class Observation:
     hot_sigma: float = 0.0
     contrast_c: float | None = None
     fire: bool = False
+    smoke: float = 0.0  # the smoke detector's confidence
     area_px: int | None = None
     elongation: float | None = None
     temperature_max_c: float | None = None
     detectors: tuple[str, ...] = ()
     size_m: float | None = None
+    view: tuple[float, float, float] | None = None  # unit vector from the thing to the camera: east, north, up
 
     @property
     def centre_px(self) -> tuple[float, float]:
@@ -57,6 +59,13 @@ class Observation:
         area_m2 = self.area_px * (self.size_m / self.longest_px) ** 2
         short = math.sqrt(4.0 * area_m2 / (math.pi * self.elongation))
         return short * self.elongation, short
+
+    @property
+    def area_m2(self) -> float | None:
+        """What the spot or fire covers on the ground; None without a scale."""
+        if self.size_m is None or self.area_px is None:
+            return None
+        return self.area_px * (self.size_m / self.longest_px) ** 2
 
     def score(self, kind: Kind) -> float:
         """The learned detector's score for one kind."""
@@ -114,7 +123,7 @@ def unite(detections: Sequence[Detection]) -> list[Observation]:
                 temperature_max_c=d.temperature_max_c,
                 detectors=(learned[owner].detectors[0], d.detector),
             )
-    return fires + learned + alone
+    return fires + learned + alone + [_smoke(d) for d in detections if d.kind is Kind.SMOKE]
 
 
 def _part(d: Detection, whole: Observation) -> bool:
@@ -149,6 +158,12 @@ def _fire(d: Detection) -> Observation:
         temperature_max_c=d.temperature_max_c,
         detectors=(d.detector,),
     )
+
+
+def _smoke(d: Detection) -> Observation:
+    return Observation(
+        d.left_px, d.top_px, d.right_px, d.bottom_px, smoke=d.confidence, area_px=d.area_px, detectors=(d.detector,)
+    )  # fmt: skip
 
 
 def _spot(d: Detection) -> Observation:

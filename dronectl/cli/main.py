@@ -8,7 +8,7 @@ import sys
 import typer
 
 from dronectl import __version__
-from dronectl.cli import alerts, demo, detect, doctor, plan, sim, up, vehicles, vision
+from dronectl.cli import alerts, demo, detect, doctor, evidence, plan, sim, up, vehicles, vision
 from dronectl.cli.common import err
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
 
@@ -39,6 +39,7 @@ app.command()(vehicles.land)
 app.command()(detect.detect)
 app.add_typer(vision.vision_app, name="vision")
 app.add_typer(alerts.alerts_app, name="alerts")
+app.add_typer(evidence.evidence_app, name="evidence")
 
 
 def _version(wanted: bool) -> None:

@@ -35,6 +35,7 @@ from missions.model import Modality
 from missions.terrain import FlatTerrain
 from vision.errors import ModelError, VisionError
 from vision.evidence import EvidenceStore
+from vision.evidence_index import EvidenceIndex
 from vision.geolocate import Locator
 from vision.model_card import DEFAULT_MODEL
 from vision.pipeline import Feed, VisionPipeline
@@ -80,7 +81,7 @@ async def serve(channel: Channel[ToWorker]) -> None:
         learned,
         classical,
         locator,
-        EvidenceStore(Path(order.evidence_dir)),
+        EvidenceStore(Path(order.evidence_dir), EvidenceIndex(Path(order.evidence_dir))),
         run_id,
         lambda sighting: channel.post(Seen(sighting)),
         colour=colour,

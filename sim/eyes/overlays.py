@@ -213,7 +213,7 @@ class Overlays:
         angle = np.arccos(np.clip(mirrored @ self.sun, -1.0, 1.0))
         share = np.exp(-((angle / lobe) ** 2))
         pixels, depth = view.project(places)
-        size = rng.uniform(0.05, 0.3, count) * view.lens.fx_px / np.maximum(depth, 1.0)
+        size = rng.uniform(0.08, 0.4, count) * view.lens.fx_px / np.maximum(depth, 1.0)
         return [
             (float(p[0]), float(p[1]), float(r), float(s))
             for p, r, s, d in zip(pixels, size, share, depth, strict=True)

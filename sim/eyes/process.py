@@ -30,6 +30,7 @@ from sim.ground import load_terrain
 from sim.pose import TruePose
 
 _LINE_LIMIT = 1 << 22
+_RENDER_END_S = 5.0
 _Job = tuple[Camera, int, TruePose, float]
 
 
@@ -69,6 +70,7 @@ class CameraProcess:
                 self._take(decoder.decode(line))
         finally:
             self._jobs.put(None)
+            await asyncio.to_thread(worker.join, _RENDER_END_S)  # a thread in OpenCV must not outlive the interpreter
             watcher.cancel()
             await asyncio.gather(watcher, return_exceptions=True)
             for camera in self.cameras.values():

@@ -267,7 +267,7 @@ def _entities(scene: SceneConfig, placer: _Placer) -> tuple[Entity, ...]:
         add("hot_roof", i, "metal", float(rng.uniform(8.0, 22.0)), float(rng.uniform(28.0, 55.0)), near=True)
     for i in range(scene.glints):
         metal = i % 2 == 0
-        size, warmth = (rng.uniform(4.0, 12.0), rng.uniform(40.0, 250.0)) if metal else (rng.uniform(10, 30), 6.0)
+        size, warmth = (rng.uniform(4.0, 12.0), rng.uniform(150.0, 600.0)) if metal else (rng.uniform(10, 30), 6.0)
         add("glint", i, "metal" if metal else "water", float(size), float(warmth), near=True)
     for i in range(scene.smokes):
         tone, begun = ("white", "dark")[i % 2], float(rng.uniform(-30.0, 0.0))

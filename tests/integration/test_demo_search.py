@@ -18,7 +18,8 @@ from dronectl.demo.search import Reviewer, play_search, search_summary
 from dronectl.demo.search_stage import Story, search_play
 from dronectl.demo.site_run import Options
 from dronectl.demo.stage import Stage, set_stage
-from dronectl.operations.searching import LastSeen, Sensing
+from dronectl.operations.last_seen import LastSeen
+from dronectl.operations.searching import Sensing
 from dronectl.paths import default_site_file
 from dronectl.report.search_score import Result
 from missions.geo import GeoPoint, destination

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dronectl.errors import BadInputError
+from dronectl.operations.last_seen import LastSeen, map_of_form
 from dronectl.operations.search_progress import Fix, after_flights, next_flights, out_of_reach, parts_that_looked
-from dronectl.operations.searching import LastSeen, Sensing, map_of_form, plan_site_search
+from dronectl.operations.searching import Sensing, plan_site_search
 from dronectl.paths import default_site_file
 from dronectl.site import load_site
 from missions.energy import height_above_home_m

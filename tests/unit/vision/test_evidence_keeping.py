@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""`dronectl evidence`: found from outside, held and deleted with an entry in the audit log."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from dronectl.cli.main import app
+from dronectl.errors import BadInputError
+from dronectl.operations.evidence import hold, sweep
+from dronectl.store import Store, audit
+from dronectl.store.models import AuditRow
+from vision.evidence_index import EvidenceIndex, Indexed
+
+DAYS = {"person": 30.0, "default": 90.0}
+
+
+def picture(folder: Path, name: str, age_days: float, tag: str = "person") -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"jpeg")
+    at = time.time() - age_days * 86400.0
+    item = Indexed(name, "c" * 64, "crop", tag, at, "cam", "d1", "t", 29.7383, 107.2709, 3.0, {"yaw_deg": 1.0}, "onnx")
+    EvidenceIndex(folder).add(item)
+
+
+async def test_a_sweep_deletes_what_is_due_names_it_in_the_audit_log_and_spares_what_is_held(tmp_path):
+    folder = tmp_path / "evidence"
+    for name, age, tag in (("old.jpg", 31, "person"), ("held.jpg", 99, "person"), ("car.jpg", 31, "vehicle")):
+        picture(folder, name, age, tag)
+    index, now = EvidenceIndex(folder), datetime.now(UTC)
+    async with Store.open(tmp_path / "a.db", "s") as store:
+        assert await hold(index, store, "held.jpg", "case 7", now, actor="cli:desk")
+        assert not await hold(index, store, "none.jpg", "case 7", now, actor="cli:desk")
+        dry = await sweep(index, store, DAYS, now, actor="x", dry=True)
+        assert ([i.path for i in dry.due], dry.deleted) == (["old.jpg"], 0)
+        assert (folder / "old.jpg").exists()
+        assert (await sweep(index, store, DAYS, now, actor="x")).deleted == 1
+        assert (await sweep(index, store, DAYS, now, actor="x")).deleted == 0
+        assert await hold(index, store, "held.jpg", None, now, actor="cli:desk")
+        assert (await sweep(index, store, DAYS, now, actor="x")).deleted == 1
+        async with store.reader() as session:
+            rows = list(await session.scalars(select(AuditRow).order_by(AuditRow.number)))
+            assert (await audit.verify(session, "s")).broken_at is None
+    assert [r.action for r in rows] == [
+        "evidence.held", "evidence.expired", "evidence.released", "evidence.expired"
+    ]  # fmt: skip
+    assert [f["path"] for f in rows[1].detail["files"]] == ["old.jpg"]
+    assert sorted(p.name for p in folder.glob("*.jpg")) == ["car.jpg"]
+
+
+def test_find_lists_a_place_and_time_for_people_and_machines(tmp_path):
+    picture(tmp_path / "evidence", "a.jpg", 0.5)
+    picture(tmp_path / "evidence", "b.jpg", 3.0)
+    near = ["evidence", "find", "--state", str(tmp_path), "--at", "29.7383,107.2709", "--within", "20"]
+    found = CliRunner().invoke(app, [*near, "--json"])
+    assert [i["path"] for i in json.loads(found.stdout)] == ["b.jpg", "a.jpg"]
+    since = datetime.fromtimestamp(time.time() - 86400.0, UTC).isoformat()
+    found = CliRunner().invoke(app, [*near, "--since", since])
+    assert "a.jpg" in found.stdout
+    assert "b.jpg" not in found.stdout
+    away = CliRunner().invoke(app, ["evidence", "find", "--state", str(tmp_path), "--at", "29.7483,107.2709"])
+    assert away.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["find", "--at", "north"], "LATITUDE,LONGITUDE"),
+        (["find", "--since", "yesterday"], "2026-03-01T18:30"),
+        (["hold", "none.jpg", "--reason", "case"], "none.jpg"),
+        (["hold", "a.jpg", "--reason", " "], "why"),
+        (["sweep"], "no evidence"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(tmp_path, words, said):
+    done = CliRunner().invoke(app, ["evidence", *words, "--state", str(tmp_path)])
+    assert isinstance(done.exception, BadInputError)
+    assert said in str(done.exception)

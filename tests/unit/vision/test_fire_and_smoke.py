@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Fire is told from the sun in a mirror by its directions, growth and flicker; smoke from shadows and cars by what it does."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vision.confirm import judge
+from vision.frame import Frame, PixelKind
+from vision.sighting import Kind
+from vision.smoke import SmokeDetector
+from vision.unite import Observation
+
+
+def hot(view_deg: float | None, area_px: int = 30, celsius: float = 300.0) -> Observation:
+    a = math.radians(view_deg or 0.0)
+    view = None if view_deg is None else (math.sin(a), 0.0, math.cos(a))
+    return Observation(0, 0, 8, 8, fire=True, area_px=area_px, temperature_max_c=celsius, size_m=0.64, view=view)
+
+
+def test_a_fire_seen_from_two_directions_is_one():
+    verdict = judge([hot(0.0), hot(8.0)])
+    assert verdict.kind is Kind.FIRE
+    assert "8 degrees apart" in verdict.rule
+
+
+def test_something_steady_that_shines_to_one_direction_may_be_the_sun():
+    assert judge([hot(0.0)] * 8) is None
+    assert judge([hot(0.1 * n, 30, 300.0 - n) for n in range(8)]) is None
+
+
+@given(st.lists(st.floats(0.05, 1.0), min_size=5, max_size=8))
+def test_a_mirror_that_blinks_blinks_with_all_it_has(shares):
+    looks = [hot(0.0, 10 + round(60 * s), 150.0 + 400.0 * (10 + round(60 * s)) / 70) for s in shares]
+    growing = sorted(o.area_px for o in looks) == [o.area_px for o in looks]
+    verdict = judge(looks)
+    assert verdict is None or growing or "growing" in verdict.rule
+
+
+def test_flames_flicker_and_grow():
+    flames = [hot(0.0, area, heat) for area, heat in ((30, 420), (41, 380), (26, 430), (38, 300), (29, 460), (33, 350))]
+    assert "flickering" in judge(flames).rule
+    grown = [hot(0.0, 20 + 6 * n, 300.0) for n in range(8)]
+    assert judge(grown).kind is Kind.FIRE
+    assert "m2" in judge(grown).rule
+
+
+def test_where_directions_are_not_known_nothing_is_held_back():
+    assert judge([hot(None), hot(None)]).kind is Kind.FIRE
+
+
+def ground(rng: np.random.Generator) -> np.ndarray:
+    """Green, with grain and paths to hold on to."""
+    grain = cv2.GaussianBlur(rng.standard_normal((240, 320)), (0, 0), 1.5)
+    picture = np.array([60.0, 105.0, 80.0]) * (1.0 + 0.6 * grain[..., None] / grain.std() * 0.25)
+    for _ in range(6):
+        a, b = rng.integers(0, 320, 2), rng.integers(0, 240, 2)
+        cv2.line(picture, (int(a[0]), int(b[0])), (int(a[1]), int(b[1])), (120.0, 122.0, 124.0), 3)
+    return picture
+
+
+def run(change, looks: int = 14) -> list[int]:
+    """Apply change(picture, look) to each look over one ground; returns how many detections each look gave."""
+    rng = np.random.default_rng(4)
+    base, detector = ground(rng), SmokeDetector()
+    found = []
+    for look in range(looks):
+        picture = base.copy()
+        change(picture, look, np.random.default_rng([9, look]))
+        picture += rng.normal(0, 2.0, picture.shape)
+        frame = Frame("c", None, look, float(look), picture.clip(0, 255).astype(np.uint8), PixelKind.BGR8)
+        found.append(len(detector.detect(frame, 0.2)))
+    return found
+
+
+def plume(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
+    y, x = np.mgrid[0:240, 0:320].astype(np.float64)
+    for puff in range(look * 2, look * 2 + 14):
+        age = look * 2 + 14 - puff
+        draws = np.random.default_rng([3, puff])
+        cx, cy, r = 90 + 11 * age, 120 + draws.normal(0, 2.0 + age), 7 + 2.2 * age
+        mask = draws.uniform(0.4, 0.8) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r**2)
+        picture *= 1.0 - mask[..., None]
+        picture += mask[..., None] * 190.0
+
+
+def shadow(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
+    y, x = np.mgrid[0:240, 0:320].astype(np.float64)
+    away = np.hypot(x - 20 * look, y - 120) / 70.0
+    picture *= (1.0 - 0.45 / (1.0 + np.exp(np.minimum(10.0 * (away - 1.0), 50.0))))[..., None]
+
+
+def car(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
+    cv2.rectangle(picture, (20 * look, 100), (20 * look + 22, 110), (190.0, 190.0, 195.0), -1)
+
+
+def glitter(picture: np.ndarray, _look: int, rng: np.random.Generator) -> None:
+    cv2.circle(picture, (160, 120), 60, (84.0, 70.0, 50.0), -1)
+    for _ in range(30):
+        angle, away = rng.uniform(0, 2 * math.pi), 55 * math.sqrt(rng.uniform())
+        cv2.circle(
+            picture, (round(160 + away * math.cos(angle)), round(120 + away * math.sin(angle))), 1, (255.0,) * 3, -1
+        )
+
+
+def test_smoke_is_found_within_some_looks():
+    found = run(plume, looks=20)
+    assert sum(found[12:]) >= 5, found
+
+
+@pytest.mark.parametrize("decoy", [shadow, car, glitter, lambda *_: None])
+def test_what_is_no_smoke_is_none(decoy):
+    assert sum(run(decoy)) == 0
+
+
+def test_what_cannot_be_judged_is_counted():
+    detector = SmokeDetector()
+    dark = np.full((240, 320, 3), 8, np.uint8)
+    assert detector.detect(Frame("c", None, 0, 0.0, dark, PixelKind.BGR8), 0.2) == []
+    assert detector.detect(Frame("c", None, 1, 1.0, np.full((240, 320), 8, np.uint8), PixelKind.GREY8), 0.2) == []
+    light = ground(np.random.default_rng(1)).clip(0, 255).astype(np.uint8)
+    for n, at in ((2, 2.0), (3, 60.0)):
+        assert detector.detect(Frame("c", None, n, at, light, PixelKind.BGR8), 0.2) == []
+    assert dict(detector.refused) == {
+        "too dark": 1, "not a colour picture": 1, "too long after the frame before": 1, "does not fit the frame before": 1
+    }  # fmt: skip
