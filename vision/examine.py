@@ -40,7 +40,7 @@ from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
 from vision.sources.stills import Still, StillOptions, is_video, read_still, read_video
-from vision.thermal import HotSpotDetector
+from vision.thermal import HotSpotDetector, HotSpotSettings
 from vision.unite import Observation, unite
 
 Teller = Callable[[str], None]
@@ -49,6 +49,7 @@ _OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its fee
 _STEEP_DEG: Final = -20.0  # shallower, the ground's scale at the centre says little about the rest of the picture
 _MOST_TOLD: Final = 5  # refusals that are told one by one: a folder of thousands can be refused
 _MOST_SUBTITLE_BYTES: Final = 256 << 20
+_STILL_SIGMA: Final = 11.0  # of hot spots: nothing confirms what a single picture shows
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -133,6 +134,7 @@ class Examiner:
         tell: Teller = lambda _text: None,
     ) -> None:
         self._learned, self._classical = learned, classical
+        self._still_spots = HotSpotDetector(HotSpotSettings(sigma=_STILL_SIGMA))
         self._options = options or ExamineOptions()
         self._names = names or Names(())
         self._tell = tell
@@ -180,7 +182,7 @@ class Examiner:
         elif gsd is None:
             self.tally.without_gsd += 1
         self._tell_experimental(look.model)
-        observations = unite(look.found + self._classical.detect(frame, gsd))
+        observations = unite(look.found + self._still_spots.detect(frame, gsd))
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}

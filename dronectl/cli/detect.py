@@ -147,7 +147,7 @@ def detect(
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
-    pictures tell it themselves; without it hot spots are not judged, only learned detections and fires are.
+    pictures tell it themselves; without it only learned detections, fires and the few hot spots that stand out far are.
 
     Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
     XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off

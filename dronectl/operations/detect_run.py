@@ -305,7 +305,7 @@ def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, 
         )
     if tally.without_gsd:
         say(
-            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
+            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, and of hot spots only the few strongest judged; "
             "state it with --gsd-cm, or --height-m and --hfov-deg"
         )
     if tally.without_place:
