@@ -45,14 +45,17 @@ def cold_ground(rng: np.random.Generator) -> GroundLook:
     temperature = np.full((n, n), rng.uniform(-8, 8), np.float32)
     for scale, sigma in ((150, 0.8), (30, 0.4), (6, 0.3), (2, 0.25)):
         noise = rng.standard_normal((max(2, n // scale), max(2, n // scale))).astype(np.float32)
-        temperature += np.float32(sigma * rng.uniform(0.5, 1.5)) * cv2.resize(noise, (n, n), interpolation=cv2.INTER_CUBIC)
+        temperature += np.float32(sigma * rng.uniform(0.5, 1.5)) * cv2.resize(
+            noise, (n, n), interpolation=cv2.INTER_CUBIC
+        )
     stream = np.zeros((n, n), np.uint8)
     points = np.stack([np.linspace(0, n, 12), n / 2 + rng.normal(0, 60, 12)], axis=1).astype(np.int32)
     cv2.polylines(stream, [points], False, 255, int(rng.integers(2, 7)))
     temperature[stream > 0] -= np.float32(rng.uniform(-2.0, 1.5))
     fine = rng.standard_normal((256, 256)).astype(np.float32) * np.float32(rng.uniform(0.1, 0.4))
     colour = np.full((n, n, 3), 80, np.uint8)
-    return GroundLook(HALF_M, 1.0, cv2.GaussianBlur(temperature, (0, 0), 0.7), colour, np.tile(fine, (3, 3)))
+    smooth = np.asarray(cv2.GaussianBlur(temperature, (0, 0), 0.7), dtype=np.float32)
+    return GroundLook(HALF_M, 1.0, smooth, colour, np.tile(fine, (3, 3)))
 
 
 def scene(seed: int) -> tuple[np.ndarray, list[Place], float]:
@@ -115,7 +118,7 @@ def main() -> int:
             hits = [any(_inside(c, box) for c in centres) for kind, box in places if kind == "person"]
             wrong = [c for c in centres if not any(_inside(c, box) for _, box in places)]
             people, found, false = people + len(hits), found + sum(hits), false + len(wrong)
-            if args.pictures and (len(wrong) or not all(hits)):
+            if args.pictures and (wrong or not all(hits)):
                 args.pictures.mkdir(exist_ok=True, parents=True)
                 shown = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
                 for kind, (x0, y0, x1, y1) in places:
@@ -131,7 +134,7 @@ def main() -> int:
             "recall": round(found / max(people, 1), 4),
             "false_per_frame": round(false / args.frames, 4),
         }
-        print(f"{mode}: {report[mode]}")  # noqa: T201
+        print(f"{mode}: {report[mode]}")
     report["cost"] = {"cpu_s": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1)}
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

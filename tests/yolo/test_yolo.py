@@ -128,8 +128,8 @@ def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
 
     yolo = ultralytics.YOLO("yolo11n.yaml", task="detect")  # random weights, the eighty classes of COCO
     yolo.save(str(tmp_path / "many.pt"))
-    assert yolo.names[7] == "7"
-    start = checkpoint(tmp_path / "many.pt", ["7", "0"], tmp_path, tmp_path / "few.pt", TrainConfig(epochs=1))
+    wanted = [yolo.names[7], yolo.names[0]]
+    start = checkpoint(tmp_path / "many.pt", wanted, tmp_path, tmp_path / "few.pt", TrainConfig(epochs=1))
     picture = torch.rand(1, 3, 128, 160)
     with torch.no_grad():
         many = ultralytics.YOLO(str(tmp_path / "many.pt")).model.float().eval()(picture)[0]

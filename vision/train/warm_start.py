@@ -21,6 +21,7 @@ from .predict import letterbox, to_tensor
 from .trainer import TrainConfig, require_ultralytics
 
 _CALIBRATION_PICTURES = 16
+_NARROWEST_HEAD = 64
 
 
 def checkpoint(weights: Path, names: list[str], root: Path, out: Path, config: TrainConfig) -> Path:
@@ -38,7 +39,10 @@ def checkpoint(weights: Path, names: list[str], root: Path, out: Path, config: T
         return out
     folded = _initialisers(weights)
     yolo = ultralytics.YOLO("yolo11n.yaml", task="detect")
-    model = importlib.import_module("ultralytics.nn.tasks").DetectionModel("yolo11n.yaml", nc=len(names), verbose=False)
+    planned = max(len(names), _planned_classes(folded))
+    model = importlib.import_module("ultralytics.nn.tasks").DetectionModel("yolo11n.yaml", nc=planned, verbose=False)
+    if planned > len(names):
+        _keep_classes(model, list(range(len(names))), names, torch)
     model.names = dict(enumerate(names))
     taken = _unfold(model, folded, torch)
     if taken < 0.9:
@@ -47,6 +51,14 @@ def checkpoint(weights: Path, names: list[str], root: Path, out: Path, config: T
     yolo.model = model
     yolo.save(str(out))
     return out
+
+
+def _planned_classes(folded: dict[str, Any]) -> int:
+    """How many classes the head was built for: its width follows from it, and a model that kept few keeps the width."""
+    for name, weight in folded.items():
+        if name.endswith("cv3.0.0.1.conv.weight"):
+            return int(weight.shape[0]) if weight.shape[0] > _NARROWEST_HEAD else 0
+    return 0
 
 
 def _open(ultralytics: Any, weights: Path) -> Any:
