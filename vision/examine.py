@@ -6,17 +6,12 @@ A picture that cannot be written costs evidence, which is counted; looking goes 
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from missions.geo import GeoPoint
 from missions.model import Camera, Modality
-from missions.terrain import GridTerrain
 from vision.blur import blurred
 from vision.errors import PictureError
 from vision.evidence import EvidenceStore, annotate, crop
@@ -30,6 +25,7 @@ from vision.examine_lines import (
     track_line,
     values_line,
 )
+from vision.examine_types import ExamineOptions, Names, Tally, file_name
 from vision.eye import CameraEye
 from vision.frame import Frame, PixelKind
 from vision.geolocate import Locator
@@ -39,8 +35,8 @@ from vision.model_card import ModelCard
 from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
-from vision.sources.stills import Still, StillOptions, is_video, read_still, read_video
-from vision.thermal import HotSpotDetector
+from vision.sources.stills import Still, is_video, read_still, read_video
+from vision.thermal import HotSpotDetector, HotSpotSettings
 from vision.unite import Observation, unite
 
 Teller = Callable[[str], None]
@@ -49,61 +45,7 @@ _OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its fee
 _STEEP_DEG: Final = -20.0  # shallower, the ground's scale at the centre says little about the rest of the picture
 _MOST_TOLD: Final = 5  # refusals that are told one by one: a folder of thousands can be refused
 _MOST_SUBTITLE_BYTES: Final = 256 << 20
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a run counted."""
-
-    pictures: int = 0
-    detections: int = 0
-    unreadable: int = 0
-    not_looked_at: int = 0
-    without_gsd: int = 0
-    without_place: int = 0  # detections
-    tracks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class StatedScale:
-    """The user's own statement of scale, which goes before what a file says: per pixel, or for a picture's width."""
-
-    gsd_m: float | None = None
-    ground_width_m: float | None = None
-
-    def gsd(self, width_px: int) -> float | None:
-        """Metres per pixel of a picture that is so wide."""
-        if self.gsd_m is not None:
-            return self.gsd_m
-        return None if self.ground_width_m is None else self.ground_width_m / width_px
-
-
-@dataclass(frozen=True, slots=True)
-class ExamineOptions:
-    """What to look at and what to leave behind."""
-
-    scale: StatedScale = field(default_factory=StatedScale)
-    still: StillOptions = field(default_factory=StillOptions)
-    terrain: GridTerrain | None = None  # in place of level ground at take-off
-    take_off: GeoPoint | None = None
-    every: int = 1
-    annotate_dir: Path | None = None  # whole pictures with boxes
-    review_dir: Path | None = None  # crop and context of each detection or track
-
-
-class Names:
-    """A file name for each source's pictures: its stem, where that says enough, else with a hash of its path."""
-
-    def __init__(self, paths: Iterable[Path]) -> None:
-        self._stems = Counter(path.stem.lower() for path in paths)
-
-    def of(self, path: Path) -> str:
-        """The name; the same in every run that is given the same files."""
-        stem = _UNSAFE.sub("_", path.stem)[:80]
-        if self._stems[path.stem.lower()] <= 1 and stem == path.stem:
-            return stem
-        return f"{stem}-{hashlib.sha256(str(path).encode(errors='surrogateescape')).hexdigest()[:8]}"
+_STILL_SIGMA: Final = 11.0  # of hot spots: nothing confirms what a single picture shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +75,7 @@ class Examiner:
         tell: Teller = lambda _text: None,
     ) -> None:
         self._learned, self._classical = learned, classical
+        self._still_spots = HotSpotDetector(HotSpotSettings(sigma=_STILL_SIGMA))
         self._options = options or ExamineOptions()
         self._names = names or Names(())
         self._tell = tell
@@ -159,7 +102,7 @@ class Examiner:
     def stream(self, name: str, frames: Iterable[Frame]) -> Iterator[Line]:
         """Lines of a live source's frames. name: what stands for it in lines and file names, without credentials."""
         nowhere = _Located(None, None, "a stream without telemetry has no pose", tell=False)
-        yield from self._moving(name, Path(_UNSAFE.sub("_", name)[:60]), "stream", frames, nowhere)
+        yield from self._moving(name, Path(file_name(name, 60)), "stream", frames, nowhere)
 
     # stills
 
@@ -180,7 +123,7 @@ class Examiner:
         elif gsd is None:
             self.tally.without_gsd += 1
         self._tell_experimental(look.model)
-        observations = unite(look.found + self._classical.detect(frame, gsd))
+        observations = unite(look.found + self._still_spots.detect(frame, gsd))
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}

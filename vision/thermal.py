@@ -46,6 +46,9 @@ class HotSpotSettings:
     max_elongation: float = 5.0
     min_fill: float = 0.3  # of its box: a fence or a road edge is thin
     max_spots: int = 40  # the strongest; more is clutter, and is counted
+    unsized_sigma: float = 14.0  # without a scale only what stands out so far
+    unsized_kernel_px: int = 31
+    unsized_max_spots: int = 3  # more in one frame is a warm scene, not somebody in the cold: then none is named
     fire_c: float = 150.0
     fire_min_px: int = 2
 
@@ -148,7 +151,9 @@ def _parts(
 
 
 class HotSpotDetector:
-    """Warm spots and fires. Without a ground sample distance only fires: every warm stone would be a find.
+    """Warm spots and fires. Without a ground sample distance only fires and, on cold ground, the few that stand out far.
+
+    Sizes cannot be judged then, and every warm stone of a warm scene would be a find.
 
     Not thread-safe.
     """
@@ -157,7 +162,7 @@ class HotSpotDetector:
         self._settings = settings or HotSpotSettings()
         self.spots_left_off = 0  # beyond max_spots
         self.refused_frames = 0  # colour pictures, and those on which a person would be under three pixels
-        self.unsized_frames = 0  # whose ground sample distance is unknown: looked at for fire alone
+        self.unsized_frames = 0  # whose ground sample distance is unknown: looked at for fire and what stands out far
 
     @property
     def name(self) -> str:
@@ -170,13 +175,20 @@ class HotSpotDetector:
         fires = self._fires(frame.pixels, gsd_m) if frame.kind is PixelKind.CELSIUS else []
         if gsd_m is None:
             self.unsized_frames += 1
-            return fires
-        return fires + self._spots(frame, gsd_m, fires)
-
-    def _spots(self, frame: Frame, gsd_m: float, fires: list[Detection]) -> list[Detection]:
+            s = self._settings
+            sizes = (s.min_size_px, float(s.unsized_kernel_px))
+            spots = self._spots(frame, s.unsized_kernel_px, sizes, s.unsized_sigma, fires)
+            return fires + (spots if len(spots) <= s.unsized_max_spots else [])
         s = self._settings
         kernel = int(np.clip(1.25 * s.max_size_m / gsd_m, 7, 101)) | 1
-        least, most = max(s.min_size_px, s.min_size_m / gsd_m), s.max_size_m / gsd_m
+        sizes = (max(s.min_size_px, s.min_size_m / gsd_m), s.max_size_m / gsd_m)
+        return fires + self._spots(frame, kernel, sizes, s.sigma, fires)
+
+    def _spots(
+        self, frame: Frame, kernel: int, sizes: tuple[float, float], sigmas: float, fires: list[Detection]
+    ) -> list[Detection]:
+        s = self._settings
+        least, most = sizes
         if most < s.min_size_px:
             self.refused_frames += 1  # a person would be smaller than three pixels: nothing can be said
             return []
@@ -187,8 +199,8 @@ class HotSpotDetector:
             frame.kind, s.min_contrast_grey
         )
         sigma = max(sigma, 1e-3 * counts)
-        strong = median + max(s.sigma * sigma, floor)
-        weak = median + max(0.5 * s.sigma * sigma, 0.5 * floor)
+        strong = median + max(sigmas * sigma, floor)
+        weak = median + max(0.5 * sigmas * sigma, 0.5 * floor)
         if float(hat.max()) < strong:
             return []
         spots: list[Detection] = []

@@ -54,8 +54,7 @@ def detect(
         Path | None,
         typer.Option(
             "--model",
-            help="A YOLO model, .onnx, or .pt with the extra. Default: those that ship, the thermal one or for colour "
-            "pictures the RGB one (experimental).",
+            help="A YOLO model, .onnx, or .pt with the extra. Default: the thermal one that ships.",
         ),
     ] = None,
     engine: Annotated[
@@ -139,15 +138,15 @@ def detect(
         bool, typer.Option("--json", help="Print the closing summary as JSON on standard error, too.")
     ] = False,
 ) -> None:
-    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour pictures from the air.
+    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour ones with a model of yours.
 
-    Colour pictures go in tiles through a model of their own that is experimental: it learned from rendered people, so
-    take what it finds as places to look at, and never an empty result as an empty area. People larger than 25 pixels
-    are blurred in every picture that is written.
+    No model for colour pictures ships: they are refused unless --model names one, as `dronectl vision train --modality
+    rgb` makes it. They are then looked at in tiles, and people larger than 25 pixels are blurred in every picture that
+    is written. Never take an empty result for an empty area.
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
-    pictures tell it themselves; without it hot spots are not judged, only learned detections and fires are.
+    pictures tell it themselves; without it only learned detections, fires and the few hot spots that stand out far are.
 
     Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
     XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off

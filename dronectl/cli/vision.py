@@ -17,12 +17,15 @@ from rich.table import Table
 
 from dronectl.cli.advise import advise
 from dronectl.cli.common import JsonOption, err, out, print_json
+from dronectl.cli.vision_train import train
 from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, EXIT_UNAVAILABLE, BadInputError, UnavailableError
 
 vision_app = typer.Typer(
-    no_args_is_help=True, help="Measure models and engines, and ask which camera will see people today."
+    no_args_is_help=True,
+    help="Measure models and engines, train on your own pictures, and ask which camera will see people today.",
 )
 vision_app.command()(advise)
+vision_app.command()(train)
 
 ModelOption = Annotated[
     Path | None,

@@ -23,7 +23,8 @@ from dronectl.operations.detect_progress import Watcher
 from dronectl.terrain_io import load_terrain
 from missions.geo import GeoPoint
 from vision.errors import EngineMissingError, VisionError
-from vision.examine import ExamineOptions, Examiner, Names, StatedScale, Tally
+from vision.examine import Examiner
+from vision.examine_types import ExamineOptions, Names, StatedScale, Tally
 from vision.lookers import Lookers
 from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, read_card
 from vision.sources.raw16 import Counts
@@ -305,7 +306,7 @@ def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, 
         )
     if tally.without_gsd:
         say(
-            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
+            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, and of hot spots only the few strongest judged; "
             "state it with --gsd-cm, or --height-m and --hfov-deg"
         )
     if tally.without_place:

@@ -2,8 +2,10 @@
 """The heavy extra: fine-tuning on a user's own set, export, and the same answers from every engine."""
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -70,6 +72,107 @@ def test_checkpoint_and_export_give_the_same_answers(trained):
     wanted = exported.run(batch)
     answers = [load_engine(path, "ultralytics").run(batch) for path in checkpoint]
     assert any(a.shape == wanted.shape and np.allclose(a, wanted, atol=2e-2, rtol=1e-2) for a in answers)
+
+
+def _train(folder: Path, own_set: Path, *more: str, timeout: float = 800) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable, "-m", "vision.train", "yolo", str(own_set), "--names", "person", "--work",
+            str(folder / "work"), "--model", str(folder / "next.onnx"), "--card", str(folder / "next.md"), "--width",
+            "160", "--height", "128", "--batch", "4", "--steps", "prepare,train,ship", *more,
+        ],
+        capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT,
+    )  # fmt: skip
+
+
+def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
+    """From the ONNX file alone: the network that training begins with gives its answers, and figures say before and after."""
+    import torch
+    import ultralytics
+
+    from vision.engines.choose import load_engine
+    from vision.train.trainer import TrainConfig
+    from vision.train.warm_start import checkpoint
+
+    config = TrainConfig(epochs=1, width=160, height=128)
+    start = checkpoint(trained / "own.onnx", ["person"], trained / "work" / "data", tmp_path / "start.pt", config)
+    batch = np.random.default_rng(2).random((1, 3, 128, 160), dtype=np.float32)
+    wanted = load_engine(trained / "own.onnx", "onnxruntime").run(batch)
+    with torch.no_grad():
+        got = ultralytics.YOLO(str(start)).model.float().eval()(torch.from_numpy(batch))[0].numpy()
+    assert np.abs(got - wanted).max() < 1e-2 * np.abs(wanted).max()
+    norms = [m for m in ultralytics.YOLO(str(start)).model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert all(float(m.running_var.min()) > 0 for m in norms)
+    assert any(
+        abs(float(m.running_var.mean()) - 1.0) > 0.05 for m in norms
+    )  # not the identity that would be lost at once
+
+    done = _train(tmp_path, own_set, "--weights", str(trained / "own.onnx"), "--epochs", "1", "--int8-loss", "1.0")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    sidecar = json.loads((tmp_path / "next.json").read_text())
+    assert sidecar["figures"]["before"]["name"] == "own.onnx"
+    assert sidecar["figures"]["before"]["val"]["classes"]["person"]["objects"] == 4
+    assert sidecar["int8"]["kept"] is True
+    small = json.loads((tmp_path / "next-int8.json").read_text())
+    assert small["precision"].startswith("int8")
+    assert small["bytes"] < 0.5 * sidecar["bytes"]
+    assert load_engine(tmp_path / "next-int8.onnx", "onnxruntime").run(batch).shape == wanted.shape
+
+
+def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
+    import torch
+    import ultralytics
+
+    from vision.train.trainer import TrainConfig
+    from vision.train.warm_start import checkpoint
+
+    yolo = ultralytics.YOLO("yolo11n.yaml", task="detect")  # random weights, the eighty classes of COCO
+    yolo.save(str(tmp_path / "many.pt"))
+    wanted = [yolo.names[7], yolo.names[0]]
+    start = checkpoint(tmp_path / "many.pt", wanted, tmp_path, tmp_path / "few.pt", TrainConfig(epochs=1))
+    picture = torch.rand(1, 3, 128, 160)
+    with torch.no_grad():
+        many = ultralytics.YOLO(str(tmp_path / "many.pt")).model.float().eval()(picture)[0]
+        few = ultralytics.YOLO(str(start)).model.float().eval()(picture)[0]
+    assert torch.allclose(many[:, [0, 1, 2, 3, 4 + 7, 4 + 0]], few, atol=1e-5)
+
+
+def test_a_stopped_run_goes_on(trained, own_set, tmp_path):
+    arguments = ("--weights", str(trained / "start.pt"), "--epochs", "3", "--steps", "prepare,train")
+    first = subprocess.Popen(
+        [
+            sys.executable, "-m", "vision.train", "yolo", str(own_set), "--names", "person", "--work",
+            str(tmp_path / "work"), "--model", str(tmp_path / "m.onnx"), "--card", str(tmp_path / "m.md"), "--width",
+            "160", "--height", "128", "--batch", "4", *arguments,
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
+    )  # fmt: skip
+    state = tmp_path / "work" / "train" / "state.json"
+    for _ in range(3000):
+        if state.is_file() or first.poll() is not None:
+            break
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    before = json.loads(state.read_text())
+    second = _train(tmp_path, own_set, *arguments)
+    assert second.returncode == 0, second.stdout[-2000:] + second.stderr[-3000:]
+    record = json.loads((tmp_path / "work" / "train" / "train.json").read_text())
+    if before["epochs"] < 3:
+        assert f"going on after {int(before['epochs'])} epoch(s)" in second.stdout
+    assert record["steps"] == 3 * 3  # ten pictures in fours, three rounds, none twice
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_bad_label_is_named_before_any_work(own_set, tmp_path):
+    bad = tmp_path / "bad"
+    shutil.copytree(own_set, bad)
+    label = min((bad / "labels" / "train").iterdir())
+    label.write_text("0 0.5 0.5 0.1 0.1\n0 0.5 1.4 0.1 0.1\n")
+    done = _train(tmp_path, bad, "--weights", str(ROOT / "vision" / "models" / "thermal_person.onnx"), "--epochs", "1")
+    assert done.returncode == 2
+    assert f"{label.name}:2:" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_data_it_says_so_in_one_line(tmp_path):

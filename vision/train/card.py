@@ -91,6 +91,7 @@ def sidecar(model: Path, shape: tuple[int, int], names: Sequence[str], about: Ma
         "precision": "fp32",
         "architecture": about["architecture"],
         "modality": modality,
+        **({"status": about["status"]} if about.get("status") else {}),
         "classes": list(names),
         "gsd_cm": gsd,
         "gsd_m": {key: round(gsd[key] / 100, 4) for key in ("min", "max")} if gsd else None,
@@ -146,12 +147,10 @@ def _set_section(title: str, found: Mapping[str, Any], confidence: float, first:
         ],
     )
     if found["by_group"]:
-        lines += [
-            f"{first.capitalize()}, by height above ground (recall and false at confidence {confidence:.2f}):",
-            "",
-        ]
+        what = "height above ground" if all(name.endswith(" m") for name in found["by_group"]) else "scale"
+        lines += [f"{first.capitalize()}, by {what} (recall and false at confidence {confidence:.2f}):", ""]
         lines += _table(
-            ["height", "pictures", "objects", "AP50", "recall", "false per picture"],
+            [what, "pictures", "objects", "AP50", "recall", "false per picture"],
             [
                 [name, i["pictures"], i["objects"], i["ap50"], i["recall"], i["false_per_picture"]]
                 for name, i in found["by_group"].items()
@@ -173,6 +172,25 @@ def _set_section(title: str, found: Mapping[str, Any], confidence: float, first:
     return lines
 
 
+def _before_section(before: Mapping[str, Any], key: str, after: Mapping[str, Any], first: str) -> list[str]:
+    """What the weights before this training found in the same pictures."""
+    if key not in before:
+        return []
+    rows = []
+    for name, found in ((before["name"], before[key]), ("this model", after)):
+        item = found["classes"][first]
+        at = {f"{p['confidence']:.2f}": p for p in item["operating"]}
+        rows.append(
+            [name, item["ap50"]] + [at[c][k] for c in ("0.10", "0.25") for k in ("recall", "false_per_picture")]
+        )
+    head = ["weights", "AP50", "recall at .10", "false per picture", "recall at .25", "false per picture"]
+    return [
+        f"{first.capitalize()}, beside the weights that training began with, on the same tiles:",
+        "",
+        *_table(head, rows),
+    ]
+
+
 def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[str]) -> str:
     """Write the model card in Markdown from the sidecar."""
     first = record["classes"][0]
@@ -180,7 +198,7 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
     gsd, training = record["gsd_cm"], record["training"]
     confidence = record["confidence"]
     lines = [
-        f"# {record['name']} {record['version']}",
+        f"# {record['name']} {record['version']}" + (f" ({record['status']})" if record.get("status") else ""),
         "",
         f"{record['architecture']} detector for {record['modality']} drone pictures. Classes: {', '.join(record['classes'])}.",
         "",
@@ -246,6 +264,7 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
     for key, title in titles.items():
         if key in record["figures"]:
             lines += _set_section(title, record["figures"][key], confidence, first)
+            lines += _before_section(record["figures"].get("before", {}), key, record["figures"][key], first)
     if "ultralytics_test_ap50" in record["figures"]:
         values = ", ".join(f"{name} {value:.3f}" for name, value in record["figures"]["ultralytics_test_ap50"].items())
         lines += [f"For comparison, AP50 on the test split by ultralytics (its own interpolation): {values}.", ""]
@@ -263,6 +282,16 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
     if engines:
         values = ", ".join(f"{name} {'unreadable' if v is None else f'{v:.1e}'}" for name, v in engines.items())
         lines += [f"Largest relative difference of the raw output from ONNX Runtime, on one picture: {values}.", ""]
+    int8 = record.get("int8")
+    if int8 and "ap50" in int8:
+        kept = f"kept as `{int8['file']}`" if int8["kept"] else "not kept"
+        lines += [
+            (
+                f"INT8 (ONNX Runtime): AP50 {int8['ap50']:.3f} against {int8['ap50_fp32']:.3f}; allowed loss"
+                f" {int8['allowed_loss']:g}: {kept}."
+            ),
+            "",
+        ]
     lines += ["## Limits", ""] + [f"- {line}" for line in limits]
     return "\n".join(lines) + "\n"
 

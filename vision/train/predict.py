@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,24 @@ class OnnxModel:
         return decode(np.asarray(output, dtype=np.float32), scale, left, top, (image.shape[1], image.shape[0]))
 
 
+def in_tiles(model: OnnxModel, image: Image, overlap: float = 0.2) -> npt.NDArray[np.float64]:
+    """Detect in a picture of any size by tiles of the model's own size, at the picture's own scale."""
+    rows, cols = image.shape[:2]
+    found = []
+    for top in _starts(rows, model.height, overlap):
+        for left in _starts(cols, model.width, overlap):
+            part = model(np.ascontiguousarray(image[top : top + model.height, left : left + model.width]))
+            part[:, [2, 4]] += left
+            part[:, [3, 5]] += top
+            found.append(part)
+    return suppress(np.concatenate(found), iou=0.5)
+
+
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    count = 1 if length <= side else math.ceil((length - side * overlap) / (side * (1 - overlap)))
+    return [round(i * max(0, length - side) / max(1, count - 1)) for i in range(count)]
+
+
 def run_pictures(
     model: OnnxModel,
     samples: Sequence[Sample],
@@ -123,12 +142,16 @@ def run_pictures(
     stretch: bool = False,
     colour: bool = False,
 ) -> list[Picture]:
-    """Detect in every picture and put objects and detections together for the evaluator."""
+    """Detect in every picture and put objects and detections together for the evaluator.
+
+    Colour pictures that are larger than the model's input are looked at in tiles.
+    """
     out = []
     for sample in samples:
         image = read_image(sample.image, colour=colour)
         rows, cols = image.shape[:2]
-        found = model(contrast_stretch(image) if stretch else image)
+        larger = colour and (cols > model.width or rows > model.height)
+        found = in_tiles(model, image) if larger else model(contrast_stretch(image) if stretch else image)
         out.append(
             Picture(
                 truth=read_boxes(sample, classes, cols, rows),

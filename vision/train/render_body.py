@@ -98,7 +98,11 @@ def _cloth(rng: np.random.Generator, bright: float) -> Floats:
 
 def _angles(pose: str, rng: np.random.Generator) -> dict[str, Floats]:
     """Joint angles in degrees, each (left, right): thigh pitch and spread, knee, arm pitch and spread, elbow; torso."""
-    u, pair = rng.uniform, lambda low, high: rng.uniform(low, high, 2)
+    u = rng.uniform
+
+    def pair(low: float, high: float) -> Floats:
+        return rng.uniform(low, high, 2)
+
     a = {
         "thigh": pair(-6, 8), "spread": pair(0, 9), "knee": pair(0, 10), "arm": pair(-15, 20),
         "lift": pair(4, 22), "elbow": pair(5, 50), "torso": np.array([u(-5, 12)]),

@@ -116,12 +116,11 @@ def render(body: Body, view: View, at: tuple[float, float], size: tuple[int, int
     colour[rows, cols] = body.colours[index] * light * shade[:, None]
     shadow = _ground_shadow(along, body.radii, view, axes, sun, shift, (width, height))
     shape = (right - left, bottom - top)
-    cover = cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA)
-    colour = cv2.resize(colour, shape, interpolation=cv2.INTER_AREA) / np.maximum(cover, 1e-3)[..., None]
-    shadow = cv2.resize(shadow, shape, interpolation=cv2.INTER_AREA)
-    return Layer(
-        np.asarray(colour, np.float32), np.asarray(cover, np.float32), np.asarray(shadow, np.float32), left, top
-    )
+    cover = np.asarray(cv2.resize(seen.astype(np.float32), shape, interpolation=cv2.INTER_AREA), np.float32)
+    small = np.asarray(cv2.resize(colour, shape, interpolation=cv2.INTER_AREA), np.float32)
+    colour = np.asarray(small / np.maximum(cover, 1e-3)[..., None], np.float32)
+    shadow = np.asarray(cv2.resize(shadow, shape, interpolation=cv2.INTER_AREA), np.float32)
+    return Layer(colour, cover, shadow, left, top)
 
 
 def _unshadowed(points: Floats, body: Body, view: View, sun: Floats) -> Floats:
@@ -139,7 +138,7 @@ def _unshadowed(points: Floats, body: Body, view: View, sun: Floats) -> Floats:
     seen = points @ basis.T
     x = np.clip(seen[:, 0] - low[0], 0, extent[0] - 1).astype(int)
     y = np.clip(seen[:, 1] - low[1], 0, extent[1] - 1).astype(int)
-    return (seen[:, 2] <= near[y, x] + 0.06 * scale).astype(np.float64)
+    return np.asarray(seen[:, 2] <= near[y, x] + 0.06 * scale, dtype=np.float64)
 
 
 def _ground_shadow(
@@ -162,7 +161,7 @@ def exposure(background: Image, rng: np.random.Generator) -> Floats:
     linear = (background[::4, ::4].astype(np.float64) / 255.0) ** GAMMA
     mean = float(np.median(linear.mean(axis=2)))
     level = float(np.clip(mean / GROUND_REFLECTANCE, 0.15, 1.6)) * math.exp(rng.normal(0, 0.2))
-    return level * np.exp(rng.normal(0, 0.05, 3))
+    return np.asarray(level * np.exp(rng.normal(0, 0.05, 3)), dtype=np.float64)
 
 
 def blend(
@@ -185,8 +184,8 @@ def blend(
     part = np.s_[y0 - layer.top : y1 - layer.top, x0 - layer.left : x1 - layer.left]
     cover, shadow, colour = layer.cover, layer.shadow, layer.colour * layer.cover[..., None]
     if blur_px > 0.2:
-        cover, colour = cv2.GaussianBlur(cover, (0, 0), blur_px), cv2.GaussianBlur(colour, (0, 0), blur_px)
-    shadow = cv2.GaussianBlur(shadow, (0, 0), max(blur_px, 0.3) * 1.5)
+        cover, colour = _soft(cover, blur_px), _soft(colour, blur_px)
+    shadow = _soft(shadow, max(blur_px, 0.3) * 1.5)
     place = canvas[y0:y1, x0:x1]
     open_air = np.ones(place.shape[:2], np.float32) if hidden is None else 1 - hidden[y0:y1, x0:x1]
     cover, colour = cover[part] * open_air, colour[part] * open_air[..., None]
@@ -194,3 +193,7 @@ def blend(
     place *= 1 - cover[..., None]
     place += colour
     return float((layer.cover[part] * open_air).sum()) / total
+
+
+def _soft(layer: npt.NDArray[np.float32], sigma_px: float) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(layer, (0, 0), sigma_px), dtype=np.float32)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,8 +132,36 @@ def build_dataset(root: Path, classes: int, config: TrainConfig) -> Any:
     return TrainSet()
 
 
-def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: TrainConfig) -> Path:
-    """Fine-tune ``weights`` on a prepared data set; return the final checkpoint (the average of the weights)."""
+def unfinished(out: Path, config: TrainConfig) -> tuple[Path, dict[str, float]] | None:
+    """The last checkpoint of a run that was stopped, and how far it was; None where there is nothing to go on with.
+
+    A run with other settings than these, or one that is finished, is none to go on with.
+    """
+    last, state = out / "run" / "weights" / "last.pt", out / "state.json"
+    if (out / "train.json").is_file() or not last.is_file() or not state.is_file():
+        return None
+    try:
+        found = json.loads(state.read_text(encoding="utf-8"))
+        if found.pop("config") != json.loads(json.dumps(asdict(config))):
+            return None
+        return last, {key: float(found[key]) for key in ("step", "seconds", "images", "epochs")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fine_tune(
+    root: Path,
+    names: list[str],
+    weights: Path,
+    out: Path,
+    config: TrainConfig,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Fine-tune ``weights`` on a prepared data set; return the final checkpoint (the average of the weights).
+
+    A run with the same settings that was stopped goes on from its last whole epoch: weights and schedule; the
+    optimiser's moments begin anew.
+    """
     config.check()
     if not weights.is_file():
         raise UserError(f"{weights}: no such file")
@@ -145,7 +175,16 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
     log: list[dict[str, float]] = []
-    state: dict[str, float] = {"step": 0, "start": 0.0, "images": 0}
+    state: dict[str, float] = {"step": 0, "start": 0.0, "images": 0, "before": 0.0, "epochs": 0}
+    going_on = unfinished(out, config)
+    if going_on is None:
+        (out / "train.json").unlink(missing_ok=True)
+    else:
+        kept = out / "resume.pt"
+        shutil.copyfile(going_on[0], kept)
+        weights = kept
+        state |= {"before": going_on[1]["seconds"]} | {key: going_on[1][key] for key in ("step", "images", "epochs")}
+        say(f"going on after {int(state['epochs'])} epoch(s), {int(state['step'])} steps")
 
     class Trainer(detect.DetectionTrainer):  # type: ignore[name-defined,misc]
         """DetectionTrainer with our data set, memory layout and schedule."""
@@ -158,6 +197,15 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
                 train_set, batch=batch_size, workers=0, shuffle=True, rank=rank, device=self.device
             )
 
+        def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
+            if weights is None or weights.model[-1].nc != len(names):
+                return super().get_model(cfg, weights, verbose)
+            ready = weights.float()  # head and all: building it anew from its plan could give a head of another width
+            for parameter in ready.parameters():
+                parameter.requires_grad = True
+            ready.criterion = None
+            return ready
+
         def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
             batch = super().preprocess_batch(batch)
             batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
@@ -169,10 +217,21 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
         def final_eval(self) -> None:
             torch_utils.strip_optimizer(self.last)
 
+    def elapsed_s() -> float:
+        return state["before"] + time.monotonic() - state["start"]
+
     def progress(trainer: Any) -> float:
         if config.minutes is not None:
-            return (time.monotonic() - state["start"]) / (60 * config.minutes)
+            return elapsed_s() / (60 * config.minutes)
         return state["step"] / max(1, int(config.epochs or 1) * len(trainer.train_loader))
+
+    def on_saved(_trainer: Any) -> None:
+        state["epochs"] += 1
+        found = {"step": state["step"], "images": state["images"], "epochs": state["epochs"], "seconds": elapsed_s()}
+        text = json.dumps(found | {"config": asdict(config)}) + "\n"
+        (out / "state.json.tmp").write_text(text, encoding="utf-8")
+        (out / "state.json.tmp").replace(out / "state.json")
+        say(f"epoch {int(state['epochs'])}: {int(state['step'])} steps, {elapsed_s() / 60:.1f} min")
 
     def on_start(trainer: Any) -> None:
         torch.set_num_threads(config.threads)
@@ -194,7 +253,7 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
         if int(state["step"]) % 25 == 0:
             row = {
                 "step": state["step"],
-                "seconds": round(time.monotonic() - state["start"], 1),
+                "seconds": round(elapsed_s(), 1),
                 "progress": round(done, 4),
                 "lr": trainer.optimizer.param_groups[0]["lr"],
                 **{key: round(float(value), 4) for key, value in trainer.tloss.items()},
@@ -207,7 +266,7 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
         overrides={
             "model": str(weights),
             "data": str(root / "data.yaml"),
-            "epochs": config.epochs if config.epochs is not None else 1000,
+            "epochs": max(1, config.epochs - int(state["epochs"])) if config.epochs is not None else 1000,
             "imgsz": max(config.width, config.height),
             "batch": config.batch,
             "nbs": config.batch,
@@ -234,11 +293,12 @@ def fine_tune(root: Path, names: list[str], weights: Path, out: Path, config: Tr
     trainer.add_callback("on_train_start", on_start)
     trainer.add_callback("on_train_batch_start", on_batch_start)
     trainer.add_callback("on_train_batch_end", on_batch_end)
+    trainer.add_callback("on_model_save", on_saved)
     trainer.train()
     record = {
         "steps": int(state["step"]),
         "images_seen": int(state["images"]),
-        "minutes": round((time.monotonic() - state["start"]) / 60, 1),
+        "minutes": round(elapsed_s() / 60, 1),
         "config": asdict(config),
     }
     (out / "train.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

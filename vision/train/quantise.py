@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""An INT8 twin of an exported model, by ONNX Runtime's static quantisation, kept only where it sees as well.
+
+The layers after the last convolutions of the head stay in floating point: they add up boxes in pixels and scores in one
+tensor, which eight bits cannot hold.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .dataset import Sample, read_image
+from .evaluate import evaluate
+from .export import sha256
+from .predict import OnnxModel, letterbox, run_pictures, to_tensor
+
+if TYPE_CHECKING:
+    from .job import Job
+
+_CALIBRATION_PICTURES = 48
+
+
+class _Pictures:
+    """Pictures as ONNX Runtime's calibration takes them: one dictionary after the other, then None."""
+
+    def __init__(self, samples: Sequence[Sample], model: OnnxModel, *, colour: bool) -> None:
+        step = max(1, len(samples) // _CALIBRATION_PICTURES)
+        self._left = list(samples[::step][:_CALIBRATION_PICTURES])
+        self._model, self._colour = model, colour
+
+    def get_next(self) -> dict[str, Any] | None:
+        """The next picture."""
+        if not self._left:
+            return None
+        image = read_image(self._left.pop(0).image, colour=self._colour)
+        boxed = letterbox(image, self._model.width, self._model.height)[0]
+        return {self._model.input_name: to_tensor(boxed)}
+
+    def __iter__(self) -> _Pictures:
+        return self
+
+    def __next__(self) -> dict[str, Any]:
+        found = self.get_next()
+        if found is None:
+            raise StopIteration
+        return found
+
+
+def attempt(
+    path: Path,
+    calibration: Sequence[Sample],
+    test: Sequence[Sample],
+    names: list[str],
+    job: Job,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write ``NAME-int8.onnx`` with its sidecar if its AP50 of the first class falls by no more than the job allows."""
+    allowed = float(job.int8_loss or 0.0)
+    try:
+        quantization = importlib.import_module("onnxruntime.quantization")
+        onnx = importlib.import_module("onnx")
+    except ImportError as error:
+        say(f"not quantised: onnxruntime's quantisation is not there ({error})")
+        return {"kept": False, "why": "onnxruntime.quantization is not installed"}
+    whole = OnnxModel.load(path, job.config.threads)
+    graph = onnx.load(str(path)).graph
+    convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
+    last = max(i for i, node in enumerate(graph.node) if node.op_type == "Conv" and node.name in convolutions)
+    tail = [node.name for node in graph.node[last:] if node.name]
+    target = path.with_name(f"{path.stem}-int8.onnx")
+    quantization.quantize_static(
+        str(path),
+        str(target),
+        _Pictures(calibration, whole, colour=job.colour),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        op_types_to_quantize=["Conv"],
+        nodes_to_exclude=tail,
+    )
+    small = OnnxModel.load(target, job.config.threads)
+    aps = []
+    for model in (whole, small):
+        pictures = run_pictures(model, test, len(names), colour=job.colour)
+        aps.append(evaluate(pictures, names)[names[0]].ap or 0.0)
+    kept = aps[0] - aps[1] <= allowed
+    result = {"kept": kept, "ap50": round(aps[1], 4), "ap50_fp32": round(aps[0], 4), "allowed_loss": allowed}
+    say(
+        f"INT8: AP50 {aps[1]:.3f} against {aps[0]:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}"
+    )
+    if not kept:
+        target.unlink()
+        return result
+    return result | {"file": target.name, "sha256": sha256(target), "bytes": target.stat().st_size}
+
+
+def write_sidecar(path: Path, record: dict[str, Any]) -> None:
+    """The sidecar of a kept INT8 model: that of the whole one with its own name, hash and precision."""
+    found = record.get("int8") or {}
+    if not found.get("kept"):
+        return
+    target = path.with_name(found["file"])
+    twin = record | {"name": target.stem, "file": found["file"], "sha256": found["sha256"], "bytes": found["bytes"]}
+    twin |= {"precision": "int8 convolutions"}
+    target.with_suffix(".json").write_text(json.dumps(twin, indent=2, allow_nan=False) + "\n", encoding="utf-8")
