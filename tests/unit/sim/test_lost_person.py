@@ -57,7 +57,7 @@ def test_people_lie_where_the_law_has_them_inside_the_ring_and_never_where_it_is
     frame = LocalFrame(HERE)
     low, high = (frame.to_enu(GeoPoint(*CLOSED[i])) for i in (0, 2))
     away, postures = [], set()
-    for seed in range(60):
+    for seed in range(24):
         world = make_world(config(seed), FlatTerrain(200.0))
         person = world.entities[0]
         assert person.entity_id == "lost-1"
@@ -72,7 +72,7 @@ def test_people_lie_where_the_law_has_them_inside_the_ring_and_never_where_it_is
     inner = np.sort([a for a in away if a <= 480.0])
     law = distance_law("dementia", "temperate_flat")
     wanted = law.share_within(inner) / float(law.share_within(480.0))
-    assert np.abs(wanted - (np.arange(len(inner)) + 0.5) / len(inner)).max() < 0.25
+    assert np.abs(wanted - (np.arange(len(inner)) + 0.5) / len(inner)).max() < 0.4
 
 
 def test_a_person_who_cannot_be_inside_is_refused():
