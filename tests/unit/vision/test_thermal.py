@@ -92,13 +92,16 @@ def test_a_hot_roof_is_no_fire_and_values_that_are_no_temperatures_give_none() -
     assert found[0].contrast_c is None
 
 
-def test_without_a_scale_only_fire_is_judged() -> None:
+def test_without_a_scale_fire_and_few_spots_that_stand_out_are_judged() -> None:
     pixels = night()
     put(pixels, 100, 100, 1.7, 0.5, 30.0, 0)
     put(pixels, 300, 200, 0.5, 0.4, 450.0, 0)
     detector = HotSpotDetector()
-    assert [d.kind for d in detector.detect(frame(pixels), None)] == [Kind.FIRE]
+    assert [d.kind for d in detector.detect(frame(pixels), None)] == [Kind.FIRE, Kind.HOT_SPOT]
     assert detector.unsized_frames == 1
+    for i in range(4):  # a warm scene: which of them is somebody cannot be told
+        put(pixels, 150 + 60 * i, 350, 1.7, 0.5, 30.0, 0)
+    assert [d.kind for d in detector.detect(frame(pixels), None)] == [Kind.FIRE]
 
 
 def test_colour_and_too_coarse_pictures_are_counted_not_judged() -> None:
