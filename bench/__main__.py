@@ -34,6 +34,13 @@ BENCHMARKS = {
     ),
     "sim": Benchmark("CPU of the simulator with 100 vehicles", ("bench_sim.py", "--seconds", "10")),
     "vision": Benchmark("seeing beyond raw inference", ("bench_vision.py",)),
+    "duplicates": Benchmark("incidents doubled over three drones", ("bench_duplicates.py", "--seeds", "2")),
+    "cameras": Benchmark(
+        "fixed cameras looked at by sampling", ("bench_cameras.py", "--cameras", "60", "--seconds", "30")
+    ),
+    "cold": Benchmark("single cold thermal pictures: recall, false alarms", ("bench_cold.py", "--frames", "40")),
+    "fire": Benchmark("fires and smoke found, roofs and glints not", ("bench_fire.py", "--scenes", "4")),
+    "location": Benchmark("places on the ground by Monte Carlo", ("bench_location.py", "--flights", "200")),
     "alerts": Benchmark("no alert lost or doubled under kill -9", ("bench_alerts.py", "--alerts", "500")),
     "fleet-cpu": Benchmark("CPU of the links of 100 vehicles", ("bench_fleet.py", "cpu", "--seconds", "10")),
     "fleet-scale": Benchmark("250 vehicles: discovery, uploads, hold to all", ("bench_fleet.py", "scale")),

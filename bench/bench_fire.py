@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Fire and smoke against what looks like them: found within a minute of being in view, silent over roofs and glitter.
 
-    python -m bench.bench_fire [--scenes N] [--seed FIRST] [--seconds S] [--out FILE]
+    python bench/bench_fire.py [--scenes N] [--seed FIRST] [--seconds S] [--out FILE]
 
 Scenes are rendered by the simulator's eyes from seeds that no bound was tuned on (1 to 9 were used for that). Each is
 flown as a patrol passes, as a drone hovers, slowly, and with the camera at 45 degrees; poses are those of a vehicle with
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fire_scenes import GROUND_AMSL_M, ORIGIN, Flight, Scene
 
-from bench.fire_scenes import GROUND_AMSL_M, ORIGIN, Flight, Scene
 from missions.geo import GeoPoint, distance_m
 from missions.model import Modality
 from missions.terrain import FlatTerrain

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Where things are said to be, and whether the stated 95 % ellipses hold the truth: Monte Carlo in the simulator.
 
-    python -m bench.bench_location [--flights N] [--seed S]
+    python bench/bench_location.py [--flights N] [--seed S]
 
 Each flight has errors of its own that the filter is not told: GNSS (1.5 m an axis, 2.5 m in height), compass 2 degrees,
 a gimbal that hangs askew by 0.5 degrees an axis and a camera clock 50 to 150 ms off (both the simulator's own models),
