@@ -17,7 +17,8 @@ _POINTS_PER_STEP = 50  # that the first descent looks at in one iteration
 def short_tour(points_m: FloatArray, start: int = 0) -> NDArray[np.int64]:
     """Order of points (n, 2) in which they are visited once, beginning at `start`; the way need not come back.
 
-    Of the closed tour the longer of the two legs at the start is left out.
+    Of the closed tour the longer of the two legs at the start is left out; then ends of the way are turned round while
+    that shortens it, because a closed tour pays for a way back that nobody goes. Never longer than the order given.
     """
     count = len(points_m)
     if count < 3:
@@ -28,4 +29,23 @@ def short_tour(points_m: FloatArray, start: int = 0) -> NDArray[np.int64]:
     order = np.array(closed.order, dtype=np.int64)
     order = np.roll(order, -int(np.flatnonzero(order == start)[0]))
     ahead, behind = (float(np.hypot(*(points[start] - points[order[k]]))) for k in (1, -1))
-    return np.roll(order[::-1], 1) if ahead > behind else order
+    way = _turn_ends(points, np.roll(order[::-1], 1) if ahead > behind else order)
+    given = np.array([start, *(i for i in range(count) if i != start)], dtype=np.int64)
+    return min(way, given, key=lambda o: _length_m(points, o))
+
+
+def _turn_ends(points_m: FloatArray, order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Reverse what comes after some place while that shortens the way: only the leg into it changes."""
+    while True:
+        way = points_m[order]
+        legs = np.hypot(*(way[1:] - way[:-1]).T)
+        to_last = np.hypot(*(way[:-1] - way[-1]).T)
+        at = int(np.argmax(legs - to_last))
+        if legs[at] - to_last[at] <= 1e-9:
+            return order
+        order = np.concatenate([order[: at + 1], order[:at:-1]])
+
+
+def _length_m(points_m: FloatArray, order: NDArray[np.int64]) -> float:
+    way = points_m[order]
+    return float(np.hypot(*(way[1:] - way[:-1]).T).sum())
