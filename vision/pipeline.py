@@ -216,7 +216,7 @@ class CameraLoop:
             looked_at=eye.looked_at,
             dropped=stats.dropped,
             no_pose=self._no_pose,
-            not_looked_at=dict(eye.not_looked_at),
+            not_looked_at=dict(+eye.not_looked_at),
             bad_streams=stats.bad,
             stalls=stats.stalls,
             dropped_tracks=eye.dropped_tracks,
