@@ -17,7 +17,7 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
         attends_since_monotonic_s=103.0, attended_monotonic_s=120.0, unseen_fraction=0.4, sweep_frames=3,
     )  # fmt: skip
     book.report([report], 120.5)
-    page = render_metrics({}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={})
+    page = render_metrics({}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={})
     values = {
         (family.name, sample.labels.get("camera")): sample.value
         for family in text_string_to_metric_families(page)

@@ -8,7 +8,7 @@ import yaml
 
 from dronectl.demo.search_stage import DECOYS, search_play, story_of
 from dronectl.demo.stage import set_stage
-from dronectl.operations.searching import WALKING_M_S
+from dronectl.operations.last_seen import WALKING_M_S
 from dronectl.paths import default_site_file
 from dronectl.site import load_site
 from missions.geo import distance_m
