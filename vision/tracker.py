@@ -105,8 +105,13 @@ class Tracker:
         time_s: float,
         observations: Sequence[tuple[Observation, GroundFix]],
         in_view: Callable[[FloatArray, float], bool],
+        *,
+        sun_up: bool | None = None,
     ) -> list[TrackEvent]:
-        """Take one frame's observations; in_view(place, amsl_m) says whether a place could have been seen in it."""
+        """Take one frame's observations; in_view(place, amsl_m) says whether a place could have been seen in it.
+
+        sun_up as in `vision.confirm.judge`.
+        """
         events: list[TrackEvent] = []
         if self._time_s is not None and time_s < self._time_s - 1.0:
             events += [e for e in (self._end(t) for t in self.tracks) if e is not None]
@@ -128,7 +133,7 @@ class Tracker:
                 track = self._start(time_s, observation, fix)
                 seen.add(track.number)
         for track in self.tracks:
-            event = self._tell(track, time_s, seen=track.number in seen)
+            event = self._tell(track, time_s, seen=track.number in seen, sun_up=sun_up)
             if event is not None:
                 events.append(event)
         events += self._prune(time_s)
@@ -207,10 +212,10 @@ class Tracker:
                 return True
         return False
 
-    def _tell(self, track: Track, time_s: float, *, seen: bool) -> TrackEvent | None:
+    def _tell(self, track: Track, time_s: float, *, seen: bool, sun_up: bool | None) -> TrackEvent | None:
         if not seen:
             return None
-        verdict = judge(list(track.window), self.settings.confirm)
+        verdict = judge(list(track.window), self.settings.confirm, sun_up=sun_up)
         if verdict is None:
             return None
         if track.verdict is not None and _rank(track.verdict) > _rank(verdict):
