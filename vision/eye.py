@@ -214,7 +214,8 @@ class CameraEye:
         if verdict is None:
             raise ValueError("a track that was never confirmed makes no sighting")
         on_ground = bool(np.any(track.motion.common_slopes))
-        track_id = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}{track.number}"
+        prefix = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}"
+        track_id = f"{prefix}{track.number}"
         new = track_id not in self._confirmed_at
         if new or (frame is not None and track.told_s == track.changed_s):  # this frame made it what it is now called
             self._confirmed_at[track_id] = sent_monotonic_s
@@ -247,6 +248,7 @@ class CameraEye:
             else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
             detector="; ".join(self._detectors(track)),
             evidence=self._pictures.get(track_id, ()) + (() if self._film is None else self._film.of(track_id)),
+            beside=tuple(f"{prefix}{number}" for number in track.beside),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
         )
         if event.phase is Phase.END:
