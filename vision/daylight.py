@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,6 +12,11 @@ from vision.contrast import sun_elevation_deg
 from vision.frame import Frame
 
 _DOWN_DEG: Final = -2.0  # refraction lifts the sun by .6 degrees, its radius by .3, a drone's height the horizon by .5
+
+
+def utc_of(sent_monotonic_s: float) -> float:
+    """When a live frame was sent, seconds since 1970, by this machine's clock."""
+    return time.time() - max(0.0, time.monotonic() - sent_monotonic_s)
 
 
 def sun_up(frame: Frame, live_utc_s: float | None) -> bool | None:

@@ -25,7 +25,7 @@ from missions.model import Camera, Modality
 from vision.blur import blurred
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
-from vision.daylight import sun_up
+from vision.daylight import sun_up, utc_of
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
 from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
@@ -176,7 +176,7 @@ class CameraEye:
             pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
             return pixel is not None and glance.covers(pixel)
 
-        sun = sun_up(frame, None if sent_monotonic_s is None else _utc_s(sent_monotonic_s))
+        sun = sun_up(frame, None if sent_monotonic_s is None else utc_of(sent_monotonic_s))
         return self._ground.step(frame.exposure_s, placed, in_view, sun_up=sun), [o for o, _ in placed]
 
     def _in_pixels(
@@ -295,7 +295,7 @@ class CameraEye:
             place=place,
             pose=frame.pose,
             detector="; ".join(self._detectors(event.track)),
-            taken_at_s=time.time() if sent is None else _utc_s(sent),
+            taken_at_s=time.time() if sent is None else utc_of(sent),
         )
         pictures = [
             store.save(name, "crop", crop(frame, observation, verdict.kind), about),
@@ -327,11 +327,6 @@ class CameraEye:
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
         return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3]), gsd
-
-
-def _utc_s(sent_monotonic_s: float) -> float:
-    """When a frame was sent, seconds since 1970."""
-    return time.time() - max(0.0, time.monotonic() - sent_monotonic_s)
 
 
 def _depression_deg(track: Track, frame: Frame | None) -> float | None:
