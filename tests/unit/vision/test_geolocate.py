@@ -272,7 +272,9 @@ def test_five_looks_tell_a_walker_from_a_sleeper() -> None:
         for _ in range(trials):
             looks = []
             for k in range(5):
-                place = fix.east_north_m + np.array([speed * k, 0.0]) + root @ rng.normal(size=2) + rng.normal(0, 0.3, 2)
+                place = (
+                    fix.east_north_m + np.array([speed * k, 0.0]) + root @ rng.normal(size=2) + rng.normal(0, 0.3, 2)
+                )
                 looks.append(Look(float(k), replace(fix, east_north_m=place)))
             moving[speed] += estimate(looks).speed is not None
     assert moving[0.0] <= 0.02 * trials
