@@ -53,7 +53,7 @@ class WarmBody:
     max_temperature_c: float = 42.0  # more is a machine
     min_area_m2: float = 0.09
     max_area_m2: float = 1.0
-    max_width_m: float = 0.62
+    max_width_m: float = 0.70  # arms spread
     tall_m: float = 1.3  # longer: somebody stretched out, who is at least so slender
     tall_elongation: float = 2.5
     short_m: float = 1.0  # shorter and yet more slender than this: four legs and a back
