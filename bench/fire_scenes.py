@@ -24,6 +24,7 @@ from vision.frame import CameraPose, Frame, PixelKind
 
 ORIGIN: Final = GeoPoint(29.74, 107.27)
 GROUND_AMSL_M: Final = 250.0
+NOON_UTC_S: Final = 1782018000.0  # 21 June 2026, early afternoon there: mirrors show the sun
 Flight = Literal["pass", "hover", "slow"]
 _REACH_M: Final[dict[Flight, float]] = {"pass": 40.0, "hover": 18.0, "slow": 25.0}
 _SPEEDS_M_S: Final[dict[Flight, float]] = {"pass": 8.0, "hover": 0.0, "slow": 2.0}
@@ -110,7 +111,7 @@ class Scene:
                 point.latitude_deg, point.longitude_deg, amsl, self.height_m, heading, self.pitch_deg, 0.0
             )
             kind = PixelKind.CELSIUS if thermal else PixelKind.BGR8
-            frame = Frame("cam", "v", number, time_s, pixels, kind, self.camera, pose)
+            frame = Frame("cam", "v", number, time_s, pixels, kind, self.camera, pose, NOON_UTC_S)
             yield Shot(frame, _inside(world, world.entities, view, frame))
 
 

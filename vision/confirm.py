@@ -4,7 +4,9 @@
 The rules, in order; a chance is a frame in which the thing should have been in view:
 1. fire: 2 of the last 3 chances at or above the fire temperature, and it is not the sun in a mirror: metal, glass and
    water show the sun to one direction only. Where the looks are known to come from one direction (a hovering or fixed
-   camera) it must grow, or flicker as flames do and mirrors do not. The same holds for hot spots above `glint_c`.
+   camera) and the sun is up, it must grow, or flicker as flames do and mirrors do not. The same holds for hot spots
+   above `glint_c`. With the sun down there is nothing to wait for. Where nobody knows whether it is down, what may be
+   a mirror is told as a hot spot at once: silence could cost more than a look.
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
@@ -51,7 +53,7 @@ class WarmBody:
     max_temperature_c: float = 42.0  # more is a machine
     min_area_m2: float = 0.09
     max_area_m2: float = 1.0
-    max_width_m: float = 0.62
+    max_width_m: float = 0.70  # arms spread
     tall_m: float = 1.3  # longer: somebody stretched out, who is at least so slender
     tall_elongation: float = 2.5
     short_m: float = 1.0  # shorter and yet more slender than this: four legs and a back
@@ -95,17 +97,20 @@ class Verdict:
     rule: str
 
 
-def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None = None) -> Verdict | None:
+def judge(
+    window: Sequence[Observation | None], settings: ConfirmSettings | None = None, *, sun_up: bool | None = None
+) -> Verdict | None:
     """The verdict on the newest chances (oldest first, None where it was not seen); None: not confirmed.
 
-    Only the last `chances` entries count.
+    Only the last `chances` entries count, and for what tells fires from mirrors the whole window. sun_up: whether the
+    sun may have stood above the horizon at the newest look; None: not known.
     """
     s = settings or ConfirmSettings()
     recent = list(window)[-s.chances :]
     seen = [o for o in recent if o is not None]
     if not seen:
         return None
-    fire = _fire(recent, list(window), s)
+    fire = _fire(recent, list(window), s, sun_up)
     if fire is not None:
         return fire
     best: Verdict | None = None
@@ -113,11 +118,14 @@ def judge(window: Sequence[Observation | None], settings: ConfirmSettings | None
         verdict = _learned(kind, recent, seen, s)
         if verdict is not None and (best is None or verdict.confidence > best.confidence):
             best = verdict
-    return best or _smoke(recent, s) or _warm_body(recent, seen, s) or _hot_spot(recent, seen, list(window), s)
+    return best or _smoke(recent, s) or _warm_body(recent, seen, s) or _hot_spot(recent, seen, list(window), s, sun_up)
 
 
 def _fire(
-    recent: Sequence[Observation | None], window: Sequence[Observation | None], s: ConfirmSettings
+    recent: Sequence[Observation | None],
+    window: Sequence[Observation | None],
+    s: ConfirmSettings,
+    sun_up: bool | None,
 ) -> Verdict | None:
     last = recent[-s.fire_chances :]
     burning = [o for o in last if o is not None and o.fire]
@@ -125,6 +133,15 @@ def _fire(
         return None
     hottest = max(o.temperature_max_c or 0.0 for o in burning)
     proof = _no_mirror([o for o in window if o is not None and o.fire], s)
+    if proof is None and sun_up is None:
+        return Verdict(
+            Kind.HOT_SPOT,
+            0.5,
+            f"hot spot: {len(burning)} of {len(last)} looks at fire temperature, hottest {hottest:.0f} C, all from one "
+            "direction; it may be a reflection of the sun",
+        )
+    if proof is None and not sun_up:
+        proof = ", and the sun is down"
     if proof is None:
         return None
     areas = [_area(o) for o in recent if o is not None and o.fire and o.area_px]
@@ -243,12 +260,14 @@ def _hot_spot(
     seen: Sequence[Observation],
     window: Sequence[Observation | None],
     s: ConfirmSettings,
+    sun_up: bool | None,
 ) -> Verdict | None:
     sigmas = [o.hot_sigma for o in seen if o.hot_sigma > 0]
     if len(sigmas) < s.looks:
         return None
     hot = [o for o in window if o is not None and (o.temperature_max_c or 0.0) >= s.glint_c]
-    if len(hot) >= s.looks and _no_mirror(hot, s) is None:
+    mirror = len(hot) >= s.looks and sun_up is not False and _no_mirror(hot, s) is None
+    if mirror and sun_up:
         return None
     mean = sum(sigmas) / len(sigmas)
     learned = max((o.learned_score for o in seen), default=0.0)
@@ -256,5 +275,6 @@ def _hot_spot(
     return Verdict(
         Kind.HOT_SPOT,
         0.5 * len(sigmas) / len(recent) * (1.0 - s.strong_sigma / (mean + s.strong_sigma)),
-        f"hot spot: {len(sigmas)} of {len(recent)} looks, {mean:.1f} sigma, {said}",
+        f"hot spot: {len(sigmas)} of {len(recent)} looks, {mean:.1f} sigma, {said}"
+        + ("; it may be a reflection of the sun" if mirror else ""),
     )

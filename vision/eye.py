@@ -25,6 +25,7 @@ from missions.model import Camera, Modality
 from vision.blur import blurred
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
+from vision.daylight import sun_up, utc_of
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
 from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
@@ -127,7 +128,7 @@ class CameraEye:
             return Outcome((), (), glance.why_not, 0.0, glance.took_s)
         observations = [_measured(o, frame) for o in unite([*glance.learned, *glance.spots()])]
         if frame.pose is not None and locator is not None:
-            events, seen = self._on_ground(glance, locator, observations)
+            events, seen = self._on_ground(glance, locator, observations, sent_monotonic_s)
         else:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
@@ -149,7 +150,7 @@ class CameraEye:
         return tuple(self._sighting(event, None, None) for event in self._ground.finish() + self._pixels.finish())
 
     def _on_ground(
-        self, glance: Glance, locator: Locator, observations: Sequence[Observation]
+        self, glance: Glance, locator: Locator, observations: Sequence[Observation], sent_monotonic_s: float | None
     ) -> tuple[list[TrackEvent], list[Observation]]:
         frame = glance.frame
         pose = frame.pose
@@ -168,13 +169,15 @@ class CameraEye:
                 size_m = observation.longest_px * fix.metres_per_px
                 sized = replace(observation, size_m=size_m, view=(east, north, up))
                 placed.append((sized, fix))
-        self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
+        if len(placed) < len(observations):
+            self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
 
         def in_view(place: FloatArray, amsl_m: float) -> bool:
             pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
             return pixel is not None and glance.covers(pixel)
 
-        return self._ground.step(frame.exposure_s, placed, in_view), [o for o, _ in placed]
+        sun = sun_up(frame, None if sent_monotonic_s is None else utc_of(sent_monotonic_s))
+        return self._ground.step(frame.exposure_s, placed, in_view, sun_up=sun), [o for o, _ in placed]
 
     def _in_pixels(
         self, glance: Glance, observations: Sequence[Observation]
@@ -211,7 +214,8 @@ class CameraEye:
         if verdict is None:
             raise ValueError("a track that was never confirmed makes no sighting")
         on_ground = bool(np.any(track.motion.common_slopes))
-        track_id = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}{track.number}"
+        prefix = f"{self._run_id}-{self._camera.camera_id}-{'g' if on_ground else 'p'}"
+        track_id = f"{prefix}{track.number}"
         new = track_id not in self._confirmed_at
         if new or (frame is not None and track.told_s == track.changed_s):  # this frame made it what it is now called
             self._confirmed_at[track_id] = sent_monotonic_s
@@ -244,6 +248,7 @@ class CameraEye:
             else (0.0 if on_ground and track.looks_total >= _STILL_LOOKS else None),
             detector="; ".join(self._detectors(track)),
             evidence=self._pictures.get(track_id, ()) + (() if self._film is None else self._film.of(track_id)),
+            beside=tuple(f"{prefix}{number}" for number in track.beside),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
         )
         if event.phase is Phase.END:
@@ -290,7 +295,7 @@ class CameraEye:
             place=place,
             pose=frame.pose,
             detector="; ".join(self._detectors(event.track)),
-            taken_at_s=time.time() - (0.0 if sent is None else max(0.0, time.monotonic() - sent)),
+            taken_at_s=time.time() if sent is None else utc_of(sent),
         )
         pictures = [
             store.save(name, "crop", crop(frame, observation, verdict.kind), about),

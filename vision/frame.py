@@ -62,6 +62,7 @@ class Frame:
     kind: PixelKind
     camera: Camera | None = None
     pose: CameraPose | None = None
+    utc_s: float | None = None  # of the exposure, seconds since 1970, where the source knows it
 
     def __post_init__(self) -> None:
         expected: dict[PixelKind, tuple[Any, int]] = {

@@ -4,7 +4,8 @@
 A sighting belongs to the nearest incident inside a Mahalanobis gate in east-north metres, if the kinds can be one
 thing and, for what can walk, if it could have walked there. Between sightings of one vehicle the errors that a whole
 flight shares cancel, so that two people beside each other stay two; between vehicles the full doubt counts. Two tracks
-that one camera followed at the same time are two things, unless they lie within each other.
+that one camera saw apart in the same frames are two things. Two tracks that merely lived at the same time need not be:
+a body that two tracks take turns at is one.
 
 Nothing about looks, clothes or faces enters: nobody is recognised. The caller gives the times (one clock for all).
 """
@@ -199,9 +200,11 @@ def _walked_m(rules: MergeRules, a: Sighting, b: Sighting, seconds: float) -> fl
 
 
 def _at_once(a: Sighting, b: Sighting) -> bool:
-    """Whether one camera followed both tracks at the same time: then they are two things."""
+    """Whether one camera saw both tracks at the same time: then they are two things."""
     if a.track_id == b.track_id:
         return False
+    if a.beside is not None and b.beside is not None:
+        return a.track_id in b.beside or b.track_id in a.beside
     return a.first_exposure_s < b.last_exposure_s and b.first_exposure_s < a.last_exposure_s
 
 

@@ -24,8 +24,8 @@ from vision.merge import Incident, Merger, MergeRules
 from vision.review_things import Seen, Thing, still_thing, track_thing
 from vision.sighting import Kind, Phase, Sighting
 
-#: A day's stills: who lies somewhere is the same in the afternoon.
-RULES: Final = MergeRules(memory_s=12 * 3600.0)
+#: A day's stills: who lies somewhere is the same in the afternoon. Two boxes of one picture are two things, as it says.
+RULES: Final = MergeRules(memory_s=12 * 3600.0, within=0.0)
 _CELL_M: Final = RULES.max_still_m + RULES.max_walk_m  # nothing farther apart is ever united
 
 

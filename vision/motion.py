@@ -19,6 +19,8 @@ from missions.geo import FloatArray
 from vision.geolocate import GroundFix
 
 _STILL_PROBABILITY: Final = 0.005  # a thing that stands still is called moving this rarely
+# What walking must explain beyond standing still: two more parameters, so chi-square with two degrees of freedom (Wilks).
+_GAIN: Final = float(chdtri(2, _STILL_PROBABILITY))
 _MIN_LOOKS_MOVING: Final = 3
 _MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks
 _MAX_SPEED_M_S: Final = 8.0
@@ -87,14 +89,14 @@ def estimate(looks: Sequence[Look]) -> Motion:
         noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + _EXTRA_COV
     still = np.tile(_IDENTITY, (len(looks), 1))
     result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
-    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= chdtri(2 * len(looks) - 2, _STILL_PROBABILITY):
+    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= _GAIN:
         return result
     if float(np.ptp(times)) < 0.5:
         return result
     moving = np.concatenate([still, np.kron(times[:, None], _IDENTITY)], axis=1)
     walking, moving_chi2 = _fit(moving, places, noise, slopes, looks[-1].time_s)
     speed = walking.speed
-    if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or moving_chi2 >= chi2:
+    if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or chi2 - moving_chi2 <= _GAIN:
         return result
     return walking
 

@@ -88,4 +88,6 @@ class Sighting:
     speed_m_s: float | None
     detector: str  # engine, model name and its sha256, or the classical detector's name
     evidence: tuple[Evidence, ...]
+    # Tracks of the same camera that were in some of the same frames, apart from this one: they are other things. None: not known.
+    beside: tuple[str, ...] | None = None
     depression_deg: float | None = None  # how steeply it was looked down upon at the last look; 90 is straight down

@@ -8,7 +8,7 @@ stands still, and association is a Mahalanobis gate followed by the cheapest ass
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -25,6 +25,10 @@ from vision.unite import Observation
 
 _NO_MATCH: Final = 1e6
 _KIND_PENALTY: Final = 6.0  # in squared sigmas: a person does not become a car
+_TOGETHER: Final = 2  # frames: a body that falls apart into two spots for one look is still one
+_MAX_BESIDE: Final = 24
+_WITHIN: Final = 0.5  # of the smaller size: what lies so near in one frame may be one body in two pieces
+_PIECE: Final = 0.6  # of the contrast of the thing that it belongs to
 _NEWS: Final = 0.05  # a gain in confidence that is told at once: it may be what a rule waits for
 
 
@@ -35,12 +39,12 @@ class TrackerSettings:
     gate2: float = 11.8  # chi-square with two degrees of freedom, 99.7 %
     unknown_speed: float = 0.9  # per second, one sigma per axis: a walker who may turn
     unknown_s: float = 3.0  # and for so long: what comes back later and farther off is another track, or another thing
-    near: float = 1.0  # a second spot this close to a thing seen in the same frame is part of it
+    near: float = 1.2  # a second spot this close to a thing seen in the same frame is part of it
     near_fire: float = 6.0
     max_misses: int = 3  # in a row, before confirmation
     max_misses_confirmed: int = 8
     unseen_s: float = 4.0  # out of view, before confirmation
-    unseen_confirmed_s: float = 20.0
+    unseen_confirmed_s: float = 5.0  # what comes back later is another track; places say whether it is the same thing
     update_s: float = 3.0  # at most so often an update without news
     max_tracks: int = 300  # unconfirmed ones beyond it are dropped, oldest first, and counted
     keep_looks: int = 30
@@ -73,11 +77,18 @@ class Track:
     changed_s: float = 0.0  # when it was last told with news: another kind, or clearly more confidence
     size_m: float | None = None
     temperature_max_c: float | None = None
+    together: Counter[int] = field(default_factory=Counter)  # frames in which it and another track were seen apart
 
     @property
     def last_seen(self) -> Observation:
         """The newest look."""
         return next(o for o in reversed(self.window) if o is not None)
+
+    @property
+    def beside(self) -> tuple[int, ...]:
+        """Tracks that are other things for certain: seen in the same frames, apart from it; the latest of them."""
+        sure = [number for number, frames in self.together.items() if frames >= _TOGETHER]
+        return tuple(sorted(sure)[-_MAX_BESIDE:])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +116,13 @@ class Tracker:
         time_s: float,
         observations: Sequence[tuple[Observation, GroundFix]],
         in_view: Callable[[FloatArray, float], bool],
+        *,
+        sun_up: bool | None = None,
     ) -> list[TrackEvent]:
-        """Take one frame's observations; in_view(place, amsl_m) says whether a place could have been seen in it."""
+        """Take one frame's observations; in_view(place, amsl_m) says whether a place could have been seen in it.
+
+        sun_up as in `vision.confirm.judge`.
+        """
         events: list[TrackEvent] = []
         if self._time_s is not None and time_s < self._time_s - 1.0:
             events += [e for e in (self._end(t) for t in self.tracks) if e is not None]
@@ -127,8 +143,9 @@ class Tracker:
             if not self._part_of_known(observation, fix, seen):
                 track = self._start(time_s, observation, fix)
                 seen.add(track.number)
+        self._note_together(seen)
         for track in self.tracks:
-            event = self._tell(track, time_s, seen=track.number in seen)
+            event = self._tell(track, time_s, seen=track.number in seen, sun_up=sun_up)
             if event is not None:
                 events.append(event)
         events += self._prune(time_s)
@@ -194,23 +211,40 @@ class Tracker:
             return motion.place
         return motion.place + motion.velocity * min(time_s - motion.time_s, self.settings.unknown_s)
 
+    def _note_together(self, seen: set[int]) -> None:
+        here = [t for t in self.tracks if t.number in seen]
+        for i, one in enumerate(here):
+            for other in here[i + 1 :]:
+                sizes = [t.last_seen.size_m for t in (one, other)]
+                reach = _WITHIN * min(s if s is not None else 0.0 for s in sizes)
+                apart = one.looks[-1].fix.east_north_m - other.looks[-1].fix.east_north_m
+                if float(np.hypot(*apart)) > reach:
+                    one.together[other.number] += 1
+                    other.together[one.number] += 1
+
     def _part_of_known(self, observation: Observation, fix: GroundFix, seen: set[int]) -> bool:
-        """Whether a hot spot lies so close to something seen in this frame that it is a piece of it."""
-        if observation.learned_kind is not None:
+        """Whether a spot lies so close to something seen in this frame that it is a piece of it.
+
+        One that the learned detector has a word on must be far weaker, too: a body half hidden falls apart into pieces
+        of unlike warmth, two people beside each other are alike. Both are placed by this frame, whose errors they share.
+        """
+        if observation.learned_score >= self.settings.confirm.strong_score or observation.learned_kind is Kind.VEHICLE:
             return False
         for track in self.tracks:
             if track.number not in seen:
                 continue
             fire = track.verdict is not None and track.verdict.kind is Kind.FIRE
             reach = self.settings.near_fire if fire or track.last_seen.fire else self.settings.near
-            if float(np.hypot(*(fix.east_north_m - track.motion.place))) <= reach:
+            if observation.learned_kind is not None and observation.hot_sigma > _PIECE * track.last_seen.hot_sigma:
+                continue
+            if float(np.hypot(*(fix.east_north_m - track.looks[-1].fix.east_north_m))) <= reach:
                 return True
         return False
 
-    def _tell(self, track: Track, time_s: float, *, seen: bool) -> TrackEvent | None:
+    def _tell(self, track: Track, time_s: float, *, seen: bool, sun_up: bool | None) -> TrackEvent | None:
         if not seen:
             return None
-        verdict = judge(list(track.window), self.settings.confirm)
+        verdict = judge(list(track.window), self.settings.confirm, sun_up=sun_up)
         if verdict is None:
             return None
         if track.verdict is not None and _rank(track.verdict) > _rank(verdict):

@@ -11,6 +11,7 @@ from dronectl.alerts.model import Decision, Facts, Rule, RuleSet, Zone
 from dronectl.bus.messages import Level
 from vision.sighting import Kind
 
+BLAZE_C: Final = 150.0  # what counts as fire where it cannot be the sun in a mirror
 EMBER_C: Final = 80.0  # bare metal and dark roofs stay below this in the sun
 
 _PERSON: Final = frozenset({Kind.PERSON})
@@ -21,6 +22,13 @@ DEFAULT_RULES: Final = RuleSet(
     rules=(
         Rule("fire", Level.RED, frozenset({Kind.FIRE}), "a fire"),
         Rule("smoke", Level.ORANGE, frozenset({Kind.SMOKE}), "smoke"),
+        Rule(
+            "hot-spot-blaze",
+            Level.ORANGE,
+            frozenset({Kind.HOT_SPOT}),
+            "a spot as hot as a fire, which may be a reflection",
+            min_temperature_c=BLAZE_C,
+        ),
         # A stone that the sun has warmed is a hot spot too: only what is hotter than the sun makes it calls somebody.
         Rule(
             "hot-spot-again",

@@ -74,6 +74,7 @@ KEEP_OUT = Zone("k", "Substation", (), frozenset({"keep_out"}))
         (replace(FACTS, confidence=0.2), (KEEP_OUT,), DAY, Level.GREY, "person-doubtful"),
         (replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=95.0), (), DAY, Level.YELLOW, "hot-spot"),
         (replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=95.0, tracks=2), (), DAY, Level.ORANGE, "hot-spot-again"),
+        (replace(FACTS, kind=Kind.HOT_SPOT, temperature_max_c=320.0), (), DAY, Level.ORANGE, "hot-spot-blaze"),
         (replace(FACTS, kind=Kind.VEHICLE), (KEEP_OUT,), DAY, Level.YELLOW, "vehicle-closed"),
     ],
 )

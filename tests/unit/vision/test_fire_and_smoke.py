@@ -2,6 +2,8 @@
 """Fire is told from the sun in a mirror by its directions, growth and flicker; smoke from shadows and cars by what it does."""
 
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import cv2
 import numpy as np
@@ -9,10 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from missions.geo import GeoPoint
+from missions.model import Camera, Modality
+from missions.terrain import FlatTerrain
 from vision.confirm import judge
-from vision.frame import Frame, PixelKind
+from vision.daylight import sun_up
+from vision.eye import CameraEye
+from vision.frame import CameraPose, Frame, PixelKind
+from vision.geolocate import Locator
 from vision.sighting import Kind
 from vision.smoke import SmokeDetector
+from vision.thermal import HotSpotDetector
 from vision.unite import Observation
 
 
@@ -29,15 +38,62 @@ def test_a_fire_seen_from_two_directions_is_one():
 
 
 def test_something_steady_that_shines_to_one_direction_may_be_the_sun():
-    assert judge([hot(0.0)] * 8) is None
-    assert judge([hot(0.1 * n, 30, 300.0 - n) for n in range(8)]) is None
+    assert judge([hot(0.0)] * 8, sun_up=True) is None
+    assert judge([hot(0.1 * n, 30, 300.0 - n) for n in range(8)], sun_up=True) is None
+
+
+def test_with_the_sun_down_no_mirror_can_show_it():
+    verdict = judge([hot(0.0)] * 2, sun_up=False)
+    assert verdict.kind is Kind.FIRE
+    assert "the sun is down" in verdict.rule
+    assert judge([hot(0.0)], sun_up=False) is None
+
+
+def test_where_nobody_knows_whether_the_sun_is_down_it_is_told_as_what_it_may_be():
+    verdict = judge([hot(0.0)] * 2)
+    assert verdict.kind is Kind.HOT_SPOT
+    assert "may be a reflection" in verdict.rule
+    assert judge([hot(0.0), hot(8.0)]).kind is Kind.FIRE
+    warm = replace(hot(0.0, celsius=90.0), fire=False, hot_sigma=30.0)
+    assert judge([warm] * 5, sun_up=True) is None
+    assert "reflection" in judge([warm] * 5).rule
+    assert "reflection" not in judge([warm] * 5, sun_up=False).rule
+
+
+@pytest.mark.parametrize(
+    ("utc", "up"), [("2026-06-21T05:00", True), ("2026-06-21T16:00", False), ("2026-12-21T16:00", False)]
+)
+def test_the_frame_says_whether_the_sun_is_up(utc, up):
+    pose = CameraPose(29.7, 107.3, 300.0, 100.0, 0.0, -90.0, 0.0)
+    frame = Frame("c", None, 0, 0.0, np.zeros((4, 4), np.float32), PixelKind.CELSIUS, None, pose)
+    utc_s = datetime.fromisoformat(utc).replace(tzinfo=UTC).timestamp()
+    assert sun_up(frame, utc_s) is sun_up(replace(frame, utc_s=utc_s), 0.0) is up
+    assert sun_up(frame, None) is None
+    assert sun_up(replace(frame, pose=None), utc_s) is None
+
+
+@pytest.mark.parametrize(
+    ("utc", "kind"), [("2026-06-21T05:00", None), ("2026-06-21T16:00", Kind.FIRE), (None, Kind.HOT_SPOT)]
+)
+def test_a_steady_blaze_below_a_hovering_camera(utc, kind):
+    camera = Camera("cam", Modality.THERMAL, 64, 48, 80.0, 80.0, 31.5, 23.5)
+    locator = Locator(FlatTerrain(200.0), GeoPoint(29.7, 107.3))
+    eye = CameraEye(camera, "v", None, HotSpotDetector(), locator, None, "run")
+    pose = CameraPose(29.7, 107.3, 260.0, 60.0, 0.0, -90.0, 0.0)
+    utc_s = None if utc is None else datetime.fromisoformat(utc).replace(tzinfo=UTC).timestamp()
+    picture = np.full((48, 64), 15.0, np.float32)
+    picture[20:23, 30:33] = 320.0
+    told = []
+    for n in range(3):
+        told += eye.look(Frame("cam", "v", n, float(n), picture, PixelKind.CELSIUS, camera, pose, utc_s)).sightings
+    assert {s.kind for s in told} == (set() if kind is None else {kind})
 
 
 @given(st.lists(st.floats(0.05, 1.0), min_size=5, max_size=8))
 def test_a_mirror_that_blinks_blinks_with_all_it_has(shares):
     looks = [hot(0.0, 10 + round(60 * s), 150.0 + 400.0 * (10 + round(60 * s)) / 70) for s in shares]
     growing = sorted(o.area_px for o in looks) == [o.area_px for o in looks]
-    verdict = judge(looks)
+    verdict = judge(looks, sun_up=True)
     assert verdict is None or growing or "growing" in verdict.rule
 
 

@@ -258,3 +258,24 @@ def test_weighted_mean_of_two_places() -> None:
     assert mean == pytest.approx([1.0, 0.0])
     assert np.allclose(cov, np.eye(2) * 0.75)
     assert mahalanobis2(np.array([2.0, 0.0]), np.eye(2) * 4.0) == pytest.approx(1.0)
+
+
+def test_five_looks_tell_a_walker_from_a_sleeper() -> None:
+    """Noise as the looks state it; a sleeper is called moving as rarely as promised, a walker nearly always found."""
+    locator, rng = Locator(FLAT, ORIGIN), np.random.default_rng(21)
+    fix = locator.locate(IDEAL, pose(0.0), 320.0, 250.0)
+    assert fix is not None
+    root = np.linalg.cholesky(fix.look_cov)
+    moving = {0.0: 0, 1.2: 0}
+    trials = 300
+    for speed in moving:
+        for _ in range(trials):
+            looks = []
+            for k in range(5):
+                place = (
+                    fix.east_north_m + np.array([speed * k, 0.0]) + root @ rng.normal(size=2) + rng.normal(0, 0.3, 2)
+                )
+                looks.append(Look(float(k), replace(fix, east_north_m=place)))
+            moving[speed] += estimate(looks).speed is not None
+    assert moving[0.0] <= 0.02 * trials
+    assert moving[1.2] >= 0.9 * trials

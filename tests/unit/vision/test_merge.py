@@ -102,6 +102,23 @@ def test_one_body_under_two_boxes_of_one_camera_is_one() -> None:
     assert len(merge_all(FRAME, [(a, 10.0), (replace(b, size_m=None), 10.2)])) == 2
 
 
+@given(st.floats(3.0, 12.0), st.floats(-math.pi, math.pi), st.floats(-4.0, 40.0), st.sampled_from([0.0, 1.2]))
+def test_people_three_metres_apart_are_two_once_they_were_seen_so_in_one_frame(
+    metres: float, angle: float, later_s: float, speed: float
+) -> None:
+    a = replace(sighting(0, 0, "a", speed=speed), beside=())
+    b = sighting(metres * math.cos(angle), metres * math.sin(angle), "b", first_s=later_s, speed=speed)
+    b = replace(b, beside=("a",))
+    for first, second in ((a, b), (b, a)):
+        assert len(merge_all(FRAME, [(first, 10.0), (second, 10.0 + abs(later_s))])) == 2
+
+
+def test_two_tracks_that_took_turns_at_one_body_are_one() -> None:
+    a = replace(sighting(0, 0, "a"), beside=("other",))
+    b = replace(sighting(1.4, 0, "b", first_s=2.0), beside=())
+    assert len(merge_all(FRAME, [(a, 10.0), (b, 12.0)])) == 1
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 100_000))
 def test_order_of_arrival_does_not_change_the_incidents(seed: int) -> None:

@@ -172,6 +172,56 @@ def test_pieces_beside_a_fire_start_no_tracks() -> None:
     assert {e.track.number for e in events} == {1}
 
 
+HOT = replace(PERSON, hot_sigma=20.9, learned_score=0.4, size_m=1.4)
+COOL = replace(HOT, hot_sigma=10.2, learned_score=0.2)
+
+
+def test_a_half_hidden_body_in_two_pieces_is_one_track_and_two_bodies_are_two() -> None:
+    pieces = run(Tracker(), [[(HOT, fix(0, 0)), (COOL, fix(0.9, 0.3))]] * 4)
+    assert {e.track.number for e in pieces} == {1}
+    alike = run(Tracker(), [[(HOT, fix(0, 0)), (HOT, fix(0.9, 0.3))]] * 4)
+    assert {e.track.number for e in alike} == {1, 2}
+    apart = run(Tracker(), [[(HOT, fix(0, 0)), (COOL, fix(1.5, 0))]] * 4)
+    assert {e.track.number for e in apart} == {1, 2}
+
+
+def test_a_piece_is_known_by_the_frame_it_is_in() -> None:
+    """A second pass places a standing thing metres off: its piece lies beside this look, not beside the mean of all."""
+    first = [[(SPOT, fix(0, 0))]] * 4
+    second = [[(SPOT, fix(0, 2.4)), (replace(SPOT, hot_sigma=5.0), fix(0.6, 2.4))]] * 3
+    assert {e.track.number for e in run(Tracker(), first + second)} == {1}
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.floats(3.0, 12.0))
+def test_tracks_know_who_was_seen_apart_from_them_in_one_frame(seed: int, gap: float) -> None:
+    rng = random.Random(seed)
+    frames = [
+        [(HOT, fix(rng.gauss(0, 0.3), rng.gauss(0, 0.3))), (HOT, fix(gap + rng.gauss(0, 0.3), rng.gauss(0, 0.3)))]
+        for _ in range(5)
+    ]
+    events = run(Tracker(), frames)
+    assert {e.track.number: e.track.beside for e in events} == {1: (2,), 2: (1,)}
+
+
+def test_tracks_that_take_turns_know_nothing_of_each_other() -> None:
+    frames = [[(HOT, fix(30.0 * (k % 2), 0))] for k in range(8)]
+    tracker = Tracker()
+    run(tracker, frames)
+    assert [t.beside for t in tracker.tracks] == [(), ()]
+
+
+def test_a_track_out_of_sight_ends_before_it_can_reach_another_thing() -> None:
+    tracker = Tracker()
+    walking = [[(HOT, fix(1.3 * k, 0))] for k in range(5)]
+    run(tracker, walking)
+    for k in range(5, 11):
+        tracker.step(float(k), [], lambda _p, _a: False)
+    events = tracker.step(11.0, [(HOT, fix(12.0, 3.0))], everywhere)
+    assert {t.number for t in tracker.tracks} == {2}
+    assert events == []
+
+
 def test_tracks_are_bounded() -> None:
     rng = random.Random(5)
     tracker = Tracker(TrackerSettings(max_tracks=50))
