@@ -155,7 +155,8 @@ class Path:
             if w <= east and e >= west and s <= north and n >= south:
                 out.append(piece)
         # Slanting pieces have wide bounds: how far they run from the region says whether they sweep any of it.
-        close = shapely.dwithin([p.line for p in out], region, self.radius * _OUTER)
+        lines = np.asarray([p.line for p in out], dtype=object)
+        close = shapely.dwithin(lines, region, self.radius * _OUTER)
         return [piece for piece, is_close in zip(out, close, strict=True) if is_close]
 
     def _spot(self, hole: Polygon) -> BaseGeometry | None:
@@ -338,14 +339,10 @@ class Path:
         if not shorter.any():
             return None
         spots, cost = spots[shorter], cost[shorter]
-        good = (
-            np.all(_squared(open_samples, spots, ends[:1]) <= limit, axis=1)
-            if len(ends) == 1
-            else np.all(
-                np.minimum(_squared(open_samples, spots, ends[:1]), _squared(open_samples, spots, ends[1:])) <= limit,
-                axis=1,
-            )
-        )
+        away = _squared(open_samples, spots, ends[:1])
+        if len(ends) == 2:
+            np.minimum(away, _squared(open_samples, spots, ends[1:]), out=away)
+        good = np.all(away <= limit, axis=1)
         for choice in np.argsort(cost):
             if good[choice]:
                 trial = points.copy()
@@ -386,5 +383,4 @@ def _squared(samples: FloatArray, starts: FloatArray, ends: FloatArray) -> Float
     off_x *= off_x
     off_y *= off_y
     off_x += off_y
-    out: FloatArray = off_x
-    return out
+    return off_x
