@@ -130,7 +130,7 @@ def test_a_table_of_edges_sees_what_a_tree_of_edges_sees(seed, monkeypatch):
     """Areas of few corners and of many are searched in two ways; places on edges, beside and far outside included."""
     area, rng = _blocks(seed, 2 * seed)
     places = [(rng.uniform(-520, 520), rng.uniform(-520, 520)) for _ in range(40)]
-    places += [area.exterior.interpolate(rng.random(), normalized=True).coords[0] for _ in range(10)]
+    places += [area.boundary.interpolate(rng.random(), normalized=True).coords[0] for _ in range(10)]
     by_table = shortest_paths(area, np.array(places)).length_m
     monkeypatch.setattr(visibility, "_MANY_EDGES", 0)
     assert np.array_equal(by_table, shortest_paths(area, np.array(places)).length_m)
