@@ -69,8 +69,7 @@ def intervals(area: Area, layout: Layout, join_m: float) -> list[tuple[int, floa
     west, _, east, _ = turned.bounds
     middles = layout.first_m + layout.spacing_m * np.arange(layout.count)
     half = layout.spacing_m / 2.0
-    # Clipping to a rectangle is many times cheaper than an overlay; it does not promise valid shapes, only their extent.
-    pieces = [shapely.clip_by_rect(turned, west - 1.0, y - half, east + 1.0, y + half) for y in middles.tolist()]
+    pieces = shapely.intersection(turned, shapely.box(west - 1.0, middles - half, east + 1.0, middles + half))
     parts, strip = shapely.get_parts(pieces, return_index=True)
     flat = shapely.area(parts) > 0.0
     bounds, strip = shapely.bounds(parts[flat]), strip[flat]
