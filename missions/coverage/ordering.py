@@ -8,6 +8,8 @@ order. All distances between ends come in, so moves may be shortest paths around
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,41 +74,48 @@ def _bridge(rng: np.random.Generator, entry: Ints, leave: Ints) -> tuple[Ints, I
 def _descend(dist: FloatArray, entry: Ints, leave: Ints) -> tuple[Ints, Ints]:
     """Apply the best move until none helps. Position 0 is the depot and stays."""
     n = len(entry)
-    above = np.triu(np.ones((n, n), dtype=bool))
-    above[0] = False
+    nxt = np.roll(np.arange(n), -1)
+    barred = _barred(n)
     for _ in range(20 * n):
-        le = dist[np.ix_(leave, entry)]
-        ll = dist[np.ix_(leave, leave)]
-        ee = dist[np.ix_(entry, entry)]
-        link = le[np.arange(n), np.roll(np.arange(n), -1)]  # from k to k + 1
-        before = np.roll(link, 1)  # from k - 1 to k
+        le = dist[leave[:, None], entry]
+        ll = dist[leave[:, None], leave]
+        ee = dist[entry[:, None], entry]
+        link = le[np.arange(n), nxt]  # from k to k + 1
+        to_next = le[:, nxt] - link  # what it costs to lead the link of a column to a row's end instead
+        flip_next = ee[:, nxt] - link
         # Turn the stretch i..j round.
-        turned = np.roll(ll, 1, axis=0) + np.roll(ee, -1, axis=1) - before[:, None] - link[None, :]
-        turned = np.where(above, turned, np.inf)
+        turned = ll[:-1] + flip_next[1:]
+        turned -= link[:-1, None]
+        turned += barred[0]
         at = int(turned.argmin())
-        best, move = float(turned.flat[at]), (0, at // n, at % n, False)
+        best, move = float(turned.flat[at]), (0, at // n + 1, at % n, False)
         for size in _BLOCKS:
             if n - 1 <= size:
                 break
-            starts = np.arange(1, n - size + 1)
-            ends = starts + size - 1
-            after = (ends + 1) % n
-            gain = before[starts] + link[ends] - le[starts - 1, after]
-            # Put the block between k and k + 1, either way round.
-            nxt = np.roll(np.arange(n), -1)
-            straight = le[:, starts].T + le[ends][:, nxt] - link[None, :]
-            flipped = ll[:, ends].T + ee[starts][:, nxt] - link[None, :]
-            k = np.arange(n)[None, :]
-            inside = (k >= starts[:, None] - 1) & (k <= ends[:, None])
-            for flip, cost in ((False, straight), (True, flipped)):
-                total = np.where(inside, np.inf, cost - gain[:, None])
+            # Take the block s..s + size - 1 (a row each, s from 1) out and put it between k and k + 1, either way round.
+            gain = link[: n - size] + link[size:] - le[np.arange(n - size), (np.arange(size, n) + 1) % n]
+            for flip, ends, starts in ((False, le.T, to_next), (True, ll, flip_next)):
+                total = ends[1 : n - size + 1] + starts[size:] if not flip else ends[size:] + starts[1 : n - size + 1]
+                total -= gain[:, None]
+                total += barred[size]
                 at = int(total.argmin())
                 if total.flat[at] < best:
-                    best, move = float(total.flat[at]), (size, int(starts[at // n]), at % n, flip)
+                    best, move = float(total.flat[at]), (size, at // n + 1, at % n, flip)
         if best > -_LEAST:
             break
         entry, leave = _apply(entry, leave, move)
     return entry, leave
+
+
+@lru_cache(maxsize=8)
+def _barred(n: int) -> tuple[FloatArray, ...]:
+    """Infinite where a move makes no sense, by the size of its block (0: turning a stretch), (n - size, n) each."""
+    row, k = np.arange(1, n)[:, None], np.arange(n)
+    out = [np.where(k >= row, 0.0, np.inf)]
+    for size in _BLOCKS:
+        starts = row[: max(0, n - size)]
+        out.append(np.where((k >= starts - 1) & (k < starts + size), np.inf, 0.0))
+    return tuple(out)
 
 
 def _apply(entry: Ints, leave: Ints, move: tuple[int, int, int, bool]) -> tuple[Ints, Ints]:

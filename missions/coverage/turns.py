@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -51,7 +50,8 @@ class _Piece:
     def take(self, points: FloatArray, radius: float) -> None:
         self.points = points
         self.line = LineString(points)
-        self.swept = shapely.union_all(_discs_along(points, radius))
+        discs = _discs_along(points, radius)
+        self.swept = discs[0] if len(discs) == 1 else shapely.union_all(discs)
         self.bounds = self.swept.bounds
 
 
@@ -61,7 +61,7 @@ class Path:
     def __init__(self, area: BaseGeometry, allowed: BaseGeometry, radius_m: float, stretches: list[Points]) -> None:
         """Stretches alternate: swath, move, swath, move, ..., swath; each begins where the one before ends."""
         self.area, self.allowed, self.radius = area, allowed, CAREFUL * radius_m
-        self.room = allowed.buffer(_ROUNDING_M + 1e-6 * radius_m)
+        self.room = allowed.buffer(_ROUNDING_M + 1e-6 * radius_m, join_style="mitre", mitre_limit=2.0)
         shapely.prepare(self.room)
         self.passes = 0
         self.pieces: list[_Piece] = []
@@ -147,13 +147,17 @@ class Path:
                 self._visit(spot, left[0])
 
     def _near(self, region: BaseGeometry) -> list[_Piece]:
+        """The pieces that may sweep some of a region."""
         west, south, east, north = region.bounds
         out = []
         for piece in self.pieces:
             w, s, e, n = piece.bounds
             if w <= east and e >= west and s <= north and n >= south:
                 out.append(piece)
-        return out
+        # Slanting pieces have wide bounds: how far they run from the region says whether they sweep any of it.
+        lines = np.asarray([p.line for p in out], dtype=object)
+        close = shapely.dwithin(lines, region, self.radius * _OUTER)
+        return [piece for piece, is_close in zip(out, close, strict=True) if is_close]
 
     def _spot(self, hole: Polygon) -> BaseGeometry | None:
         """Where the disc's centre sweeps all of a hole at once, as far as a vehicle may go there."""
@@ -195,16 +199,21 @@ class Path:
         samples = _samples(duty, _SAMPLE * self.radius)
         best: tuple[float, FloatArray] | None = None
         legs = np.diff(piece.points, axis=0)
+        away = _squared(samples, piece.points[:-1], piece.points[1:])
         for k, leg in enumerate(legs):
             a = piece.points[k]
             t = float(np.clip(((foot - a) @ leg) / max(float(leg @ leg), 1e-30), 0.0, 1.0))
             q = a + t * leg
+            missed = samples[~(np.delete(away, k, axis=0) <= (self.radius * _OUTER) ** 2).any(axis=0)]
             for middle in (place[None], np.stack([q, place, q])):
                 points = np.concatenate([piece.points[: k + 1], middle, piece.points[k + 1 :]])
                 longer = _length(points)
                 if best is not None and longer >= best[0]:
                     continue
-                if not self._reaches(points, samples) or not self._inside(points[k : k + len(middle) + 2]):
+                changed = points[k : k + len(middle) + 2]
+                # What does not even reach the samples, an exact overlay need not judge.
+                reached = _squared(missed, changed[:-1], changed[1:]).min(axis=0) <= (self.radius * _OUTER) ** 2
+                if not reached.all() or not self._inside(changed):
                     continue
                 if not self._left(points, duty):
                     best = longer, points
@@ -237,13 +246,6 @@ class Path:
                 if duty.is_empty:
                     break
         return self._holes(duty)
-
-    def _reaches(self, points: FloatArray, samples: FloatArray) -> bool:
-        """Whether a turn comes near enough to every sample: what fails here, an exact overlay need not judge."""
-        away = np.full(len(samples), np.inf)
-        for start, end in pairwise(points):
-            np.minimum(away, _squared(samples, start[None], end)[0], out=away)
-        return bool((away <= (self.radius * _OUTER) ** 2).all())
 
     def _left(self, points: FloatArray, duty: list[Polygon]) -> list[Polygon]:
         """What of a duty a turn through these points leaves unswept."""
@@ -290,9 +292,8 @@ class Path:
 
     def _search(self, points: FloatArray, samples: FloatArray, free: tuple[bool, bool]) -> FloatArray:
         """Corners moved or left out while every sample stays within the radius of the turn."""
-        was = np.full(len(samples), np.inf)
-        for i in range(len(points) - 1):
-            was = np.minimum(was, _squared(samples, points[i : i + 1], points[i + 1])[0])
+        away = _squared(samples, points[:-1], points[1:])
+        was = away.min(axis=0)
         # What the turn just reaches now it may just reach later; elsewhere it keeps what samples may miss.
         limit = np.maximum((self.radius * _BETWEEN) ** 2, was * (1.0 + 1e-7))
         current = points
@@ -304,45 +305,43 @@ class Path:
                 moved = False
                 k = 0 if free[0] else 1
                 while k < len(current) - (0 if free[1] else 1):
-                    found = self._better(current, k, samples, limit, step * self.radius)
+                    found = self._better(current, k, samples, limit, away, step * self.radius)
                     if found is not None and _length(found) < length - 1e-4 * self.radius:
                         moved = moved or len(found) == len(current)
                         current, length = found, _length(found)
+                        away = _squared(samples, current[:-1], current[1:])
                         continue
                     k += 1
         return current if length < start - 1e-4 * self.radius else points
 
     def _better(
-        self, points: FloatArray, k: int, samples: FloatArray, limit: FloatArray, step: float
+        self, points: FloatArray, k: int, samples: FloatArray, limit: FloatArray, away: FloatArray, step: float
     ) -> FloatArray | None:
-        """The shortest of the turns with corner k left out or moved by a step that sweeps the samples."""
-        before = points[k - 1] if k > 0 else None
-        after = points[k + 1] if k + 1 < len(points) else None
-        if before is None and after is None:
+        """The shortest of the turns with corner k left out or moved by a step that sweeps the samples.
+
+        away holds the squared distances of samples from every leg, (legs, samples).
+        """
+        ends = points[[i for i in (k - 1, k + 1) if 0 <= i < len(points)]]
+        if len(ends) == 0:
             return None
-        rest = np.full(len(samples), np.inf)
-        for i in range(len(points) - 1):
-            if i not in {k - 1, k}:
-                rest = np.minimum(rest, _squared(samples, points[i][None], points[i + 1])[0])
-        is_open = rest > limit
+        is_open = ~((away[: max(0, k - 1)] <= limit).any(axis=0) | (away[k + 1 :] <= limit).any(axis=0))
         open_samples, limit = samples[is_open], limit[is_open]
-        if before is not None and after is not None:
-            gone = _squared(open_samples, before[None], after)[0]
-            without = np.delete(points, k, axis=0)
-            if (gone <= limit).all() and self._inside(without):
+        if len(ends) == 2:
+            gone = _squared(open_samples, ends[:1], ends[1:])[0]
+            without = np.concatenate([points[:k], points[k + 1 :]])
+            if (gone <= limit).all() and self._inside(ends):
                 return without
         elif len(points) > 2 and len(open_samples) == 0:
-            return np.delete(points, k, axis=0)
-        ends = [end for end in (before, after) if end is not None]
+            return np.concatenate([points[:k], points[k + 1 :]])
         spots = points[k] + step * _AROUND
-        cost = np.sum([np.hypot(*(spots - end).T) for end in ends], axis=0)
+        cost = np.hypot(spots[:, :1] - ends[:, 0], spots[:, 1:] - ends[:, 1]).sum(axis=1)
         shorter = cost < sum(math.dist(points[k], end) for end in ends) - 1e-4 * self.radius
-        spots, cost = spots[shorter], cost[shorter]
-        if len(spots) == 0:
+        if not shorter.any():
             return None
-        away = _squared(open_samples, spots, ends[0])
-        if len(ends) > 1:
-            away = np.minimum(away, _squared(open_samples, spots, ends[1]))
+        spots, cost = spots[shorter], cost[shorter]
+        away = _squared(open_samples, spots, ends[:1])
+        if len(ends) == 2:
+            np.minimum(away, _squared(open_samples, spots, ends[1:]), out=away)
         good = np.all(away <= limit, axis=1)
         for choice in np.argsort(cost):
             if good[choice]:
@@ -371,14 +370,17 @@ def _samples(holes: list[Polygon], step: float) -> FloatArray:
     return out
 
 
-def _squared(samples: FloatArray, starts: FloatArray, end: FloatArray) -> FloatArray:
-    """Squared distances of samples (n, 2) to the segments from each start (m, 2) to one end: (m, n)."""
-    along_x, along_y = (end[0] - starts[:, 0])[:, None], (end[1] - starts[:, 1])[:, None]
+def _squared(samples: FloatArray, starts: FloatArray, ends: FloatArray) -> FloatArray:
+    """Squared distances of samples (n, 2) to m segments (starts and ends (m, 2), or one for all): (m, n)."""
+    along = ends - starts
+    along_x, along_y = along[:, :1], along[:, 1:]
     off_x, off_y = samples[:, 0] - starts[:, :1], samples[:, 1] - starts[:, 1:]
     size = np.maximum(along_x * along_x + along_y * along_y, 1e-30)
     t = (off_x * along_x + off_y * along_y) / size
     np.minimum(np.maximum(t, 0.0, out=t), 1.0, out=t)
     off_x -= t * along_x
     off_y -= t * along_y
-    out: FloatArray = off_x * off_x + off_y * off_y
-    return out
+    off_x *= off_x
+    off_y *= off_y
+    off_x += off_y
+    return off_x

@@ -20,6 +20,7 @@ from shapely.geometry.polygon import orient
 from missions.geo import FloatArray
 
 _EDGE_SLACK_M = 0.05  # a path along an edge lies on it up to rounding
+_MANY_EDGES = 400  # beyond, a tree of edges sees more pairs per second than a table of all does
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,17 +50,40 @@ def shortest_paths(area: Polygon | MultiPolygon, places_m: FloatArray) -> Shorte
     """Shortest paths between places of shape (n, 2) that stay in the area (its edges belong to it)."""
     count = len(places_m)
     nodes = np.vstack([np.asarray(places_m, dtype=np.float64).reshape(-1, 2), _reflex_corners(area)])
-    first, second = np.triu_indices(len(nodes), k=1)
-    lines = shapely.linestrings(np.stack([nodes[first], nodes[second]], axis=1))
-    roomy = area.buffer(_EDGE_SLACK_M, join_style="mitre")
-    shapely.prepare(roomy)
-    seen = shapely.covers(roomy, lines)
-    first, second = first[seen], second[seen]
+    first, second = _visible(area.buffer(_EDGE_SLACK_M, join_style="mitre"), nodes)
     # Zero would mean "no edge" to the sparse graph: two drones may share one place.
     weights = np.maximum(np.hypot(*(nodes[first] - nodes[second]).T), 1e-9)
     graph = csr_array((weights, (first, second)), shape=(len(nodes), len(nodes)))
     lengths, before = dijkstra(graph, directed=False, indices=np.arange(count), return_predecessors=True)
     return ShortestPaths(nodes, np.asarray(lengths[:, :count]), np.asarray(before, dtype=np.int32))
+
+
+def _visible(roomy: Polygon | MultiPolygon, nodes: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of nodes between which a straight line stays inside."""
+    shapely.prepare(roomy)
+    rings = [
+        np.asarray(ring.coords)[:-1] for part in shapely.get_parts(roomy) for ring in (part.exterior, *part.interiors)
+    ]
+    first, second = np.triu_indices(len(nodes), k=1)
+    if sum(map(len, rings)) > _MANY_EDGES:
+        seen = shapely.covers(roomy, shapely.linestrings(np.stack([nodes[first], nodes[second]], axis=1)))
+        return first[seen], second[seen]
+    # A line between two places inside leaves only across an edge: its ends lie on either side of the edge's line, and
+    # the edge's ends on either side of its own. Corners on a line count with its right side.
+    ends: FloatArray = np.concatenate(rings)
+    after = np.concatenate([np.roll(np.arange(len(r)), -1) + sum(map(len, rings[:i])) for i, r in enumerate(rings)])
+    edge = ends[after] - ends
+    x, y = nodes[:, :1], nodes[:, 1:]
+    left_of_edge = edge[:, 0] * (y - ends[:, 1]) > edge[:, 1] * (x - ends[:, 0])
+    inside = shapely.intersects_xy(roomy, nodes)
+    turns = x * ends[:, 1] - y * ends[:, 0]
+    seen = np.zeros((len(nodes), len(nodes)), dtype=bool)
+    for i in np.flatnonzero(inside):
+        left = turns[i + 1 :] - turns[i] > x[i + 1 :] * y[i] - y[i + 1 :] * x[i]
+        crossed = (left != left[:, after]) & (left_of_edge[i + 1 :] != left_of_edge[i])
+        seen[i, i + 1 :] = inside[i + 1 :] & ~crossed.any(axis=1)
+    seen = seen[first, second]
+    return first[seen], second[seen]
 
 
 def _reflex_corners(area: Polygon | MultiPolygon) -> FloatArray:

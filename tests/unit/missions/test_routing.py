@@ -16,6 +16,7 @@ from shapely.geometry import LineString, Polygon, box
 
 from missions.bounds import longest_flight_bound_s, moves_bound_s
 from missions.model import Budget
+from missions.routing import visibility
 from missions.routing.minmax import Item, Stop, Task, route_time_s, split
 from missions.routing.polish import polish
 from missions.routing.visibility import shortest_paths
@@ -122,6 +123,17 @@ def _blocks(seed, count):
         corners = [(x + size * math.cos(turn + a), y + size * math.sin(turn + a)) for a in (0, 1.9, 3.8)]
         area = area.difference(Polygon(corners))
     return area, rng
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_table_of_edges_sees_what_a_tree_of_edges_sees(seed, monkeypatch):
+    """Areas of few corners and of many are searched in two ways; places on edges, beside and far outside included."""
+    area, rng = _blocks(seed, 2 * seed)
+    places = [(rng.uniform(-520, 520), rng.uniform(-520, 520)) for _ in range(40)]
+    places += [area.boundary.interpolate(rng.random(), normalized=True).coords[0] for _ in range(10)]
+    by_table = shortest_paths(area, np.array(places)).length_m
+    monkeypatch.setattr(visibility, "_MANY_EDGES", 0)
+    assert np.array_equal(by_table, shortest_paths(area, np.array(places)).length_m)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 6))
