@@ -129,10 +129,15 @@ def _draw(picture: np.ndarray, kind: str, u: float, v: float, scale: float) -> N
 
 
 class CameraServer:
-    """Serves a flight's frames as `vision.wire` says, each after the one before is answered."""
+    """Serves a flight's frames as `vision.wire` says, each after the one before is answered.
 
-    def __init__(self, flight: Flight, rate_hz: float = 1.0, count: int = 16) -> None:
+    hold_after: so many frames are served, then no more until `go` is set.
+    """
+
+    def __init__(self, flight: Flight, rate_hz: float = 1.0, count: int = 16, hold_after: int | None = None) -> None:
         self.flight, self.rate_hz, self.count = flight, rate_hz, count
+        self.hold_after = count if hold_after is None else hold_after
+        self.go = asyncio.Event()
         self.done: list[int] = []
         self.exposed_s = 0.0  # true time of the last exposure
         self.finished = asyncio.Event()
@@ -150,6 +155,8 @@ class CameraServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             for sequence in range(len(self.done), self.count):
+                if sequence >= self.hold_after:
+                    await self.go.wait()
                 time_s = sequence / self.rate_hz
                 self.exposed_s = time_s
                 pixels = self.flight.render(time_s)
