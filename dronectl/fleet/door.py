@@ -2,9 +2,10 @@
 """The kernel as doorkeeper: a UDP door takes only datagrams that begin with a MAVLink packet, and counts the rest.
 
 MAVSDK drops what it cannot read without a word, and a look at every datagram in Python would cost more than the
-library itself. So a classic BPF program, which needs no privilege, is attached to the socket that MAVSDK has opened:
-what it refuses never reaches the process and stands in the socket's own count of drops (ADR 0007). That count also
-holds datagrams that came while the socket's buffer was full; the kernel tells no difference, so neither do we.
+library itself. So a classic BPF program (`door_program.py`), which needs no privilege, is attached to the socket that
+MAVSDK has opened: what it refuses never reaches the process and stands in the socket's own count of drops (ADR 0007).
+That count also holds datagrams that came while the socket's buffer was full; the kernel tells no difference, so
+neither do we.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import functools
+import logging
 import os
 import socket
 import struct
@@ -19,68 +22,16 @@ import sys
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from dronectl.fleet.bpf import STEP_BYTES
+from dronectl.fleet.door_program import headers_only, with_checksums
+
+log = logging.getLogger(__name__)
+
 _SO_ATTACH_FILTER: Final = 26  # asm-generic/socket.h; Python names neither
 _SO_MEMINFO: Final = 55
 _MEMINFO_WORDS: Final = 9  # linux/sock_diag.h: SK_MEMINFO_VARS
 _MEMINFO_DROPS: Final = 8
 _WORD: Final = 1 << 32
-
-# Opcodes of classic BPF (linux/bpf_common.h)
-_LD_BYTE: Final = 0x30  # A = packet[k]; beyond its end the packet is refused
-_LD_LENGTH: Final = 0x80  # A = length, the UDP header included
-_ADD: Final = 0x04  # A += k
-_TAX: Final = 0x07  # X = A
-_JUMP: Final = 0x05
-_IF_EQUAL: Final = 0x15  # A == k
-_IF_AT_LEAST_X: Final = 0x3D  # A >= X
-_RETURN: Final = 0x06
-
-_UDP_HEADER: Final = 8  # a filter of a UDP socket sees the packet from here on
-_WHOLE: Final = 0x40000  # keep so many bytes: more than a datagram can have
-_V1, _V2 = 0xFE, 0xFD  # first byte of a packet (mavlink.io, "Packet Serialization")
-_V1_AROUND: Final = 6 + 2  # header and checksum around the payload
-_V2_AROUND: Final = 10 + 2
-_SIGNATURE: Final = 13
-_SIGNED: Final = 0x01  # the one incompatibility flag there is; packets with others must be thrown away
-
-
-# (label, opcode, k, label if true, label if false); an empty label is the next line
-_PROGRAM: Final = (
-    ("", _LD_BYTE, _UDP_HEADER, "", ""),
-    ("", _IF_EQUAL, _V2, "v2", ""),
-    ("", _IF_EQUAL, _V1, "", "refused"),
-    ("", _LD_BYTE, _UDP_HEADER + 1, "", ""),
-    ("", _ADD, _UDP_HEADER + _V1_AROUND, "", ""),
-    ("", _JUMP, 0, "compare", ""),
-    ("v2", _LD_BYTE, _UDP_HEADER + 2, "", ""),
-    ("", _IF_EQUAL, 0, "unsigned", ""),
-    ("", _IF_EQUAL, _SIGNED, "", "refused"),
-    ("", _LD_BYTE, _UDP_HEADER + 1, "", ""),
-    ("", _ADD, _UDP_HEADER + _V2_AROUND + _SIGNATURE, "", ""),
-    ("", _JUMP, 0, "compare", ""),
-    ("unsigned", _LD_BYTE, _UDP_HEADER + 1, "", ""),
-    ("", _ADD, _UDP_HEADER + _V2_AROUND, "", ""),
-    ("compare", _TAX, 0, "", ""),
-    ("", _LD_LENGTH, 0, "", ""),
-    ("", _IF_AT_LEAST_X, 0, "", "refused"),
-    ("", _RETURN, _WHOLE, "", ""),
-    ("refused", _RETURN, 0, "", ""),
-)
-
-
-def filter_program() -> bytes:
-    """The program, as an array of struct sock_filter (code, jump if true, jump if false, k).
-
-    Taken is what begins with 0xFE or 0xFD, is as long as its second byte says or longer, and (0xFD) has no other
-    incompatibility flag than "signed". Checksums are MAVSDK's business, which also drops what fails them.
-    """
-    places = {label: number for number, (label, *_) in enumerate(_PROGRAM) if label}
-    steps = []
-    for number, (_, opcode, k, if_true, if_false) in enumerate(_PROGRAM, 1):
-        on_true, on_false = (places[label] - number if label else 0 for label in (if_true, if_false))
-        step = (opcode, 0, 0, on_true) if opcode == _JUMP else (opcode, on_true, on_false, k)
-        steps.append(struct.pack("=HBBI", *step))
-    return b"".join(steps)
 
 
 class DoorError(Exception):
@@ -97,7 +48,10 @@ class Door:
 
     @classmethod
     def guard(cls, connection: str) -> Self:
-        """Find the socket of a MAVSDK URL that has just been opened, and filter it. Raises DoorError."""
+        """Find the socket of a MAVSDK URL that has just been opened, and filter it. Raises DoorError.
+
+        Where the kernel does not take the long program, which also checks checksums, it gets the short one.
+        """
         url = urlsplit(connection)
         if url.scheme != "udpin" or url.port is None:
             raise DoorError("only udpin doors are")
@@ -106,12 +60,12 @@ class Door:
         sockets = _sockets_on(url.port)
         if not sockets:
             raise DoorError(f"no socket of ours is bound to port {url.port}")
-        program = filter_program()
-        code = ctypes.create_string_buffer(program, len(program))
-        packed = struct.pack("HP", len(_PROGRAM), ctypes.addressof(code))  # struct sock_fprog; the kernel copies
         try:
-            for one in sockets:
-                one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, packed)
+            try:
+                _attach(sockets, with_checksums())
+            except OSError as error:  # ENOMEM where net.core.optmem_max is less than its default
+                _attach(sockets, headers_only())
+                _say_unchecked(str(error.strerror))
             return cls(sockets)
         except OSError as error:
             raise DoorError(f"the kernel refuses it: {error.strerror}") from error
@@ -123,6 +77,20 @@ class Door:
             self._total += (now - self._last[index]) % _WORD
             self._last[index] = now
         return self._total
+
+
+@functools.cache  # once in a process: it is the same for all its doors
+def _say_unchecked(why: str) -> None:
+    log.warning("checksums are not checked at the vehicles' doors: the kernel refuses the program that does: %s", why)
+
+
+def _attach(sockets: list[socket.socket], program: bytes) -> None:
+    code = ctypes.create_string_buffer(program, len(program))
+    packed = struct.pack(
+        "HP", len(program) // STEP_BYTES, ctypes.addressof(code)
+    )  # struct sock_fprog; the kernel copies
+    for one in sockets:
+        one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, packed)
 
 
 def _drops(one: socket.socket) -> int:

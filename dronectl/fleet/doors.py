@@ -10,7 +10,7 @@ from typing import Final
 from dronectl.fleet.link import VehicleAddress
 from dronectl.noise import NoiseLog
 
-_WHAT: Final = "datagrams that do not begin with a whole MAVLink packet, or more than we can take, come in"
+_WHAT: Final = "datagrams that do not begin with a sound MAVLink packet, or more than we can take, come in"
 _HINT: Final = (
     "they are counted and dropped. Is something else sending there? A bridge that cuts packets anywhere "
     "needs `whole_packets: false` at its drone in the site file"

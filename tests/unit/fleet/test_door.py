@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,36 +14,12 @@ from pymavlink.dialects.v10 import common as v1
 from pymavlink.dialects.v20 import common as v2
 
 from dronectl.fleet.door import Door, DoorError
-
-
-class Knocker:
-    """Sends one datagram and says whether it came in. Over loopback it is there, or refused, when sendto returns."""
-
-    def __init__(self, inside: socket.socket, outside: socket.socket, door: Door) -> None:
-        self.door = door
-        self._inside = inside
-        self._outside = outside
-
-    def __call__(self, datagram: bytes) -> bool:
-        self._outside.sendto(datagram, self._inside.getsockname())
-        try:
-            assert self._inside.recv(65536) == datagram
-        except BlockingIOError:
-            return False
-        return True
-
-
-@contextmanager
-def _a_door() -> Iterator[Knocker]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inside, socket.socket(type=socket.SOCK_DGRAM) as outside:
-        inside.bind(("127.0.0.1", 0))
-        inside.setblocking(False)
-        yield Knocker(inside, outside, Door.guard(f"udpin://127.0.0.1:{inside.getsockname()[1]}"))
+from tests.unit.fleet.knocker import Knocker, a_door, may_come_in
 
 
 @pytest.fixture
 def knock() -> Iterator[Knocker]:
-    with _a_door() as knocker:
+    with a_door() as knocker:
         yield knocker
 
 
@@ -84,37 +59,6 @@ def test_packets_come_in_alone_in_company_and_never_cut(knock: Knocker, packet: 
     assert knock.door.refused_or_lost() == len(cut)
 
 
-def _could_be_a_packet(datagram: bytes) -> bool:
-    """The same said in other words: what a reader finds who goes through the fields one after the other."""
-    rest = list(datagram)
-
-    def take(count: int) -> list[int]:
-        if len(rest) < count:
-            raise EOFError
-        head, rest[:] = rest[:count], rest[count:]
-        return head
-
-    try:
-        (magic,) = take(1)
-        (length,) = take(1) if magic in {0xFD, 0xFE} else (None,)
-        if length is None:
-            return False
-        signature = 0
-        if magic == 0xFE:
-            take(4)  # sequence, system, component, message
-        else:
-            (incompatible, _compatible) = take(2)
-            if incompatible > 1:
-                return False
-            signature = 13 if incompatible else 0
-            take(3 + 3)  # sequence, system, component; message
-        take(length)
-        take(2 + signature)
-    except EOFError:
-        return False
-    return True
-
-
 _headers = st.builds(
     lambda magic, length, flags, rest: bytes([magic, length, flags]) + rest,
     st.sampled_from((0xFD, 0xFE, 0xFC, 0x55)),
@@ -125,7 +69,7 @@ _headers = st.builds(
 
 
 def test_what_is_refused_is_what_cannot_be_a_packet() -> None:
-    with _a_door() as knock:
+    with a_door() as knock:
 
         @settings(deadline=None)
         @given(st.binary(max_size=64) | _headers)
@@ -140,7 +84,7 @@ def test_what_is_refused_is_what_cannot_be_a_packet() -> None:
         def check(datagram: bytes) -> None:
             before = knock.door.refused_or_lost()
             came_in = knock(datagram)
-            assert came_in == _could_be_a_packet(datagram)
+            assert came_in == may_come_in(datagram)
             assert knock.door.refused_or_lost() - before == (not came_in)
 
         check()
