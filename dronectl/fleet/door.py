@@ -38,6 +38,16 @@ class DoorError(Exception):
     """A door that cannot be watched; the message says why."""
 
 
+def attach(sockets: list[socket.socket], program: bytes) -> None:
+    """Have the kernel ask the program about each datagram. OSError where it does not take it."""
+    code = ctypes.create_string_buffer(program, len(program))
+    packed = struct.pack(
+        "HP", len(program) // STEP_BYTES, ctypes.addressof(code)
+    )  # struct sock_fprog; the kernel copies
+    for one in sockets:
+        one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, packed)
+
+
 class Door:
     """The sockets of this process that are bound to one UDP port, filtered. They stay open as long as it lives."""
 
@@ -62,9 +72,9 @@ class Door:
             raise DoorError(f"no socket of ours is bound to port {url.port}")
         try:
             try:
-                _attach(sockets, with_checksums())
+                attach(sockets, with_checksums())
             except OSError as error:  # ENOMEM where net.core.optmem_max is less than its default
-                _attach(sockets, headers_only())
+                attach(sockets, headers_only())
                 _say_unchecked(str(error.strerror))
             return cls(sockets)
         except OSError as error:
@@ -82,15 +92,6 @@ class Door:
 @functools.cache  # once in a process: it is the same for all its doors
 def _say_unchecked(why: str) -> None:
     log.warning("checksums are not checked at the vehicles' doors: the kernel refuses the program that does: %s", why)
-
-
-def _attach(sockets: list[socket.socket], program: bytes) -> None:
-    code = ctypes.create_string_buffer(program, len(program))
-    packed = struct.pack(
-        "HP", len(program) // STEP_BYTES, ctypes.addressof(code)
-    )  # struct sock_fprog; the kernel copies
-    for one in sockets:
-        one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, packed)
 
 
 def _drops(one: socket.socket) -> int:

@@ -50,7 +50,6 @@ _SUM: Final = 6  # the checksum as sent, first byte above
 _TAIL: Final = 7  # the quotient's first two words
 _BEYOND: Final = 8
 _ID: Final = 9
-_SCRATCH: Final = 10
 
 
 @functools.cache
@@ -212,7 +211,7 @@ def _entrance() -> list[Step]:
         )
         for at in range(_RING)
     ]
-    # Fewer than five bytes are never under a checksum, so that the first case is right for "no word" too
+    # At least five bytes are under a checksum (0xFE, no payload), so that there is always a whole word
     words = [(count, [Step(bpf.JUMP, if_true=f"word {count - 1}")]) for count in range(1, _WORDS + 1)]
     return [
         Step(bpf.LD_MEMORY, _SUMMED),

@@ -211,7 +211,7 @@ def test_a_search_finds_every_number() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as inside, socket.socket(type=socket.SOCK_DGRAM) as outside:
         inside.bind(("127.0.0.1", 0))
         inside.setblocking(False)
-        door._attach([inside], program)
+        door.attach([inside], program)
         for first in range(256):
             outside.sendto(bytes([first]) + bytes(20), inside.getsockname())
             assert len(inside.recv(64)) == max(place for place, (at, _) in enumerate(cases) if at <= first) + 1
