@@ -8,24 +8,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, err, open_site, out, print_json, write_files
-from dronectl.cli.plan_cover import drawn_site, minutes
-from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.cli.area_options import (
+    AreaArgument,
+    CorridorOption,
+    DronesOption,
+    GsdOption,
+    HeightOption,
+    HolesOption,
+    IterationsOption,
+    OutOption,
+    PersonOption,
+    SeedOption,
+    WindFromOption,
+    WindOption,
+    chosen_drones,
+    minutes,
+    one_height,
+    say_findings,
+    shown_budget,
+)
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json, write_files
+from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
 from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import map_flights
-from dronectl.report.plan_picture import site_map_svg
+from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
-from missions.model import Budget
 
 
 def map_(
-    area: Annotated[
-        Path, typer.Argument(help="GeoJSON with polygons, or lines with --corridor (WGS 84).", metavar="AREA")
-    ],
+    area: AreaArgument,
     site: SiteOption = None,
     preset: Annotated[
         Preset,
@@ -34,29 +48,17 @@ def map_(
             "sides. carpet: 25 px on a curled-up person of 0.9 m (3.6 cm per pixel), 30 % overlap."
         ),
     ] = Preset.ORTHO,
-    out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
-    ] = Path("plans"),
-    drones: Annotated[
-        str | None,
-        typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
-    ] = None,
+    out_dir: OutOption = Path("plans"),
+    drones: DronesOption = None,
     camera: Annotated[
         str | None,
         typer.Option(
             help="Which of the drones' cameras. Default: the colour camera with the finest picture.", metavar="TYPE"
         ),
     ] = None,
-    height: Annotated[
-        float | None, typer.Option(help="Metres above ground. Default: the site's patrol height.", min=5, max=500)
-    ] = None,
-    gsd: Annotated[
-        float | None, typer.Option(help="Instead of a height: centimetres per pixel at most.", min=0.1, max=200)
-    ] = None,
-    person_px: Annotated[
-        float | None,
-        typer.Option("--person-px", help="Instead of a height: pixels on a curled-up person of 0.9 m.", min=1, max=500),
-    ] = None,
+    height: HeightOption = None,
+    gsd: GsdOption = None,
+    person_px: PersonOption = None,
     front: Annotated[
         float | None, typer.Option(help="Overlap along the flight, a share of the picture.", min=0, max=0.95)
     ] = None,
@@ -77,21 +79,13 @@ def map_(
     exposure: Annotated[
         float, typer.Option(help="Exposure in milliseconds: at most one pixel of motion blur.", min=0.02, max=50)
     ] = 1.0,
-    corridor: Annotated[
-        float | None,
-        typer.Option("--corridor", help="Lines are corridors of this width, in metres.", min=1, max=5000, metavar="M"),
-    ] = None,
-    avoid_holes: Annotated[
-        bool, typer.Option("--avoid-holes", help="No leg over the area's holes: they become keep-outs.")
-    ] = False,
-    wind: Annotated[float, typer.Option(help="Wind in m/s; batteries are planned for it.", min=0, max=60)] = 0.0,
-    wind_from: Annotated[
-        float | None,
-        typer.Option("--wind-from", help="Degrees it blows from: lines then lie across it.", min=0, max=360),
-    ] = None,
+    corridor: CorridorOption = None,
+    avoid_holes: HolesOption = False,
+    wind: WindOption = 0.0,
+    wind_from: WindFromOption = None,
     dem: DemOption = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
-    iterations: Annotated[int, typer.Option(help="How long to search for a better order.", min=0)] = 60,
+    seed: SeedOption = 1,
+    iterations: IterationsOption = 60,
     as_json: JsonOption = False,
 ) -> None:
     """Photograph an area: lines of pictures with front and side overlap, triggered by distance, following the ground.
@@ -105,10 +99,8 @@ def map_(
 
     Exit code 1 when part of the area is in too few pictures or a flight has findings that forbid it.
     """
-    if sum(value is not None for value in (height, gsd, person_px)) > 1:
-        raise BadInputError("give one of --height, --gsd and --person-px")
+    one_height(height, gsd, person_px)
     opened = open_site(site, dem)
-    chosen = None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
     wishes = MapWishes(
         preset=preset,
         height_m=height,
@@ -126,14 +118,8 @@ def map_(
         wind_m_s=wind,
         wind_from_deg=wind_from,
     )
-    with Progress(console=err, transient=True, disable=as_json) as bar:
-        task = bar.add_task("planning", total=1.0)
-        budget = Budget(
-            iterations=iterations,
-            seed=seed,
-            progress=lambda done, said: bar.update(task, completed=done, description=said),
-        )
-        found = plan_site_map(opened, area, wishes, budget, drone_ids=chosen)
+    with shown_budget(iterations, seed, quiet=as_json) as budget:
+        found = plan_site_map(opened, area, wishes, budget, drone_ids=chosen_drones(drones))
     document, written = _write(opened, found, out_dir)
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
@@ -144,7 +130,7 @@ def map_(
 
 
 def _write(site: Site, found: SiteMap, folder: Path) -> tuple[dict[str, Any], list[Path]]:
-    shown = drawn_site(site, found.area)
+    shown = with_area(site, found.area)
     common = map_flights(site, found, shown)
     document = with_common_keys(map_document(found), common)
     files = common_files(common)
@@ -201,10 +187,4 @@ def _say(found: SiteMap, written: list[Path]) -> None:
             "keep-outs are near the area, lines cannot reach beyond it; overlap more, fly higher or widen the fence.",
             markup=False,
         )
-    for sortie, findings in zip(found.plan.sorties, found.findings, strict=True):
-        for finding in findings:
-            out.print(
-                f"{finding.severity.value}: {sortie.vehicle_id}-{sortie.number}: {finding.message} ({finding.code})",
-                markup=False,
-            )
-    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
+    say_findings(found.plan.sorties, found.findings, written)

@@ -4,12 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC
 from typing import Any, Final
 
 from shapely.geometry import Polygon
 
-from dronectl.demo.gather import Run, alert_record, alert_summaries, flight_summaries, map_tracks, thing_summaries
+from dronectl.demo.gather import (
+    Run,
+    alert_record,
+    alert_summaries,
+    flight_summaries,
+    map_tracks,
+    run_facts,
+    thing_summaries,
+)
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.operations.planning import SitePlan
@@ -39,18 +48,7 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
     served = {item for f in flights for item in f.items_served}
     wanted = {item for p in plan.plans for w in p.waypoints for item in w.serves}
     return ReportData(
-        site_name_zh=site.model.name.get("zh", site.site_id),
-        site_name_en=site.model.name.get("en", site.site_id),
-        status=str(site.model.status),
-        started=run.started,
-        ended=run.ended,
-        simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
-        seed=run.seed,
-        speed=run.speed,
-        mission_id=mission.mission_id,
-        purpose=mission.purpose,
-        authority=f"{mission.authority.who} ({mission.authority.ground})",
-        category=str(mission.category),
+        **asdict(run_facts(stage, mission, truth, run, mission.mission_id)),
         outcome=", ".join(outcomes),
         outcome_note="; ".join(shortfalls) if shortfalls else "every condition holds",
         passed=not shortfalls,

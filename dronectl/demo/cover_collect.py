@@ -4,22 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from datetime import UTC
 from typing import Final
 
 import numpy as np
 import shapely
 
-from dronectl.demo.gather import Run, flight_summaries, map_tracks
+from dronectl.demo.gather import Run, flight_summaries, map_tracks, run_facts
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.operations.covering import SiteCover
 from dronectl.report.cover_data import CoverFlight, CoverReport, cover_goals
-from dronectl.report.plan_picture import site_map_svg
+from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.report.search_score import SWAP_S
 from dronectl.report.truth import TruePosition, read_truth
-from dronectl.site import NamedLine, Site
+from dronectl.site import Site
 from missions.geo import FloatArray, GeoPoint
 from missions.judge_coverage import judge_coverage
 from missions.terrain import OutsideTerrainError, height_at
@@ -43,23 +43,12 @@ def collect_cover(stage: Stage, found: SiteCover, rounds: Sequence[Flown], run: 
     mission = found.plan.sorties[0].plan.mission
     tracks = [track for flown in rounds for track in map_tracks(flown)]
     return CoverReport(
-        site_name_zh=site.model.name.get("zh", site.site_id),
-        site_name_en=site.model.name.get("en", site.site_id),
-        status=str(site.model.status),
-        started=run.started,
-        ended=run.ended,
-        simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
-        seed=run.seed,
-        speed=run.speed,
-        mission_id=f"{site.site_id}-{stage.folder.name}",
-        purpose=mission.purpose,
-        authority=f"{mission.authority.who} ({mission.authority.ground})",
-        category=str(mission.category),
+        **asdict(run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}")),
         passed=not shortfalls,
         note="; ".join(shortfalls) if shortfalls else "every condition holds",
         goals=goals,
         honesty=_honesty(stage, run),
-        map_svg=site_map_svg(_with_area(site, found), [s.plan for s in found.plan.sorties], tracks=tracks),
+        map_svg=site_map_svg(with_area(site, found.area), [s.plan for s in found.plan.sorties], tracks=tracks),
         area_m2=float(area.shape.area),
         seen_planned=found.verdict.fraction,
         seen_flown=seen,
@@ -106,14 +95,6 @@ def _flight(found: SiteCover, flown: Flown, vehicle_id: str, number: int) -> Cov
     sortie = next(s for s in found.plan.sorties if (s.vehicle_id, s.number) == (vehicle_id, number))
     (summary,) = flight_summaries([sortie.plan], [sortie.energy], flown)
     return CoverFlight(number, sortie.from_m, sortie.to_m, summary)
-
-
-def _with_area(site: Site, found: SiteCover) -> Site:
-    """The site as the picture shows it: the area's rings instead of the patrol's points and lines."""
-    frame = found.area.frame
-    rings = [r for part in shapely.get_parts(found.area.shape) for r in (part.exterior, *part.interiors)]
-    lines = tuple(NamedLine("area", " ", tuple(frame.to_geo(*p[:2]) for p in ring.coords)) for ring in rings)
-    return replace(site, points=(), lines=lines)
 
 
 def _honesty(stage: Stage, run: Run) -> tuple[tuple[str, str], ...]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
-from dronectl.report.data import AlertSummary, FlightSummary, ThingSummary
+from dronectl.report.data import AlertSummary, FlightSummary, RunFacts, ThingSummary
 from dronectl.report.plan_picture import Track
 from dronectl.report.score import AlertRecord, Score
 from dronectl.report.truth import Truth
 from missions.energy import PlanEnergy
 from missions.geo import GeoPoint, distance_m
-from missions.model import FlightPlan
+from missions.model import FlightPlan, Mission
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,25 @@ class Run:
     ended: datetime
     received_at: Mapping[str, datetime]  # alert id -> first receipt by dispatch
     cameras: Mapping[str, Mapping[str, float]]  # camera id -> what became of its frames
+
+
+def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id: str) -> RunFacts:
+    """Where, when and on whose authority; the purpose is the site's."""
+    model = stage.site.model
+    return RunFacts(
+        site_name_zh=model.name.get("zh", stage.site.site_id),
+        site_name_en=model.name.get("en", stage.site.site_id),
+        status=str(model.status),
+        started=run.started,
+        ended=run.ended,
+        simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
+        seed=run.seed,
+        speed=run.speed,
+        mission_id=mission_id,
+        purpose=model.mission.purpose,
+        authority=f"{mission.authority.who} ({mission.authority.ground})",
+        category=str(mission.category),
+    )
 
 
 def alert_record(alert: dict[str, Any]) -> AlertRecord:

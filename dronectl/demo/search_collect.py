@@ -4,14 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import Any, Final
 
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from dronectl.demo.gather import Run, alert_record, alert_summaries, flight_summaries, map_tracks, thing_summaries
+from dronectl.demo.gather import (
+    Run,
+    alert_record,
+    alert_summaries,
+    flight_summaries,
+    map_tracks,
+    run_facts,
+    thing_summaries,
+)
 from dronectl.demo.search_stage import DECOYS, Story
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
@@ -70,18 +78,7 @@ def collect_search(
     mission = first.plan.flown[0].plan.mission
     plans = [f.plan for w in waves for f in w.search.plan.flown]
     return SearchReport(
-        site_name_zh=site.model.name.get("zh", site.site_id),
-        site_name_en=site.model.name.get("en", site.site_id),
-        status=str(site.model.status),
-        started=run.started,
-        ended=run.ended,
-        simulated_s=max((t[-1].time_s for t in truth.tracks.values() if t), default=0.0),
-        seed=run.seed,
-        speed=run.speed,
-        mission_id=f"{site.site_id}-{stage.folder.name}",
-        purpose=site.model.mission.purpose,
-        authority=f"{mission.authority.who} ({mission.authority.ground})",
-        category=str(mission.category),
+        **asdict(run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}")),
         passed=not shortfalls,
         note="; ".join(shortfalls) if shortfalls else "every condition holds",
         result=result,

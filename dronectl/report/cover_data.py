@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final
 
-from dronectl.report.data import FlightSummary, Goal
+from dronectl.report.data import FlightSummary, Goal, RunFacts
 
 REQUIRED_SEEN: Final = 0.99  # of what was planned to be seen; telemetry and wind cost a little on the edges
 
@@ -23,21 +22,9 @@ class CoverFlight:
 
 
 @dataclass(frozen=True, slots=True)
-class CoverReport:
+class CoverReport(RunFacts):
     """Everything in one report of a coverage. Shares are of the area, by the raster judge."""
 
-    site_name_zh: str
-    site_name_en: str
-    status: str
-    started: datetime
-    ended: datetime
-    simulated_s: float
-    seed: int
-    speed: float
-    mission_id: str
-    purpose: str
-    authority: str
-    category: str
     passed: bool
     note: str
     goals: tuple[Goal, ...]

@@ -93,8 +93,8 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportData:
-    """Everything in one report."""
+class RunFacts:
+    """What every report says of its run: where, when, how fast, and on whose authority."""
 
     site_name_zh: str
     site_name_en: str
@@ -108,6 +108,12 @@ class ReportData:
     purpose: str
     authority: str
     category: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData(RunFacts):
+    """Everything in one report."""
+
     outcome: str
     outcome_note: str
     passed: bool

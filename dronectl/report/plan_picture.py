@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import pairwise
 
 from dronectl.report.hillshade import relief_png_url
 from dronectl.report.map_legend import legend
 from dronectl.report.map_style import HALO, STYLE, MarkerStyle, colour_of, symbol
-from dronectl.site import Site
+from dronectl.site import NamedLine, Site
+from missions.coverage.area import CoverArea
 from missions.geo import GeoPoint, LocalFrame
 from missions.model import FlightPlan
 
@@ -47,6 +48,14 @@ class Marker:
     label: str
     style: MarkerStyle
     ellipse: tuple[float, float, float] | None = None
+
+
+def with_area(site: Site, area: CoverArea) -> Site:
+    """The site as the picture of a drawn area shows it: the area's rings instead of the patrol's points and lines."""
+    frame = area.frame
+    rings = [ring for part in getattr(area.shape, "geoms", [area.shape]) for ring in (part.exterior, *part.interiors)]
+    lines = tuple(NamedLine("area", " ", tuple(frame.to_geo(*p[:2]) for p in ring.coords)) for ring in rings)
+    return replace(site, points=(), lines=lines)
 
 
 def site_map_svg(

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
-from dronectl.report.data import AlertSummary, FlightSummary, Goal, ThingSummary
+from dronectl.report.data import AlertSummary, FlightSummary, Goal, RunFacts, ThingSummary
 from dronectl.report.score import Score
 from dronectl.report.search_score import Result
 
@@ -60,21 +59,9 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchReport:
+class SearchReport(RunFacts):
     """Everything in one report of a search."""
 
-    site_name_zh: str
-    site_name_en: str
-    status: str
-    started: datetime
-    ended: datetime
-    simulated_s: float
-    seed: int
-    speed: float
-    mission_id: str
-    purpose: str
-    authority: str
-    category: str
     passed: bool
     note: str
     result: Result

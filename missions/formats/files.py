@@ -13,7 +13,8 @@ from missions.formats.kml import read_kml, read_kmz, write_kml, write_kmz
 from missions.formats.qgc_file import read_qgc
 from missions.formats.qgc_file_write import write_qgc
 from missions.formats.waypoint_text import read_waypoint_text, write_waypoint_text
-from missions.formats.wpml import read_wpml, write_wpml
+from missions.formats.wpml import write_wpml
+from missions.formats.wpml_read import read_wpml
 from missions.formats.xml_tree import unzip
 from missions.geo import Datum
 

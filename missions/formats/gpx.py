@@ -117,7 +117,8 @@ def write_gpx(file: FlightFile) -> Written:
             losses.append(Loss(route.name, f"holds at waypoints have no place in {_WHAT}"))
         if route.cruise_speed_m_s is not None or any(w.speed_m_s is not None for w in plain.waypoints):
             losses.append(Loss(route.name, f"speeds have no place in {_WHAT}"))
-        if any(w.gimbal_pitch_deg is not None or w.yaw_deg is not None or w.photo for w in plain.waypoints):
+        orders = [(w.gimbal_pitch_deg, w.yaw_deg, w.trigger_m, w.photo or None) for w in plain.waypoints]
+        if any(order is not None for of_one in orders for order in of_one):
             losses.append(Loss(route.name, f"headings, gimbal angles and photos have no place in {_WHAT}"))
         if plain.returns or plain.lands:
             losses.append(Loss(route.name, f"how the flight ends has no place in {_WHAT}"))

@@ -9,6 +9,7 @@ from missions.formats.flight_file import (
     DO_CHANGE_SPEED,
     DO_GIMBAL_MANAGER_PITCHYAW,
     DO_MOUNT_CONTROL,
+    DO_SET_CAM_TRIGG_DIST,
     IMAGE_START_CAPTURE,
     NAV_DELAY,
     NAV_LAND,
@@ -29,7 +30,10 @@ _DO_DIGICAM_CONTROL = 203
 
 @dataclass(frozen=True, slots=True)
 class PlainWaypoint:
-    """A place with what is done there. Speed and gimbal angle are those set since the waypoint before (None: as it was)."""
+    """A place with what is done there. Speed and gimbal angle are those set since the waypoint before (None: as it was).
+
+    trigger_m: from here on a picture every so many metres, 0 ends them; None: as it was.
+    """
 
     position: GeoPoint
     altitude: Altitude | None
@@ -38,6 +42,7 @@ class PlainWaypoint:
     speed_m_s: float | None = None
     gimbal_pitch_deg: float | None = None
     photo: bool = False
+    trigger_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ def plain_route(route: Route, what: str) -> PlainRoute:
             out[-1] = replace(out[-1], hold_s=out[-1].hold_s + (first or 0.0))
         elif out and (step.command == _DO_DIGICAM_CONTROL or (step.command == IMAGE_START_CAPTURE and third == 1.0)):
             out[-1] = replace(out[-1], photo=True)
+        elif out and step.command == DO_SET_CAM_TRIGG_DIST and first is not None and first >= 0.0:
+            out[-1] = replace(out[-1], trigger_m=first)
         elif step.command == NAV_TAKEOFF and (
             step.position is None
             or (route.home is not None and distance_m(route.home.position, step.position) <= _SAME_PLACE_M)

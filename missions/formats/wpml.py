@@ -1,29 +1,21 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """DJI WPML: a KMZ with wpmz/template.kml (for the ground station) and wpmz/waylines.wpml (what the vehicle flies).
 
-Written for the waypoint template with heights above the take-off point; holds, gimbal pitch, heading and single photos
-become actions. Read back are waypoints and these actions from waylines.wpml; others are losses with their line.
+Written for the waypoint template with heights above the take-off point; holds, gimbal pitch, heading, single photos and
+photos by distance become actions; `wpml_read` reads them back.
 Element names follow DJI's published WPML reference (namespace http://www.dji.com/wpmz/1.0.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from missions.errors import PlanError
 from missions.formats.flight_file import (
-    DO_CHANGE_SPEED,
-    DO_MOUNT_CONTROL,
-    IMAGE_START_CAPTURE,
-    NAV_LAND,
-    NAV_RETURN_TO_LAUNCH,
-    NAV_WAYPOINT,
     FlightFile,
     Home,
     Loss,
-    Route,
-    Step,
     Written,
     losses_of_fence,
     losses_of_orders,
@@ -32,8 +24,8 @@ from missions.formats.flight_file import (
 )
 from missions.formats.kml import KML_SPACE
 from missions.formats.waypoint_view import PlainRoute, PlainWaypoint, plain_route
-from missions.formats.xml_tree import Element, XmlText, number_of, parse_xml, unzip, zipped
-from missions.geo import Altitude, Datum, GeoError, GeoPoint
+from missions.formats.xml_tree import XmlText, zipped
+from missions.geo import Datum, GeoPoint
 
 WPML_SPACE: Final = "http://www.dji.com/wpmz/1.0.2"
 TEMPLATE: Final = "wpmz/template.kml"
@@ -41,12 +33,7 @@ WAYLINES: Final = "wpmz/waylines.wpml"
 _WHAT = "a WPML file"
 _DEFAULT_SPEED_M_S = 5.0
 _SECURITY_HEIGHT_M = 20.0
-_MOUNT_MODE_MAVLINK_TARGETING = 2.0
-_DATUM_OF_MODE = {
-    "relativeToStartPoint": Datum.HOME,
-    "WGS84": Datum.ELLIPSOID,
-    "realTimeFollowSurface": Datum.TERRAIN,
-}
+BY_DISTANCE: Final = "multipleDistance"
 
 
 def write_wpml(file: FlightFile, *, written_at_ms: int = 0) -> Written:
@@ -141,6 +128,7 @@ def _template(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
         xml.leaf("wpml:useGlobalTurnParam", "1")
         _actions(xml, index, waypoint)
+        _photos_by_distance(xml, index, plain.waypoints)
         xml.end()
     for _ in range(3):
         xml.end()
@@ -170,6 +158,7 @@ def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         xml.end()
         xml.leaf("wpml:useStraightLine", "1")
         _actions(xml, index, waypoint)
+        _photos_by_distance(xml, index, plain.waypoints)
         xml.end()
     for _ in range(3):
         xml.end()
@@ -211,15 +200,37 @@ def _actions(xml: XmlText, index: int, waypoint: PlainWaypoint) -> None:
         actions.append(("hover", {"hoverTime": waypoint.hold_s}))
     if waypoint.photo:
         actions.append(("takePhoto", {"fileSuffix": f"wp{index + 1}", "payloadPositionIndex": "0"}))
-    if not actions:
+    if actions:
+        _group(xml, (index, index, index), ("reachPoint", None), actions)
+
+
+def _photos_by_distance(xml: XmlText, index: int, waypoints: Sequence[PlainWaypoint]) -> None:
+    """Pictures every so many metres from this waypoint to the one that says otherwise, or to the last."""
+    every_m = waypoints[index].trigger_m
+    if every_m is None or every_m <= 0.0 or index + 1 == len(waypoints):
         return
+    end = index + 1
+    while end + 1 < len(waypoints) and waypoints[end].trigger_m is None:
+        end += 1
+    shot: dict[str, str | float] = {"fileSuffix": f"wp{index + 1}", "payloadPositionIndex": "0"}
+    _group(xml, (len(waypoints) + index, index, end), (BY_DISTANCE, every_m), [("takePhoto", shot)])
+
+
+def _group(
+    xml: XmlText,
+    number_first_last: tuple[int, int, int],
+    trigger: tuple[str, float | None],
+    actions: Sequence[tuple[str, dict[str, str | float]]],
+) -> None:
     xml.start("wpml:actionGroup")
-    xml.leaf("wpml:actionGroupId", str(index))
-    xml.leaf("wpml:actionGroupStartIndex", str(index))
-    xml.leaf("wpml:actionGroupEndIndex", str(index))
+    for tag, number in zip(("Id", "StartIndex", "EndIndex"), number_first_last, strict=True):
+        xml.leaf(f"wpml:actionGroup{tag}", str(number))
     xml.leaf("wpml:actionGroupMode", "sequence")
     xml.start("wpml:actionTrigger")
-    xml.leaf("wpml:actionTriggerType", "reachPoint")
+    kind, parameter = trigger
+    xml.leaf("wpml:actionTriggerType", kind)
+    if parameter is not None:
+        xml.leaf("wpml:actionTriggerParam", parameter)
     xml.end()
     for number, (function, parameters) in enumerate(actions):
         xml.start("wpml:action")
@@ -231,81 +242,3 @@ def _actions(xml: XmlText, index: int, waypoint: PlainWaypoint) -> None:
         xml.end()
         xml.end()
     xml.end()
-
-
-def read_wpml(data: bytes, *, source: str) -> FlightFile:
-    """Read a WPML archive. Raises PlanError naming file and line."""
-    entries = unzip(data, source)
-    name = next((n for n in entries if n.lower().endswith("waylines.wpml")), None)
-    if name is None:
-        raise PlanError(f"{source}: holds no {WAYLINES}; export the route again with its waylines")
-    document = parse_xml(entries[name], f"{source}/{name}").get("Document")
-    config = document.find("missionConfig")
-    finish = config.find("finishAction") if config is not None else None
-    losses: list[Loss] = []
-    routes = [_folder(f, n, finish, losses) for n, f in enumerate(document.all("Folder"), 1)]
-    return FlightFile(tuple(routes), losses=tuple(losses))
-
-
-def _folder(folder: Element, number: int, finish: Element | None, losses: list[Loss]) -> Route:
-    mode = folder.get("executeHeightMode")
-    if mode.word() not in _DATUM_OF_MODE:
-        mode.fail(f"{mode.word()[:40]!r} is an unknown altitude frame; use {', '.join(_DATUM_OF_MODE)}")
-    steps: list[Step] = []
-    cruise = folder.find("autoFlightSpeed")
-    speed = None if cruise is None else cruise.number()
-    current = speed
-    for mark in folder.all("Placemark"):
-        wanted = mark.find("waypointSpeed")
-        if wanted is not None and wanted.number() != current:
-            current = wanted.number()
-            steps.append(Step(DO_CHANGE_SPEED, (1.0, current, -1.0, 0.0), place=mark.place))
-        steps += _waypoint(mark, _DATUM_OF_MODE[mode.word()], losses)
-    end = "noAction" if finish is None else finish.word()
-    if end == "goHome":
-        steps.append(Step(NAV_RETURN_TO_LAUNCH, (0.0, 0.0, 0.0, 0.0)))
-    elif end == "autoLand" and steps:
-        last = next(s for s in reversed(steps) if s.position is not None)
-        steps.append(Step(NAV_LAND, (0.0, 0.0, 0.0, None), last.position, last.altitude))
-    elif end != "noAction" and finish is not None:
-        losses.append(Loss(finish.place, f"finishAction {end[:40]} is not supported; the flight ends in a hold"))
-    return Route(f"wayline {number}", tuple(steps), None, speed)
-
-
-def _waypoint(mark: Element, datum: Datum, losses: list[Loss]) -> Iterator[Step]:
-    point = mark.get("Point").get("coordinates")
-    parts = point.word().split(",")
-    if len(parts) < 2:
-        point.fail("must be longitude,latitude")
-    try:
-        position = GeoPoint(number_of(parts[1], point), number_of(parts[0], point))
-    except GeoError as error:
-        point.fail(str(error))
-    altitude = Altitude(mark.get("executeHeight").number(), datum)
-    heading = mark.find("waypointHeadingParam")
-    yaw: float | None = None
-    if heading is not None:
-        kind, angle = heading.find("waypointHeadingMode"), heading.find("waypointHeadingAngle")
-        how = "followWayline" if kind is None else kind.word()
-        if how in {"smoothTransition", "fixed"} and angle is not None:
-            yaw = angle.number()
-        elif how != "followWayline":
-            losses.append(Loss(heading.place, f"heading mode {how[:40]} is not supported; it follows the course"))
-    hold, gimbal, photo = 0.0, None, False
-    for group in mark.all("actionGroup"):
-        for action in group.all("action"):
-            function, given = action.get("actionActuatorFunc").word(), action.find("actionActuatorFuncParam")
-            if function == "hover" and given is not None:
-                hold += given.get("hoverTime").number()
-            elif function == "gimbalRotate" and given is not None and given.find("gimbalPitchRotateAngle") is not None:
-                gimbal = given.get("gimbalPitchRotateAngle").number()
-            elif function == "takePhoto":
-                photo = True
-            else:
-                losses.append(Loss(action.place, f"action {function[:40]} is not supported"))
-    if gimbal is not None:
-        rest = (0.0, 0.0, _MOUNT_MODE_MAVLINK_TARGETING)
-        yield Step(DO_MOUNT_CONTROL, (gimbal, 0.0, 0.0, 0.0), rest=rest, place=mark.place)
-    yield Step(NAV_WAYPOINT, (hold, 0.0, 0.0, yaw), position, altitude, place=mark.place)
-    if photo:
-        yield Step(IMAGE_START_CAPTURE, (0.0, 0.0, 1.0, 0.0), place=mark.place)

@@ -162,6 +162,10 @@ def test_wpml_has_what_its_reference_requires():
         Step(205, (-45.0, 0.0, 0.0, 0.0), rest=(0.0, 0.0, 2.0)),
         Step(16, (0.0, 0.0, 0.0, None), FRAME.to_geo(0, 300), Altitude(70.0, Datum.HOME)),
         Step(2000, (0.0, 0.0, 1.0, 0.0)),
+        Step(206, (12.5, 0.0, 1.0, 0.0)),
+        Step(16, (0.0, 0.0, 0.0, None), FRAME.to_geo(0, 500), Altitude(70.0, Datum.HOME)),
+        Step(16, (0.0, 0.0, 0.0, None), FRAME.to_geo(0, 600), Altitude(70.0, Datum.HOME)),
+        Step(206, (0.0, 0.0, 0.0, 0.0)),
         Step(20, (0.0, 0.0, 0.0, 0.0)),
     )
     file = FlightFile((Route("r", steps, None, 9.0),))
@@ -183,15 +187,23 @@ def test_wpml_has_what_its_reference_requires():
     for name in ("templateId", "executeHeightMode", "waylineId", "autoFlightSpeed"):
         assert folder.find(f"w:{name}", space).text
     marks = folder.findall("k:Placemark", space)
-    assert [m.find("w:index", space).text for m in marks] == ["0", "1"]
-    assert [float(m.find("w:executeHeight", space).text) for m in marks] == [60.0, 70.0]
+    assert [m.find("w:index", space).text for m in marks] == ["0", "1", "2", "3"]
+    assert [float(m.find("w:executeHeight", space).text) for m in marks] == [60.0, 70.0, 70.0, 70.0]
     actions = [[a.text for a in m.iterfind(".//w:actionActuatorFunc", space)] for m in marks]
-    assert actions == [["hover"], ["gimbalRotate", "takePhoto"]]
+    assert actions == [["hover"], ["gimbalRotate", "takePhoto", "takePhoto"], [], []]
+    (by_distance,) = (
+        g
+        for g in lines.iterfind(".//w:actionGroup", space)
+        if g.find("w:actionTrigger/w:actionTriggerType", space).text == "multipleDistance"
+    )
+    assert float(by_distance.find("w:actionTrigger/w:actionTriggerParam", space).text) == 12.5
+    ends = [by_distance.find(f"w:actionGroup{which}Index", space).text for which in ("Start", "End")]
+    assert ends == ["1", "3"]
     template = ET.fromstring(archive.read("wpmz/template.kml"))  # noqa: S314  # our own file
     folder = template.find("k:Document/k:Folder", space)
     assert folder.find("w:templateType", space).text == "waypoint"
     assert folder.find("w:waylineCoordinateSysParam/w:coordinateMode", space).text == "WGS84"
-    assert len(folder.findall("k:Placemark", space)) == 2
+    assert len(folder.findall("k:Placemark", space)) == 4
 
 
 @pytest.mark.data

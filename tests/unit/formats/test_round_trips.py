@@ -17,6 +17,7 @@ from missions.formats.files import FileFormat, format_of, read_flight_file, writ
 from missions.formats.flight_file import (
     DO_CHANGE_SPEED,
     DO_MOUNT_CONTROL,
+    DO_SET_CAM_TRIGG_DIST,
     NAV_WAYPOINT,
     FlightFile,
     Loss,
@@ -115,17 +116,24 @@ def test_gpx_keeps_places_and_heights_above_the_sea(path, name):
     ),
     st.lists(st.none() | st.floats(1.0, 15.0), min_size=6, max_size=6),
     st.lists(st.none() | st.floats(-90.0, 30.0), min_size=6, max_size=6),
+    st.lists(st.none() | st.floats(1.0, 200.0), min_size=6, max_size=6),
 )
 @_FEW
-def test_wpml_keeps_waypoints_holds_headings_speeds_and_gimbal(waypoints, speeds, gimbals):
-    steps, current = [], 7.0
-    for waypoint, speed, gimbal in zip(waypoints, speeds, gimbals, strict=False):
+def test_wpml_keeps_waypoints_holds_headings_speeds_gimbal_and_triggers(waypoints, speeds, gimbals, triggers):
+    steps, current, triggered = [], 7.0, False
+    for index, (waypoint, speed, gimbal, every_m) in enumerate(zip(waypoints, speeds, gimbals, triggers, strict=False)):
         if speed is not None and speed != current:
             current = speed
             steps.append(Step(DO_CHANGE_SPEED, (1.0, speed, -1.0, 0.0)))
         if gimbal is not None:
             steps.append(Step(DO_MOUNT_CONTROL, (gimbal, 0.0, 0.0, 0.0), rest=(0.0, 0.0, 2.0)))
         steps.append(waypoint)
+        if index + 1 < len(waypoints) and every_m is not None:
+            steps.append(Step(DO_SET_CAM_TRIGG_DIST, (every_m, 0.0, 1.0, 0.0)))
+            triggered = True
+        elif triggered and (index % 2 or index + 1 == len(waypoints)):
+            steps.append(Step(DO_SET_CAM_TRIGG_DIST, (0.0, 0.0, 0.0, 0.0)))
+            triggered = False
     file = FlightFile((Route("wayline 1", tuple(steps), None, 7.0),))
     back, losses = through(file, FileFormat.WPML)
     assert back == file
