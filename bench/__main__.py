@@ -19,6 +19,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "planning": Benchmark("planning and checks: quality and CPU", ("bench_planning.py", "--iterations", "2000")),
+    "door": Benchmark("filters at the vehicles' doors: CPU per packet", ("bench_door.py",)),
     "routing": Benchmark("tours and splits against optima and bounds", ("bench_routing.py",)),
     "coverage": Benchmark("coverage: path over A / w, raster judged", ("bench_coverage.py",)),
     "search": Benchmark("searches over their bound, replanning", ("bench_search.py", "--iterations", "1000000")),
