@@ -15,7 +15,7 @@ import shapely
 
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
-from dronectl.site import Site
+from dronectl.site import Drone, Site
 from missions.coverage.area import AreaRings, CoverArea, corridor, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
@@ -163,9 +163,7 @@ def plan_site_cover(
     site: Site, file: Path, wishes: CoverWishes, budget: Budget, *, drone_ids: Sequence[str] | None = None
 ) -> SiteCover:
     """Plan flights of the site's drones, or of those named, that cover the area in a file. Raises BadInputError."""
-    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    if not drones:
-        raise BadInputError("name at least one drone")
+    drones = drones_named(site, drone_ids)
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wishes.camera_id)
     rings = read_area(file, site, wishes.corridor_m)
     try:
@@ -184,12 +182,9 @@ def plan_site_cover(
             avoid_holes=wishes.avoid_holes,
             tolerance_m=stray,
         )
-        vehicles = tuple(
-            CoverVehicle(d.drone_id, d.pad, d.return_height_m, h) for d, h in zip(drones, heights, strict=True)
-        )
         found = plan_cover(
             task,
-            vehicles,
+            vehicles_at(drones, heights),
             site.fence,
             site.limits,
             site.terrain,
@@ -218,6 +213,19 @@ def plan_site_cover(
         findings=findings,
         verdict=verdict,
     )
+
+
+def drones_named(site: Site, drone_ids: Sequence[str] | None) -> tuple[Drone, ...]:
+    """The site's drones, or those named, each once. Raises BadInputError for none and for unknown ones."""
+    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
+    if not drones:
+        raise BadInputError("name at least one drone")
+    return drones
+
+
+def vehicles_at(drones: Sequence[Drone], heights_m: Sequence[float]) -> tuple[CoverVehicle, ...]:
+    """The drones as the planner of areas takes them, each at its own height above ground."""
+    return tuple(CoverVehicle(d.drone_id, d.pad, d.return_height_m, h) for d, h in zip(drones, heights_m, strict=True))
 
 
 def camera_of(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple[str, Camera]:

@@ -17,9 +17,11 @@ from dronectl.operations.covering import (
     STRAY,
     camera_of,
     cost_in_wind,
+    drones_named,
     layers_m,
     outlines_of,
     read_area,
+    vehicles_at,
     wished_height_m,
 )
 from dronectl.operations.planning import check_at_site, plan_document
@@ -28,7 +30,7 @@ from missions.coverage.area import CoverArea, cover_area
 from missions.coverage.camera import PERSON_M, PERSON_PX
 from missions.coverage.photo_flights import PhotoPlan, plan_photos
 from missions.coverage.photo_lines import PhotoView, nadir_view, oblique_view
-from missions.coverage.sorties import CoverTask, CoverVehicle
+from missions.coverage.sorties import CoverTask
 from missions.energy import height_above_home_m
 from missions.errors import PlanningError
 from missions.feasibility import blockers
@@ -110,9 +112,7 @@ def plan_site_map(
     site: Site, file: Path, wishes: MapWishes, budget: Budget, *, drone_ids: Sequence[str] | None = None
 ) -> SiteMap:
     """Plan flights of the site's drones, or of those named, that photograph the area in a file. Raises BadInputError."""
-    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    if not drones:
-        raise BadInputError("name at least one drone")
+    drones = drones_named(site, drone_ids)
     wanted = wishes.camera_id if wishes.camera_id is not None else _finest_colour(drones)
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wanted)
     rings = read_area(file, site, wishes.corridor_m)
@@ -131,13 +131,10 @@ def plan_site_map(
             avoid_holes=wishes.avoid_holes,
             tolerance_m=stray,
         )
-        vehicles = tuple(
-            CoverVehicle(d.drone_id, d.pad, d.return_height_m, h) for d, h in zip(drones, heights, strict=True)
-        )
         found = plan_photos(
             task,
             views,
-            vehicles,
+            vehicles_at(drones, heights),
             site.fence,
             site.limits,
             site.terrain,

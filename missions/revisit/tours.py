@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Short closed tours: a matrix of times comes in, an order of nodes goes out.
 
-2-opt and Or-opt moves (Croes 1958, Or 1976), all of them weighed at once in NumPy, inside an iterated local search
-that cuts a tour into four parts and swaps the middle two (Martin, Otto and Felten 1991).
+New ones come from `missions.routing.tour`; an order that others have changed is repaired by 2-opt and Or-opt moves
+(Croes 1958, Or 1976), all of them weighed at once in NumPy.
 """
 
 from __future__ import annotations
-
-import random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from missions.geo import FloatArray
+from missions.model import Budget
+from missions.routing.tour import tour_over_matrix
 
 Order = NDArray[np.int64]
 
 _EPSILON = 1e-9
 _SEGMENTS = (1, 2, 3)
-_NEAR = 50
+_KICKS = 50  # of the tour search to one iteration here: about as long
 
 
 def tour_length(time_s: FloatArray, order: Order) -> float:
@@ -27,24 +27,8 @@ def tour_length(time_s: FloatArray, order: Order) -> float:
 
 def short_tour(time_s: FloatArray, iterations: int, seed: int) -> Order:
     """A short tour through all nodes of a symmetric matrix; the same for the same seed and iterations."""
-    n = len(time_s)
-    if n <= 3:
-        return np.arange(n, dtype=np.int64)
-    best = improve(time_s, _greedy(time_s))
-    best_length = tour_length(time_s, best)
-    rng = random.Random(seed)
-    current, current_length = best, best_length
-    if n < 8:
-        iterations = min(iterations, 20)
-    for step in range(iterations):
-        other = improve(time_s, _double_bridge(current, rng))
-        length = tour_length(time_s, other)
-        # A little worse is taken early on, so that one valley does not hold the search.
-        if length < current_length + 0.01 * best_length * (1.0 - step / iterations) * rng.random() ** 3:
-            current, current_length = other, length
-        if length < best_length - _EPSILON:
-            best, best_length = other, length
-    return best
+    found = tour_over_matrix(time_s, Budget(_KICKS * iterations, seed))
+    return np.asarray(found.order, dtype=np.int64)
 
 
 def improve(time_s: FloatArray, order: Order) -> Order:
@@ -102,25 +86,3 @@ def _apply(order: Order, size: int, i: int, j: int, turned: bool) -> Order:
         segment = segment[::-1]
     cut = (j - i) % n - size + 1
     return np.concatenate([rest[:cut], segment, rest[cut:]])
-
-
-def _greedy(time_s: FloatArray) -> Order:
-    """Nearest neighbour from node 0."""
-    n = len(time_s)
-    left = np.ones(n, dtype=bool)
-    order, at = [0], 0
-    left[0] = False
-    while left.any():
-        at = int(np.argmin(np.where(left, time_s[at], np.inf)))
-        left[at] = False
-        order.append(at)
-    return np.asarray(order, dtype=np.int64)
-
-
-def _double_bridge(order: Order, rng: random.Random) -> Order:
-    """Four parts, the middle two swapped, all within a stretch of the tour that a local search can repair."""
-    n = len(order)
-    rolled = np.roll(order, -rng.randrange(n))
-    span = min(n - 1, _NEAR)
-    a, b, c = sorted(rng.sample(range(1, span + 1), 3))
-    return np.concatenate([rolled[:a], rolled[b:c], rolled[a:b], rolled[c:]])
