@@ -7,6 +7,7 @@ or system id twice, coordinates that look swapped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -115,6 +116,13 @@ class Site:
                 return drone
         known = ", ".join(d.drone_id for d in self.drones)
         raise BadInputError(f"there is no drone {drone_id!r} at site {self.site_id}; there are: {known}")
+
+    def drones_named(self, drone_ids: Sequence[str] | None) -> tuple[Drone, ...]:
+        """All drones, or those named, each once. Raises BadInputError for none and for unknown ones."""
+        drones = self.drones if drone_ids is None else tuple(self.drone(d) for d in dict.fromkeys(drone_ids))
+        if not drones:
+            raise BadInputError("name at least one drone")
+        return drones
 
     def new_mission(self, mission_id: str) -> Mission:
         """A routine mission with the site's purpose and authority."""

@@ -163,7 +163,7 @@ def plan_site_cover(
     site: Site, file: Path, wishes: CoverWishes, budget: Budget, *, drone_ids: Sequence[str] | None = None
 ) -> SiteCover:
     """Plan flights of the site's drones, or of those named, that cover the area in a file. Raises BadInputError."""
-    drones = drones_named(site, drone_ids)
+    drones = site.drones_named(drone_ids)
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wishes.camera_id)
     rings = read_area(file, site, wishes.corridor_m)
     try:
@@ -213,14 +213,6 @@ def plan_site_cover(
         findings=findings,
         verdict=verdict,
     )
-
-
-def drones_named(site: Site, drone_ids: Sequence[str] | None) -> tuple[Drone, ...]:
-    """The site's drones, or those named, each once. Raises BadInputError for none and for unknown ones."""
-    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    if not drones:
-        raise BadInputError("name at least one drone")
-    return drones
 
 
 def vehicles_at(drones: Sequence[Drone], heights_m: Sequence[float]) -> tuple[CoverVehicle, ...]:

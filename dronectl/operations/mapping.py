@@ -17,7 +17,6 @@ from dronectl.operations.covering import (
     STRAY,
     camera_of,
     cost_in_wind,
-    drones_named,
     layers_m,
     outlines_of,
     read_area,
@@ -112,7 +111,7 @@ def plan_site_map(
     site: Site, file: Path, wishes: MapWishes, budget: Budget, *, drone_ids: Sequence[str] | None = None
 ) -> SiteMap:
     """Plan flights of the site's drones, or of those named, that photograph the area in a file. Raises BadInputError."""
-    drones = drones_named(site, drone_ids)
+    drones = site.drones_named(drone_ids)
     wanted = wishes.camera_id if wishes.camera_id is not None else _finest_colour(drones)
     camera_type, camera = camera_of(site, [d.drone_id for d in drones], wanted)
     rings = read_area(file, site, wishes.corridor_m)

@@ -74,9 +74,7 @@ def plan_site_patrol(
     # not at the top: the planner brings a compiler, and only this one wants it
     from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, plan_patrol
 
-    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    if not drones:
-        raise BadInputError("name at least one drone")
+    drones = site.drones_named(drone_ids)
     task = PatrolTask(
         mission=site.new_mission(mission_id),
         points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s, p.aim) for p in site.points),

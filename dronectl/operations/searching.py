@@ -66,9 +66,7 @@ def plan_site_search(
     wind_m_s: float = 0.0,
 ) -> SiteSearch:
     """Plan a search with the site's drones, or those named. Raises BadInputError."""
-    drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    if not drones:
-        raise BadInputError("name at least one drone")
+    drones = site.drones_named(drone_ids)
     check_place(site, at)
     order = search_order(site, sensing, wind_m_s)
     width, doubt = sweep_width(drones, order.height_m, sensing.sweep_width_m)
