@@ -12,7 +12,7 @@ from typing import Any
 
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
-from dronectl.report.data import AlertSummary, FlightSummary, RunFacts, ThingSummary
+from dronectl.report.data import AlertSummary, BlindTime, FlightSummary, RunFacts, ThingSummary
 from dronectl.report.plan_picture import Track
 from dronectl.report.score import AlertRecord, Score
 from dronectl.report.truth import Truth
@@ -33,6 +33,7 @@ class Run:
     ended: datetime
     received_at: Mapping[str, datetime]  # alert id -> first receipt by dispatch
     cameras: Mapping[str, Mapping[str, float]]  # camera id -> what became of its frames
+    gaps: Sequence[Mapping[str, Any]] = ()  # as the service shows them
 
 
 def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id: str) -> RunFacts:
@@ -52,6 +53,21 @@ def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id
         authority=f"{mission.authority.who} ({mission.authority.ground})",
         category=str(mission.category),
     )
+
+
+def blind_times(run: Run, flights: Sequence[Flown]) -> tuple[BlindTime, ...]:
+    """The parts of the cameras' gaps in which their drones were in the air, oldest first."""
+    found = []
+    for gap in run.gaps:
+        gap_from = datetime.fromisoformat(gap["from"])
+        gap_to = run.ended if gap["to"] is None else datetime.fromisoformat(gap["to"])
+        for flown in flights:
+            for drone_id, (up, down) in flown.aloft.items():
+                began, ended = max(gap_from, up), min(gap_to, down)
+                if gap["camera_id"].startswith(f"{drone_id}-") and ended > began:
+                    seconds = (ended - began).total_seconds()
+                    found.append(BlindTime(gap["camera_id"], began, seconds, gap["reason"]))
+    return tuple(sorted(found, key=lambda b: (b.began, b.camera_id)))
 
 
 def alert_record(alert: dict[str, Any]) -> AlertRecord:

@@ -32,7 +32,7 @@ async def play(stage: Stage, options: Options, console: Console) -> ReportData:
         flown = await site_run.fly(plan.plans, "demonstration patrol")
         await site_run.settle()
         alerts = await site_run.alerts()
-        cameras = await site_run.cameras()
+        cameras, gaps = await site_run.cameras(), await site_run.gaps()
         broker = site_run.broker()
     run = Run(
         seed=options.seed,
@@ -43,6 +43,7 @@ async def play(stage: Stage, options: Options, console: Console) -> ReportData:
         ended=datetime.now(UTC).astimezone(),
         received_at=site_run.dispatcher.received_at,
         cameras=cameras,
+        gaps=gaps,
     )
     data = collect(stage, plan, flown, alerts, run)
     write_report(data, stage.folder)

@@ -61,7 +61,7 @@ async def play_search(stage: Stage, story: Story, options: Options, console: Con
             await run.all_ready({f.plan.vehicle_id for f in found.plan.flown})
         await run.settle()
         alerts = await run.alerts()
-        cameras = await run.cameras()
+        cameras, gaps = await run.cameras(), await run.gaps()
         broker = run.broker()
     outcome = Run(
         seed=options.seed,
@@ -72,6 +72,7 @@ async def play_search(stage: Stage, story: Story, options: Options, console: Con
         ended=datetime.now(UTC).astimezone(),
         received_at=run.dispatcher.received_at,
         cameras=cameras,
+        gaps=gaps,
     )
     report = collect_search(stage, story, waves, alerts, outcome)
     write_search_report(report, stage.folder)

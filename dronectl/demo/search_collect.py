@@ -15,6 +15,7 @@ from dronectl.demo.gather import (
     Run,
     alert_record,
     alert_summaries,
+    blind_times,
     flight_summaries,
     map_tracks,
     run_facts,
@@ -107,6 +108,7 @@ def collect_search(
         score=judged,
         frames_seen=int(sum(c.get("looked_at", 0) for c in run.cameras.values())),
         frames_dropped=int(sum(c.get("dropped", 0) for c in run.cameras.values())),
+        blind=blind_times(run, [w.flown for w in waves]),
     )
 
 

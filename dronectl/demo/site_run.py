@@ -139,6 +139,12 @@ class SiteRun:
         """What became of the frames, by camera, from the metrics page."""
         return await asyncio.to_thread(_cameras, self.client)
 
+    async def gaps(self) -> list[dict[str, Any]]:
+        """From when to when which camera did not look, as the service shows it."""
+        health = await asyncio.to_thread(self.client.get, "/health")
+        found: list[dict[str, Any]] = health["coverage_gaps"]
+        return found
+
     async def swap_batteries(self, vehicle_ids: Collection[str]) -> None:
         """Full batteries for those on the ground, as hands or a dock would put them in."""
         stdin = self.sim.process.stdin

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
@@ -30,6 +31,7 @@ class Flown:
     tracks: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
     battery: dict[str, float] = field(default_factory=dict)
     sorties: dict[str, dict[str, Any]] = field(default_factory=dict)  # by vehicle
+    aloft: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)  # first and last seen in the air
 
 
 class Progress:
@@ -103,9 +105,11 @@ async def follow(
 
 
 def _keep(flown: Flown, vehicles: Sequence[dict[str, Any]]) -> None:
+    now = datetime.now(UTC)
     for v in vehicles:
         values = (v["latitude_deg"], v["longitude_deg"], v["amsl_m"], v["height_above_home_m"])
         if v["landed"] in ("in_air", "taking_off", "landing") and None not in values:
+            flown.aloft[v["vehicle_id"]] = (flown.aloft.get(v["vehicle_id"], (now, now))[0], now)
             track = flown.tracks.setdefault(v["vehicle_id"], [])
             if not track or track[-1] != values:
                 track.append(values)

@@ -81,6 +81,16 @@ class ThingSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class BlindTime:
+    """A time in which a camera in the air looked at nothing."""
+
+    camera_id: str
+    began: datetime
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """What was looked at."""
 
@@ -90,6 +100,7 @@ class Coverage:
     fence_area_m2: float
     frames_seen: int
     frames_dropped: int
+    blind: tuple[BlindTime, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dronectl.report.data import AlertSummary, FlightSummary, Goal, RunFacts, ThingSummary
+from dronectl.report.data import AlertSummary, BlindTime, FlightSummary, Goal, RunFacts, ThingSummary
 from dronectl.report.score import Score
 from dronectl.report.search_score import Result
 
@@ -82,6 +82,7 @@ class SearchReport(RunFacts):
     score: Score
     frames_seen: int
     frames_dropped: int
+    blind: tuple[BlindTime, ...]
 
     def document(self) -> dict[str, Any]:
         """The same for machines, without the maps."""
