@@ -159,7 +159,7 @@ def check_battery(
     if energy.landing_fraction < reserve:
         message = (
             f"the plan needs {energy.battery_fraction_used:.0%} of the battery ({energy.time_s / 60:.1f} min) and would "
-            f"land with {max(0.0, energy.landing_fraction):.0%} of the {battery_fraction:.0%} it starts with; the reserve "
+            f"land with {max(0.0, energy.landing_fraction):.1%} of the {battery_fraction:.0%} it starts with; the reserve "
             f"is {reserve:.0%}: shorten it, split it, or charge"
         )
         return [Finding("battery", Severity.BLOCKER, message, energy.worst_item)]
@@ -167,7 +167,7 @@ def check_battery(
         item = energy.worst_item
         message = (
             f"coming home from {named(item or 0, names)} would leave "
-            f"{max(0.0, energy.margin_fraction):.0%} of the battery, less than the reserve of {reserve:.0%}: "
+            f"{max(0.0, energy.margin_fraction):.1%} of the battery, less than the reserve of {reserve:.0%}: "
             "shorten the plan or charge"
         )
         position = None if item is None else plan.waypoints[item].position

@@ -26,6 +26,7 @@ _NARROW_BAND_M = 8.0
 _THIN_M = 1.0
 _NEAREST_CORNERS_M = 3.0
 _TRIES = 12
+_FOR_SEPARATION_S = 10.0  # of hover: keeping several flights apart costs a few metres of climb or a short hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class Flights:
         """Seconds of hover that the battery holds for level flight, with the reserve, climbs and landing kept."""
         top = max(vehicle.return_height_m, self.order.height_m + vehicle.layer_m)
         fixed = self.performance.landing(top)[1] + 2.0 * self.performance.corner_s(self.order.cruise_speed_m_s, 180.0)
-        fixed += self.performance.climb(max(0.0, top - self.order.height_m))[1]
+        fixed += _FOR_SEPARATION_S + self.performance.climb(max(0.0, top - self.order.height_m))[1]
         if vehicle.at is None:
             fixed += self.performance.climb(self.order.height_m + vehicle.layer_m)[1] + _TAKEOFF_S
         return (vehicle.battery_fraction - self.limits.reserve_fraction) * self.limits.endurance_s - fixed
@@ -111,7 +112,7 @@ class Flights:
 
         None when nothing is left of it. Raises PlanningError where heights cannot be kept.
         """
-        reserve = self.limits.reserve_fraction
+        reserve = self.limits.reserve_fraction + _FOR_SEPARATION_S / self.limits.endurance_s
         length = allowance.length_m
         for _ in range(_TRIES):
             short = cut_to(track, Allowance(length, allowance.start_m, allowance.home_m), self.turn_m)
