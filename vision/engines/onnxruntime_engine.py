@@ -18,6 +18,8 @@ ort: Any = importlib.import_module("onnxruntime")  # it has no stubs
 class OnnxRuntimeEngine:
     """An inference session."""
 
+    at_once = 1
+
     def __init__(self, path: Path, threads: int) -> None:
         check_onnx(path)
         options = ort.SessionOptions()

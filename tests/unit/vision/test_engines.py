@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.decode import decode
-from vision.engines import choose_engine, installed_engines, load_engine
+from vision.engines import choose_engine, installed_engines, load_engine, openvino_engine
 from vision.engines.cache import cache_folder, prune
 from vision.engines.onnx_header import input_shape
 from vision.errors import EngineMissingError, ModelError
@@ -54,6 +55,36 @@ def test_engines_give_equal_outputs() -> None:
         if not bf16:
             assert len(same) == len(boxes)
             assert np.abs(same.corners_px - boxes.corners_px).max(initial=0) < BOX_TOLERANCE_PX
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_pictures_at_once_give_what_they_give_alone(name: str) -> None:
+    engine = load_engine(DEFAULT_MODEL, name)
+    pictures = [fit_picture(scene(seed), engine.input_size)[0] for seed in range(8)]
+    alone = [engine.run_picture(picture) for picture in pictures]
+    with ThreadPoolExecutor(engine.at_once) as threads:
+        together = list(threads.map(engine.run_picture, pictures * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        assert np.abs(one[:, 4:] - other[:, 4:]).max() <= SCORE_TOLERANCE
+        assert np.abs(one[:, :4] - other[:, :4]).max() <= BOX_TOLERANCE_PX
+    assert engine.at_once == (2 if name == "openvino" else 1)
+
+
+def test_a_picture_is_alone_until_another_comes_and_again_after_a_while() -> None:
+    now = [0.0]
+    crowd = openvino_engine._Crowd(lambda: now[0])
+    with crowd.entered() as first:
+        pass
+    with crowd.entered() as second:
+        now[0] = 1.0
+        with crowd.entered() as third:
+            pass
+    now[0] += openvino_engine._CROWDED_S / 2
+    with crowd.entered() as just_after:
+        now[0] += openvino_engine._CROWDED_S / 2
+    with crowd.entered() as later:
+        pass
+    assert (first, second, third, just_after, later) == (True, True, False, False, True)
 
 
 @pytest.mark.parametrize("name", ONNX_ENGINES)
