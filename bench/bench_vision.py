@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from missions.terrain import FlatTerrain
 from tests.vision_scene import CAMERA, GROUND_AMSL_M, ORIGIN, Flight, Thing
 from vision.engines import Engine, Tensor, installed_engines, load_engine
+from vision.errors import EngineUnusableError
 from vision.evidence import EvidenceStore
 from vision.eye import CameraEye
 from vision.eye_types import Glance, Outcome
@@ -231,8 +232,15 @@ def cold_start(times: int) -> dict[str, list[float]]:
 
 def engines_beside_each_other(count: int) -> dict[str, dict[str, float]]:
     """Per engine: median milliseconds for one inference, and its ratio to the first."""
-    names = [n for n in installed_engines() if n != "ultralytics"]
-    loaded = {n: load_engine(DEFAULT_MODEL, n, THREADS) for n in names}
+    loaded = {}
+    for name in installed_engines():
+        if name == "ultralytics":
+            continue
+        try:
+            loaded[name] = load_engine(DEFAULT_MODEL, name, THREADS)
+        except EngineUnusableError as error:
+            print(error)
+    names = list(loaded)
     height, width = loaded[names[0]].input_size
     tensor = np.random.default_rng(3).random((1, 3, height, width), dtype=np.float32)
     times: dict[str, list[float]] = {n: [] for n in names}
