@@ -5,7 +5,7 @@ Pictures go in as they are: scaling to 0..1, the order of colours and the three 
 nodes in front of the model, computed by its threads. Outputs are those of the tensor made outside, to the last bit.
 
 A picture that comes alone is computed by all threads together, which is the soonest; pictures that come while another is
-computed get a thread each ("streams"), since no thread then waits for another and for what is between two pictures.
+computed get half of the threads each ("streams"), since fewer then wait for each other and for what is between pictures.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from vision.errors import ModelError
 
 ov: Any = importlib.import_module("openvino")  # its stubs leave out what it exports
 _COLOUR_AXES = 3
+_STREAMS = 2  # each has memory of its own
 _CROWDED_S = 0.25  # after two at once: so long the next ones are taken to come in a crowd too
 
 
@@ -68,7 +69,7 @@ class OpenVinoEngine:
     def __init__(self, path: Path, threads: int) -> None:
         check_onnx(path)
         self._path = path
-        self._threads = threads
+        self._streams = min(_STREAMS, threads)
         self._core = ov.Core()
         self._cache = cache_folder()
         bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -98,7 +99,7 @@ class OpenVinoEngine:
 
     @property
     def at_once(self) -> int:
-        return self._threads
+        return self._streams
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -114,7 +115,7 @@ class OpenVinoEngine:
 
     def _infer(self, kind: str, batch: NDArray[Any]) -> Tensor:
         with _CROWD.entered() as alone:
-            free = self._requests_for(kind, 1 if alone else self._threads)
+            free = self._requests_for(kind, 1 if alone else self._streams)
             request = free.get()
             try:
                 request.infer([batch], share_inputs=True)
