@@ -291,7 +291,7 @@ def main() -> int:
         )
         print(
             f"{pipeline['quiet_turns']} of {pipeline['turns']} turns undisturbed"
-            + ("" if pipeline["quiet_turns"] >= 3 else ", so all were used")
+            + ("" if pipeline["quiet_turns"] >= 3 else ", so all were used, and what the clock says is worth nothing")
             + f"; others took {pipeline['others']:.1%} of the cores in those used"
         )
         print(
