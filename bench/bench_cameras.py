@@ -95,6 +95,12 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has had, MB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
 async def watch(port: int, given: argparse.Namespace) -> dict[str, Any]:
     """Run the pipeline over the cameras; counts begin when all had time for their first visit."""
     numbers = np.random.default_rng(3).permutation(1000)[: given.cameras]
@@ -134,6 +140,8 @@ async def watch(port: int, given: argparse.Namespace) -> dict[str, Any]:
         r.looked_at + r.not_looked_at.get(UNCHANGED, 0) - attended[r.camera_id] >= int(given.seconds / EVERY_S)
         for r in pipeline.reports()
     )
+    child = pipeline.sampler.process_id
+    memory_mb = peak_mb(os.getpid()) + (0.0 if child is None else peak_mb(child))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     d = {key: after[key] - before[key] for key in after}
@@ -151,6 +159,7 @@ async def watch(port: int, given: argparse.Namespace) -> dict[str, Any]:
         "look_cpu_ms": d["cpu_s"] / done * 1e3,
         "cores_used": (d["cpu_s"] + d["child_cpu_s"]) / d["at_s"],
         "fits": int(CORES * EVERY_S / cpu_s),
+        "memory_mb": memory_mb,
         "load_average": os.getloadavg()[0],
     }
 

@@ -129,13 +129,15 @@ def _draw(picture: np.ndarray, kind: str, u: float, v: float, scale: float) -> N
 
 
 class CameraServer:
-    """Serves a flight's frames as `vision.wire` says, each after the one before is answered.
+    """Serves a flight's frames as `vision.wire` says, each after the one before (or `ahead` before) is answered.
 
     hold_after: so many frames are served, then no more until `go` is set.
     """
 
-    def __init__(self, flight: Flight, rate_hz: float = 1.0, count: int = 16, hold_after: int | None = None) -> None:
-        self.flight, self.rate_hz, self.count = flight, rate_hz, count
+    def __init__(
+        self, flight: Flight, rate_hz: float = 1.0, count: int = 16, hold_after: int | None = None, ahead: int = 1
+    ) -> None:
+        self.flight, self.rate_hz, self.count, self.ahead = flight, rate_hz, count, ahead
         self.hold_after = count if hold_after is None else hold_after
         self.go = asyncio.Event()
         self.done: list[int] = []
@@ -172,7 +174,9 @@ class CameraServer:
                 )
                 writer.writelines(encode(header, pixels))
                 await writer.drain()
-                self.done.append(int((await reader.readline()).split(b":")[1].rstrip(b"}\n")))
+                answered = self.count if sequence + 1 == self.count else sequence + 2 - self.ahead
+                while len(self.done) < answered:
+                    self.done.append(int((await reader.readline()).split(b":")[1].rstrip(b"}\n")))
             self.finished.set()
             await reader.read()
         except (ConnectionError, IndexError):

@@ -41,7 +41,7 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds things in a frame. Not thread-safe; one per process."""
+    """Finds things in a frame. Not thread-safe unless it says so."""
 
     @property
     def name(self) -> str:

@@ -14,6 +14,10 @@ class EngineMissingError(VisionError):
     """No inference engine, or not the one asked for, is installed."""
 
 
+class EngineUnusableError(EngineMissingError):
+    """An engine that is installed does not come up on this machine; another may."""
+
+
 class PictureError(VisionError):
     """A picture or video that cannot be read."""
 

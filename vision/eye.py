@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """One camera's seeing: a frame with its pose in, sightings out.
 
-Synchronous, in two steps that the pipeline runs in two threads: `see` (the detectors) keeps the engine busy with the
-next frame while `judge` works on the one before.
+Synchronous, in two steps that the pipeline runs in different threads: `see` (the detectors) keeps the engine busy with
+the next frames while `judge` works on the one before.
 
 Detectors -> one observation per thing -> places on the ground -> tracks -> verdicts -> sightings with evidence. Frames
 that cannot be judged (too low, outside what the model was measured at) are named and counted, not passed over.
@@ -96,7 +96,7 @@ class CameraEye:
         return self.judge(self.see(frame), sent_monotonic_s)
 
     def see(self, frame: Frame) -> Glance:
-        """First step: what the detectors find. One thread at a time, frames in order."""
+        """First step: the detectors. Frames in order, one at a time, if anything in it remembers (tiles, smoke, changes)."""
         began = time.perf_counter()
         locator = self._locator
         gsd = self._stated_gsd_m

@@ -9,6 +9,7 @@ flight share (GNSS, compass, gimbal mounting, clock, terrain) and what is drawn 
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -65,6 +66,7 @@ class Locator:
     def __init__(self, terrain: Terrain, origin: GeoPoint | None = None) -> None:
         self.terrain = terrain
         self._frame: LocalFrame | None = None
+        self._choosing = threading.Lock()
         self._last: tuple[CameraPose, FloatArray] | None = None  # everything in a frame asks for the same pose
         if isinstance(terrain, GridTerrain):
             self._frame = terrain.frame
@@ -80,11 +82,13 @@ class Locator:
 
     def camera_place(self, pose: CameraPose) -> FloatArray:
         """(east, north, up) of the camera in this locator's frame; up is above mean sea level."""
-        if self._last is not None and self._last[0] is pose:
-            return self._last[1]
+        last = self._last  # once: another thread may change it
+        if last is not None and last[0] is pose:
+            return last[1]
         point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
-        if self._frame is None:
-            self._frame = LocalFrame(point)
+        with self._choosing:
+            if self._frame is None:
+                self._frame = LocalFrame(point)
         east, north = self._frame.to_enu(point)
         place = np.array([east, north, pose.amsl_m])
         place.flags.writeable = False

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """All cameras of one process: sources -> poses -> eyes -> sightings, with bounded queues and a count of every loss.
 
-Frames wait two deep per camera; the oldest is dropped and counted. One thread runs the detectors, and cameras take
-turns at it by fair shares of its time (`vision.shares`), so that a fast camera cannot starve a slow one; a second thread
-tracks, places and writes evidence while the first is at the next frame. A frame waits for its pose up to a second:
+Frames wait two deep per camera; the oldest is dropped and counted. The detectors run in as many threads as the engine
+takes frames at once, and cameras take turns at them by fair shares of their time (`vision.shares`), so that a fast camera
+cannot starve a slow one; another thread tracks, places and writes evidence, each camera's frames in order. A frame waits for its pose up to a second:
 telemetry comes after the exposure, and camera clocks are off by up to 150 ms.
 """
 
@@ -121,8 +121,10 @@ class ColourShelf:
 class CameraLoop:
     """One camera's way through the pipeline."""
 
-    def __init__(self, feed: Feed, eye: CameraEye, pipeline: VisionPipeline) -> None:
+    def __init__(self, feed: Feed, eye: CameraEye, pipeline: VisionPipeline, at_once: int = 1) -> None:
+        """at_once: frames of this camera that may be in the eye's first step together."""
         self.feed = feed
+        self._free = asyncio.Semaphore(at_once)
         self.source: FrameSocket | SampledCamera
         if feed.address is None:
             self.source = FrameSocket(feed.host, feed.port, feed.camera, feed.vehicle_id, feed.stall_s)
@@ -146,15 +148,19 @@ class CameraLoop:
             group.create_task(self._looks(), name=f"look {self.feed.camera.camera_id}")
 
     async def _looks(self) -> None:
-        judging: asyncio.Task[None] | None = None
+        before: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
             while True:
-                received = await self.source.next()
-                work = _Work(received, time.monotonic())
-                await self._seen(work)
-                if judging is not None:
-                    await judging  # one frame is judged while the next is seen, and no more wait in between
-                judging = group.create_task(self._judged(work), name=f"judge {self.feed.camera.camera_id}")
+                await self._free.acquire()
+                work = _Work(await self.source.next(), time.monotonic())
+                before = group.create_task(self._look(work, before), name=f"look at {self.feed.camera.camera_id}")
+
+    async def _look(self, work: _Work, before: asyncio.Task[None] | None) -> None:
+        await self._seen(work)
+        if before is not None:
+            await before  # frames are judged in order, one while the next is seen, and no more wait in between
+        self._free.release()
+        await self._judged(work)
 
     async def _seen(self, work: _Work) -> None:
         """The first step."""
@@ -265,9 +271,10 @@ class VisionPipeline:
         self.poses = PoseBook()
         self.colour = ColourShelf()
         self.on_sighting = on_sighting
-        self.turns = Turns(time.monotonic)
+        at_once = min((d.at_once if isinstance(d, YoloDetector) else 1) for d in (learned, colour or learned))
+        self.turns = Turns(time.monotonic, at_once)
         self.sampler = Sampler()
-        self.detecting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
+        self.detecting = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="detect")
         self.judging = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hot spots")
         self._evidence = evidence
@@ -289,7 +296,9 @@ class VisionPipeline:
                 beside=self._beside,
                 clips=self._clips,
             )
-            self.loops.append(CameraLoop(feed, eye, self))
+            # tiles, smoke and the search for changes remember the frame before
+            alone = not thermal or feed.address is not None
+            self.loops.append(CameraLoop(feed, eye, self, 1 if alone else at_once))
 
     @property
     def evidence_lost(self) -> int:

@@ -6,11 +6,14 @@ divided by its weight; the waiting camera with the least begins next. Hence, for
 the time given to any two, each divided by its weight, differs by no more than one look of either; and a camera that asks
 rarely waits for at most one look of every other camera of the same weight, however many frames the others send. Time
 that a camera does not use is the others', and is not saved up: a camera that was away comes back at the present.
+
+An engine that takes n frames at once gives n turns at once. A look is paid for when it ends, so "one look" is then "n".
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,18 +25,22 @@ _LEAST_COST_S = 1e-4  # a look that cost nothing that a clock could measure was 
 class _Share:
     weight: float
     finish: float = 0.0  # virtual time at which what it has had is paid for
-    start: float | None = None  # of the look that it waits for; None: it waits for none
+    since: float | None = None  # virtual time at which it asked; None: it waits for no look
     number: int = 0  # order of asking, between equals
 
 
 class FairShares:
-    """The book of shares. One look at a time: `ask` for each camera with a frame, `next`, then `charge` what it cost."""
+    """The book of shares: `ask` for each camera with a frame, `next`, then `charge` what it cost."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = 1) -> None:
+        """at_once: looks that may go on together."""
+        if at_once < 1:
+            raise ValueError(f"at least one look at once, not {at_once}")
+        self._at_once = at_once
         self._shares: dict[str, _Share] = {}
         self._now = 0.0  # virtual: the start of the newest look
         self._asked = 0
-        self._looking: str | None = None
+        self._looking: Counter[str] = Counter()
 
     def add(self, camera_id: str, weight: float = 1.0) -> None:
         """A camera and its weight: twice the weight, twice the time where all want more than there is."""
@@ -46,63 +53,69 @@ class FairShares:
     def ask(self, camera_id: str) -> None:
         """Say that a camera has a frame. Raises ValueError when it waits already."""
         share = self._shares[camera_id]
-        if share.start is not None:
+        if share.since is not None:
             raise ValueError(f"camera {camera_id} waits already")
         self._asked += 1
-        share.start, share.number = max(self._now, share.finish), self._asked
+        share.since, share.number = self._now, self._asked
 
     def withdraw(self, camera_id: str) -> None:
         """It no longer waits."""
-        self._shares[camera_id].start = None
+        self._shares[camera_id].since = None
 
     def next(self) -> str | None:
-        """The camera that looks now; None where none waits. Raises RuntimeError while one looks."""
-        if self._looking is not None:
-            raise RuntimeError(f"camera {self._looking} still looks")
-        waiting = [(s.start, s.number, name) for name, s in self._shares.items() if s.start is not None]
+        """The camera that looks now; None where none waits. Raises RuntimeError while as many look as may."""
+        if self._looking.total() >= self._at_once:
+            raise RuntimeError(f"camera {next(self._looking.elements())} still looks")
+        waiting = [(max(s.since, s.finish), s.number, name) for name, s in self._shares.items() if s.since is not None]
         if not waiting:
             return None
         start, _, name = min(waiting)
         self._now = start
-        self._shares[name].start = None
+        self._shares[name].since = None
         self._shares[name].finish = start
-        self._looking = name
+        self._looking[name] += 1
         return name
 
     def charge(self, camera_id: str, cost_s: float) -> None:
         """What the look cost, in seconds of the engine."""
-        if camera_id != self._looking:
+        if not self._looking[camera_id]:
             raise RuntimeError(f"camera {camera_id} does not look")
         share = self._shares[camera_id]
         share.finish += max(cost_s, _LEAST_COST_S) / share.weight
-        self._looking = None
+        self._looking[camera_id] -= 1
 
 
 class Turns:
-    """The same for coroutines of one loop: `async with turns.of(camera_id): ...` is that camera's turn."""
+    """The same for coroutines of one loop: `async with turns.of(camera_id): ...` is that camera's turn.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """clock: seconds, for what a turn costs."""
-        self.shares = FairShares()
+    A camera may wait for several turns; they come in the order in which it asked.
+    """
+
+    def __init__(self, clock: Callable[[], float], at_once: int = 1) -> None:
+        """clock: seconds, for what a turn costs. at_once: turns that may be taken together."""
+        self.shares = FairShares(at_once)
         self._clock = clock
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._busy = False
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
+        self._free = at_once
 
     @asynccontextmanager
     async def of(self, camera_id: str) -> AsyncIterator[None]:
         """Wait for this camera's turn; it is over at the end of the block."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.shares.ask(camera_id)
-        self._waiting[camera_id] = turn
+        waiting = self._waiting.setdefault(camera_id, deque())
+        if not waiting:
+            self.shares.ask(camera_id)
+        waiting.append(turn)
         self._go_on()
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # it came and was given up in the same step
                 self._over(camera_id, 0.0)
-            else:
-                self._waiting.pop(camera_id, None)
-                self.shares.withdraw(camera_id)
+            elif turn in waiting:
+                waiting.remove(turn)
+                if not waiting:
+                    self.shares.withdraw(camera_id)
             raise
         began = self._clock()
         try:
@@ -112,13 +125,17 @@ class Turns:
 
     def _over(self, camera_id: str, cost_s: float) -> None:
         self.shares.charge(camera_id, cost_s)
-        self._busy = False
+        self._free += 1
         self._go_on()
 
     def _go_on(self) -> None:
-        if self._busy:
-            return
-        chosen = self.shares.next()
-        if chosen is not None:
-            self._busy = True
-            self._waiting.pop(chosen).set_result(None)
+        while self._free and (chosen := self.shares.next()) is not None:
+            waiting = self._waiting[chosen]
+            turn = waiting.popleft()
+            if turn.cancelled():  # and its coroutine has not gone on yet
+                self.shares.charge(chosen, 0.0)
+            else:
+                self._free -= 1
+                turn.set_result(None)
+            if waiting:
+                self.shares.ask(chosen)

@@ -8,6 +8,7 @@ find next to nothing there, and saying "nobody" would be a lie.
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -43,7 +44,7 @@ SIZE_GATES: Final = {
 
 
 class YoloDetector:
-    """A YOLO model behind the Detector protocol. Not thread-safe."""
+    """A YOLO model behind the Detector protocol. As many threads as `at_once` says may look at once."""
 
     def __init__(self, engine: Engine, card: ModelCard, confidence: float | None = None, iou: float = 0.6) -> None:
         self._engine = engine
@@ -52,12 +53,17 @@ class YoloDetector:
         self._iou = iou
         self._name = f"{engine.name} {card.label}"
         self._warned: set[str] = set()
+        self._counting = threading.Lock()
         self.refused_frames = 0  # outside the model's range of ground sample distances, or of the other modality
         self.gated_boxes = 0  # of impossible size
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def at_once(self) -> int:
+        return self._engine.at_once
 
     @property
     def card(self) -> ModelCard:
@@ -91,7 +97,8 @@ class YoloDetector:
     def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
         reason = self.refusal(frame, gsd_m)
         if reason is not None:
-            self.refused_frames += 1
+            with self._counting:
+                self.refused_frames += 1
             self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
             return []
         picture = frame.pixels if self._card.modality == "rgb" else to_grey(frame, self._card)
@@ -99,19 +106,22 @@ class YoloDetector:
         output = self._engine.run_picture(picture)
         boxes = decode(output, fit, (frame.height_px, frame.width_px), self._confidence, self._iou)
         found: list[Detection] = []
+        gated = 0
         for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):
             kind = KIND_OF_CLASS.get(self._card.classes[int(number)])
             if kind is None:
                 continue
             left, top, right, bottom = (float(v) for v in corners)
             if not self._fits(kind, max(right - left, bottom - top), gsd_m):
-                self.gated_boxes += 1
+                gated += 1
                 continue
             hottest = None
             if frame.kind is PixelKind.CELSIUS:
                 patch = frame.pixels[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
                 hottest = float(patch.max()) if patch.size else None
             found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest))
+        with self._counting:
+            self.gated_boxes += gated
         return found
 
     @staticmethod
@@ -123,8 +133,10 @@ class YoloDetector:
 
     def _warn_once(self, message: str) -> None:
         key = message.rsplit(":", maxsplit=1)[-1]
-        if key not in self._warned:
+        with self._counting:
+            new = key not in self._warned
             self._warned.add(key)
+        if new:
             log.warning("%s", message)
 
 

@@ -62,6 +62,15 @@ def _engine_check() -> Check:
     return Check("inference engine", True, True, done.stdout.strip())
 
 
+def _tensorrt_check() -> Check:
+    from vision.engines.tensorrt_parts import missing
+
+    lack = missing()
+    if lack is not None:
+        return Check("TensorRT", False, False, f"{lack.what}; another engine serves", lack.mend)
+    return Check("TensorRT", True, False, "its libraries load; the line above says which engine is used")
+
+
 def _broker_check() -> Check:
     path = shutil.which("mosquitto")
     if path is None:
@@ -136,6 +145,7 @@ def doctor(
         _package("onnxruntime", "onnxruntime", needed=False, mend="pip install onnxruntime"),
         _package("ultralytics", "ultralytics", needed=False, mend="make test-yolo (an environment of its own)"),
         _engine_check(),
+        _tensorrt_check(),
         _broker_check(),
         _px4_check(px4),
         _socket_path_check(),

@@ -33,7 +33,9 @@ ModelOption = Annotated[
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", help="openvino, onnxruntime, opencv or ultralytics. Default: the best installed."),
+    typer.Option(
+        "--engine", help="tensorrt, openvino, onnxruntime, opencv or ultralytics. Default: the best one here."
+    ),
 ]
 
 

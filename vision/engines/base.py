@@ -22,7 +22,11 @@ MIN_ONNX_BYTES = 64
 
 
 class Engine(Protocol):
-    """A loaded model. Not thread-safe: one thread at a time may call run()."""
+    """A loaded model."""
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may be in run() or run_picture() at once; what they get is the same."""
 
     @property
     def name(self) -> str:

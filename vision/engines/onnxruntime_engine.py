@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU, and what its sessions have in common."""
 
 from __future__ import annotations
 
@@ -18,18 +18,10 @@ ort: Any = importlib.import_module("onnxruntime")  # it has no stubs
 class OnnxRuntimeEngine:
     """An inference session."""
 
-    def __init__(self, path: Path, threads: int) -> None:
-        check_onnx(path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised; its own log lines would only repeat it
-        # spinning workers would take the other processes' cores between frames
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # its exceptions share no base class but Exception
-            raise ModelError(f"model {path}: ONNX Runtime cannot read it ({first_line(error)})") from error
+    at_once = 1
+
+    def __init__(self, path: Path, session: Any, name: str) -> None:
+        self._session, self._name = session, name
         first = self._session.get_inputs()[0]
         self._input, self._output = first.name, self._session.get_outputs()[0].name
         self._size = fixed_input(path, tuple(first.shape))
@@ -37,7 +29,7 @@ class OnnxRuntimeEngine:
 
     @property
     def name(self) -> str:
-        return f"onnxruntime {ort.__version__} f32"
+        return self._name
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -51,6 +43,22 @@ class OnnxRuntimeEngine:
         return self.run(self._pictures.of(picture))
 
 
+def session_options(threads: int) -> Any:
+    """Options of a session for frames that come one by one."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised; its own log lines would only repeat it
+    # spinning workers would take the other processes' cores between frames
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 def load(path: Path, threads: int) -> OnnxRuntimeEngine:
-    """Open a session; ModelError if the file cannot be read."""
-    return OnnxRuntimeEngine(path, threads)
+    """Open a session on the CPU; ModelError if the file cannot be read."""
+    check_onnx(path)
+    try:
+        session = ort.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions share no base class but Exception
+        raise ModelError(f"model {path}: ONNX Runtime cannot read it ({first_line(error)})") from error
+    return OnnxRuntimeEngine(path, session, f"onnxruntime {ort.__version__} f32")

@@ -16,6 +16,8 @@ from vision.errors import ModelError
 class OpenCvEngine:
     """A cv2.dnn network. Its thread count is OpenCV's own and belongs to the process."""
 
+    at_once = 1
+
     def __init__(self, path: Path) -> None:
         check_onnx(path)
         self._size = input_shape(path)

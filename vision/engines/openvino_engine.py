@@ -3,11 +3,19 @@
 
 Pictures go in as they are: scaling to 0..1, the order of colours and the three equal channels of a grey picture are
 nodes in front of the model, computed by its threads. Outputs are those of the tensor made outside, to the last bit.
+
+A picture that comes alone is computed by all threads together, which is the soonest; pictures that come while another is
+computed get half of the threads each ("streams"), since fewer then wait for each other and for what is between pictures.
 """
 
 from __future__ import annotations
 
 import importlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +28,48 @@ from vision.errors import ModelError
 
 ov: Any = importlib.import_module("openvino")  # its stubs leave out what it exports
 _COLOUR_AXES = 3
+_STREAMS = 2  # each has memory of its own
+_CROWDED_S = 0.25  # after two at once: so long the next ones are taken to come in a crowd too
+
+
+class _Crowd:
+    """Whether pictures come one by one or several at once. One for the process: its engines share the cores."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._until_s = float("-inf")
+
+    @contextmanager
+    def entered(self) -> Iterator[bool]:
+        """Inside the block a picture is computed; gives whether it has the cores to itself."""
+        with self._lock:
+            now_s = self._clock()
+            if self._inside:
+                self._until_s = now_s + _CROWDED_S
+            alone = now_s >= self._until_s
+            self._inside += 1
+        try:
+            yield alone
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+
+_CROWD = _Crowd(time.monotonic)
 
 
 class OpenVinoEngine:
-    """One model, compiled once for each kind of input that is used; outputs are copied out."""
+    """One model, compiled for each kind of input and crowd that is met; outputs are copied out.
+
+    Memory for crowds (some 60 MB) is taken when the first comes, and not by a process that looks now and then.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         check_onnx(path)
         self._path = path
+        self._streams = min(_STREAMS, threads)
         self._core = ov.Core()
         self._cache = cache_folder()
         bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -46,13 +88,18 @@ class OpenVinoEngine:
             raise ModelError(f"model {path}: OpenVINO cannot read it ({first_line(error)})") from error
         shape = tuple(int(n.get_length()) if n.is_static else None for n in self._model.inputs[0].get_partial_shape())
         self._size = fixed_input(path, shape)
-        self._requests: dict[str, Any] = {}
+        self._requests: dict[tuple[str, int], queue.SimpleQueue[Any]] = {}
+        self._compiling = threading.Lock()
         version = ".".join(ov.__version__.split("-")[0].split(".")[:2])
         self._name = f"openvino {version} {'bf16' if bf16 else 'f32'}"
 
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def at_once(self) -> int:
+        return self._streams
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -67,13 +114,26 @@ class OpenVinoEngine:
         return self._infer("grey", picture[None, None])
 
     def _infer(self, kind: str, batch: NDArray[Any]) -> Tensor:
-        request = self._requests.get(kind)
-        if request is None:
-            request = self._requests[kind] = self._compiled(kind)
-        request.infer([batch], share_inputs=True)
-        return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        with _CROWD.entered() as alone:
+            free = self._requests_for(kind, 1 if alone else self._streams)
+            request = free.get()
+            try:
+                request.infer([batch], share_inputs=True)
+                return np.array(request.get_output_tensor(0).data, dtype=np.float32)
+            finally:
+                free.put(request)
 
-    def _compiled(self, kind: str) -> Any:
+    def _requests_for(self, kind: str, streams: int) -> queue.SimpleQueue[Any]:
+        with self._compiling:
+            free = self._requests.get((kind, streams))
+            if free is None:
+                compiled = self._compiled(kind, streams)
+                free = self._requests[kind, streams] = queue.SimpleQueue()
+                for _ in range(streams):
+                    free.put(compiled.create_infer_request())
+            return free
+
+    def _compiled(self, kind: str, streams: int) -> Any:
         model = self._model.clone()
         if kind == "colour":
             steps = ov.preprocess.PrePostProcessor(model)
@@ -86,12 +146,12 @@ class OpenVinoEngine:
         elif kind == "grey":
             model = self._with_grey_input(model)
         try:
-            compiled = self._core.compile_model(model, "CPU", self._options)
+            compiled = self._core.compile_model(model, "CPU", self._options | {"NUM_STREAMS": streams})
         except RuntimeError as error:
             raise ModelError(f"model {self._path}: OpenVINO cannot compile it ({first_line(error)})") from error
         if self._cache is not None:
             prune(self._cache)
-        return compiled.create_infer_request()
+        return compiled
 
     def _with_grey_input(self, model: Any) -> Any:
         """The model with one 8-bit plane as its input."""

@@ -18,6 +18,8 @@ _STRIDE = 32
 class UltralyticsEngine:
     """The bare network of a checkpoint: our own preparation and decoding, so that engines can be compared."""
 
+    at_once = 1
+
     def __init__(self, path: Path, threads: int) -> None:
         if not path.is_file():
             raise ModelError(f"model {path}: no such file")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.decode import decode
-from vision.engines import choose_engine, installed_engines, load_engine
+from vision.engines import choose, choose_engine, installed_engines, load_engine, openvino_engine, tensorrt_parts
 from vision.engines.cache import cache_folder, prune
 from vision.engines.onnx_header import input_shape
-from vision.errors import EngineMissingError, ModelError
+from vision.errors import EngineMissingError, EngineUnusableError, ModelError
 from vision.frame import Frame, PixelKind
 from vision.model_card import DEFAULT_MODEL, ModelCard, read_card
 from vision.prepare import Fit, fit_into, fit_picture, to_grey, to_tensor
@@ -39,7 +40,8 @@ def scene(seed: int = 5) -> np.ndarray:
 def test_engines_give_equal_outputs() -> None:
     tensor, _ = to_tensor(scene(), load_engine(DEFAULT_MODEL, "onnxruntime").input_size)
     outputs, names = {}, {}
-    for name in ONNX_ENGINES:
+    cards = ("tensorrt",) if tensorrt_parts.missing() is None else ()
+    for name in ONNX_ENGINES + cards:
         engine = load_engine(DEFAULT_MODEL, name)
         assert name.split("_")[0] in engine.name
         outputs[name], names[name] = engine.run(tensor), engine.name
@@ -48,12 +50,42 @@ def test_engines_give_equal_outputs() -> None:
     reference = outputs["onnxruntime"]
     boxes = decode(reference, Fit(1, 0, 0), (512, 640), 0.02)
     for name, output in outputs.items():
-        bf16 = "bf16" in names[name]
+        bf16 = "bf16" in names[name] or name == "tensorrt"  # cards compute f32 with the precision of TF32
         assert np.abs(output[:, 4:] - reference[:, 4:]).max() < (10 if bf16 else 1) * SCORE_TOLERANCE, name
         same = decode(output, Fit(1, 0, 0), (512, 640), 0.02)
         if not bf16:
             assert len(same) == len(boxes)
             assert np.abs(same.corners_px - boxes.corners_px).max(initial=0) < BOX_TOLERANCE_PX
+
+
+@pytest.mark.parametrize("name", ONNX_ENGINES)
+def test_pictures_at_once_give_what_they_give_alone(name: str) -> None:
+    engine = load_engine(DEFAULT_MODEL, name)
+    pictures = [fit_picture(scene(seed), engine.input_size)[0] for seed in range(8)]
+    alone = [engine.run_picture(picture) for picture in pictures]
+    with ThreadPoolExecutor(engine.at_once) as threads:
+        together = list(threads.map(engine.run_picture, pictures * 2))
+    for one, other in zip(alone * 2, together, strict=True):
+        assert np.abs(one[:, 4:] - other[:, 4:]).max() <= SCORE_TOLERANCE
+        assert np.abs(one[:, :4] - other[:, :4]).max() <= BOX_TOLERANCE_PX
+    assert engine.at_once == (2 if name == "openvino" else 1)
+
+
+def test_a_picture_is_alone_until_another_comes_and_again_after_a_while() -> None:
+    now = [0.0]
+    crowd = openvino_engine._Crowd(lambda: now[0])
+    with crowd.entered() as first:
+        pass
+    with crowd.entered() as second:
+        now[0] = 1.0
+        with crowd.entered() as third:
+            pass
+    now[0] += openvino_engine._CROWDED_S / 2
+    with crowd.entered() as just_after:
+        now[0] += openvino_engine._CROWDED_S / 2
+    with crowd.entered() as later:
+        pass
+    assert (first, second, third, just_after, later) == (True, True, False, False, True)
 
 
 @pytest.mark.parametrize("name", ONNX_ENGINES)
@@ -108,6 +140,52 @@ def test_the_best_installed_engine_is_chosen() -> None:
         choose_engine("abacus")
     with pytest.raises(EngineMissingError, match="does not read"):
         choose_engine("openvino", Path("model.pt"))
+
+
+def test_an_engine_that_does_not_come_up_is_passed_over_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with ONNX Runtime's package for cards on a machine where a library under its provider is missing."""
+    library = tmp_path / "libonnxruntime_providers_tensorrt.so"
+    library.write_bytes(b"not a library")
+    for module in (choose, tensorrt_parts):
+        monkeypatch.setattr(module, "provider_library", lambda: library)
+    assert installed_engines()[:2] == ("tensorrt", "openvino")
+    lack = tensorrt_parts.missing()
+    assert lack is not None
+    assert "openvino" in load_engine(DEFAULT_MODEL).name
+    (line,) = caplog.messages
+    assert lack.what in line
+    assert "passed over" in line
+    with pytest.raises(EngineUnusableError, match="tensorrt") as told:
+        load_engine(DEFAULT_MODEL, "tensorrt")
+    assert lack.mend in str(told.value)
+
+
+def test_tensorrt_is_not_built_while_a_service_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for module in (choose, tensorrt_parts):
+        monkeypatch.setattr(module, "provider_library", lambda: tmp_path / "provider.so")
+    monkeypatch.setattr(choose, "missing", lambda: None)
+    assert "openvino" in load_engine(DEFAULT_MODEL).name
+    assert f"{tensorrt_parts.BUILD} {DEFAULT_MODEL}" in caplog.text
+    folder = tensorrt_parts.engine_folder(DEFAULT_MODEL)
+    assert folder is not None
+    folder.mkdir(parents=True)
+    (folder / "card.engine").write_bytes(b"x")
+    assert tensorrt_parts.is_built(DEFAULT_MODEL)
+    other = tmp_path / "other.onnx"
+    other.write_bytes(DEFAULT_MODEL.read_bytes() + b"\0")
+    assert not tensorrt_parts.is_built(other)
+
+
+@pytest.mark.skipif(tensorrt_parts.provider_library() is not None, reason="this ONNX Runtime has TensorRT")
+def test_tensorrt_without_its_package_is_named() -> None:
+    assert "tensorrt" not in installed_engines()
+    with pytest.raises(EngineMissingError, match="doctor"):
+        load_engine(DEFAULT_MODEL, "tensorrt")
 
 
 def test_a_checkpoint_without_the_extra_says_what_to_install(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,14 @@ from missions.terrain import FlatTerrain
 from tests.vision_scene import CAMERA, COLOUR_CAMERA, FRAME, GROUND_AMSL_M, ORIGIN, CameraServer, Flight, Thing
 from vision.blur import BLUR_FROM_PX, blurred
 from vision.detector import Detection
+from vision.engines import Engine, Tensor, load_engine
+from vision.engines.base import Picture
 from vision.evidence import EvidenceStore
 from vision.eye import CameraEye
 from vision.frame import Frame, PixelKind
 from vision.geolocate import Locator
 from vision.merge import merge_all
-from vision.model_card import DEFAULT_MODEL
+from vision.model_card import DEFAULT_MODEL, read_card
 from vision.pipeline import Feed, VisionPipeline
 from vision.pose import camera_pose
 from vision.sighting import Kind, Sighting
@@ -185,6 +188,70 @@ async def test_colour_cameras_are_looked_at_in_tiles_with_their_share(colour_mod
     assert colour.not_looked_at == {}
     assert colour.attended_monotonic_s is not None
     assert {s.camera_id for s in watch.told} >= {"d1-thermal"}
+
+
+class InPairs:
+    """An engine in which the first picture of a pair waits until the second has gone through."""
+
+    at_once = 2
+
+    def __init__(self, engine: Engine) -> None:
+        self.name, self.input_size = "pairs", engine.input_size
+        self._engine, self._lock = engine, threading.Lock()
+        self._waiting: threading.Event | None = None
+        self.pairs = 0
+
+    def run(self, batch: Tensor) -> Tensor:
+        return self._engine.run(batch)
+
+    def run_picture(self, picture: Picture) -> Tensor:
+        answer = self._engine.run_picture(picture)
+        with self._lock:
+            other, self._waiting = self._waiting, threading.Event() if self._waiting is None else None
+            mine = self._waiting
+        if other is not None:
+            self.pairs += 1
+            other.set()
+        elif mine is not None and not mine.wait(PATIENCE_S):
+            raise TimeoutError("no second picture came")
+        return answer
+
+
+async def test_two_frames_of_a_camera_are_seen_at_once_and_judged_in_order() -> None:
+    """Also when the later one is seen first; what is told is what one frame after the other gives."""
+    flight = hover(CAMERA, [PERSON, Thing(9.0, -6.0, "rock")], 8)
+    pose = camera_pose(CAMERA, flight.telemetry(0.0))
+    engine = InPairs(load_engine(DEFAULT_MODEL))
+    card = read_card(DEFAULT_MODEL)
+    async with CameraServer(flight, count=8, ahead=2) as server:
+        feed = Feed(CAMERA, None, "127.0.0.1", server.port, fixed_pose=pose)
+        watch = Watch([feed], YoloDetector(engine, card, card.search_confidence))
+        judged: list[int] = []
+        eye = watch.pipeline.loops[0]._eye
+        judge = eye.judge
+        eye.judge = lambda glance, sent: judged.append(glance.frame.sequence) or judge(glance, sent)  # type: ignore[method-assign]
+        task = asyncio.create_task(watch.pipeline.run())
+        await until(server.finished.is_set)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert engine.pairs == 4
+    assert judged == list(range(8))
+    alone = CameraEye(
+        CAMERA, None, YoloDetector(load_engine(DEFAULT_MODEL), card, card.search_confidence), HotSpotDetector(),
+        locator(), None, "run",
+    )  # fmt: skip
+    same = hover(CAMERA, [PERSON, Thing(9.0, -6.0, "rock")], 8)
+    told = [
+        s
+        for k in range(8)
+        for s in alone.look(
+            Frame(CAMERA.camera_id, None, k, float(k), same.render(float(k)), PixelKind.CELSIUS, CAMERA, pose)
+        ).sightings
+    ]
+    assert told
+    assert [(s.track_id, s.sequence, s.kind, s.looks) for s in watch.told] == [
+        (s.track_id, s.sequence, s.kind, s.looks) for s in told
+    ]
 
 
 class Failing:
