@@ -54,7 +54,8 @@ class Mergers:
         if self._pace is None:
             self._pace = Pace(at.timestamp())
         clock = sighting.vehicle_id or sighting.camera_id
-        return merger.add(sighting, self._pace.at(clock, sighting.last_exposure_s, at.timestamp())).incident
+        now_s = self._pace.at(clock, sighting.last_exposure_s, at.timestamp())
+        return merger.add(sighting, now_s, self._pace.of(clock, sighting.last_exposure_s)).incident
 
     def restore(self, incidents: Iterable[Incident], now: datetime) -> None:
         """Take up incidents of an earlier run, oldest first."""
