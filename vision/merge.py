@@ -25,7 +25,7 @@ from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Modality
 from vision.ellipse import common_covariance, covariance, ground_ellipse, weighted_mean
 from vision.sighting import GroundEllipse, Kind, Phase, Sighting
-from vision.walking import Seen, WalkRules, one_still_thing, one_walker
+from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker
 
 _WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
 _RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
@@ -192,15 +192,15 @@ def _one_thing(frame: LocalFrame, rules: MergeRules, member: Member, seen: Membe
     covs = [_own(p) + np.eye(2) * rules.same_flight_sigma_m**2 if same_flight else covariance(p) for p in (a, b)]
     if not walker:
         return one_still_thing(offset, covs[0] + covs[1], rules.walk)
-    return one_walker(_as_seen(member, np.zeros(2), covs[0]), _as_seen(seen, offset, covs[1]), rules.walk)
+    return one_walker(_whereabouts(member, np.zeros(2), covs[0]), _whereabouts(seen, offset, covs[1]), rules.walk)
 
 
-def _as_seen(member: Member, place: FloatArray, cov: FloatArray) -> Seen:
+def _whereabouts(member: Member, place: FloatArray, cov: FloatArray) -> Whereabouts:
     v = member.sighting.velocity
     if v is None:
-        return Seen(_moment(member), place, cov, None, None)
+        return Whereabouts(_moment(member), place, cov, None, None)
     doubt = np.array([[v.cov_ee_m2_s2, v.cov_en_m2_s2], [v.cov_en_m2_s2, v.cov_nn_m2_s2]])
-    return Seen(_moment(member), place, cov, np.array([v.east_m_s, v.north_m_s]), doubt)
+    return Whereabouts(_moment(member), place, cov, np.array([v.east_m_s, v.north_m_s]), doubt)
 
 
 def _moment(member: Member) -> float:

@@ -38,7 +38,7 @@ class WalkRules:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Whereabouts:
     """A place (2,) in east-north metres with its (2, 2) covariance, at a moment, and the velocity if it is known.
 
     at_s is the moment at which a walker was at the place: for a place that is the mean of looks, the mean of their times.
@@ -51,7 +51,7 @@ class Seen:
     velocity_cov: FloatArray | None
 
 
-def one_walker(a: Seen, b: Seen, rules: WalkRules) -> float:
+def one_walker(a: Whereabouts, b: Whereabouts, rules: WalkRules) -> float:
     """The log of how much likelier one person or animal is at `a` and `b` than two. The order of both is free."""
     if b.at_s < a.at_s:
         a, b = b, a
@@ -78,21 +78,21 @@ def one_still_thing(offset: FloatArray, cov: FloatArray, rules: WalkRules) -> fl
     return _log(_density(offset, cov)) - _log(rules.new_per_m2)
 
 
-def _walks(seen: Seen, rules: WalkRules) -> float:
+def _walks(seen: Whereabouts, rules: WalkRules) -> float:
     """The probability that somebody walks, from the measured velocity."""
     walks = rules.walkers * _velocity_density(seen, rules.walk_sigma_m_s)
     stands = (1.0 - rules.walkers) * _velocity_density(seen, rules.still_sigma_m_s)
     return walks / (walks + stands) if walks + stands > 0.0 else rules.walkers
 
 
-def _velocity_density(seen: Seen, sigma_m_s: float) -> float:
+def _velocity_density(seen: Whereabouts, sigma_m_s: float) -> float:
     """Density of the measured velocity, for somebody whose velocity is drawn with that sigma; 1 if none was measured."""
     if seen.velocity is None or seen.velocity_cov is None:
         return 1.0
     return _density(seen.velocity, seen.velocity_cov + _I2 * sigma_m_s**2)
 
 
-def _walked(a: Seen, b: Seen, rules: WalkRules, steps: tuple[float, float, float]) -> float:
+def _walked(a: Whereabouts, b: Whereabouts, rules: WalkRules, steps: tuple[float, float, float]) -> float:
     """Density of b's place (and velocity, if measured) for somebody who has walked on from a."""
     reach, forgotten, spread = steps
     walk2 = rules.walk_sigma_m_s**2

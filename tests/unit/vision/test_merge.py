@@ -15,7 +15,7 @@ from missions.model import Modality
 from vision.ellipse import covariance, ground_ellipse
 from vision.merge import Merger, compatible, ended, merge_all
 from vision.sighting import Evidence, GroundVelocity, Kind, Phase, Sighting
-from vision.walking import Seen, WalkRules, one_walker
+from vision.walking import WalkRules, Whereabouts, one_walker
 
 FRAME = LocalFrame(GeoPoint(29.7, 107.3))
 COMMON = np.diag([5.0, 6.0])
@@ -256,8 +256,8 @@ def test_it_does_not_matter_which_of_two_is_called_the_first(
     east: float, north: float, later_s: float, noise: list[float]
 ) -> None:
     cov, doubt = np.diag([5.0, 6.0]), np.diag([0.1, 0.2])
-    a = Seen(0.0, np.zeros(2), cov, np.array(noise[:2]), doubt)
-    b = Seen(later_s, np.array([east, north]), 2 * cov, np.array(noise[2:]) * 3, doubt)
+    a = Whereabouts(0.0, np.zeros(2), cov, np.array(noise[:2]), doubt)
+    b = Whereabouts(later_s, np.array([east, north]), 2 * cov, np.array(noise[2:]) * 3, doubt)
     assert one_walker(a, b, WalkRules()) == pytest.approx(one_walker(b, a, WalkRules()), rel=1e-9, abs=1e-9)
     mirrored = [replace(s, place=-s.place, velocity=None if s.velocity is None else -s.velocity) for s in (a, b)]
     assert one_walker(*mirrored, WalkRules()) == pytest.approx(one_walker(a, b, WalkRules()))
@@ -282,7 +282,7 @@ def test_the_likelihood_of_a_walker_is_that_of_many_simulated_ones() -> None:
         simulated = math.log(float(np.mean(there * going)))
         new = math.log(rules.new_per_m2) + _log_normal(told, 0.16 + rules.walk_sigma_m_s**2)
         formula = one_walker(
-            Seen(0.0, np.zeros(2), cov, measured, doubt), Seen(steps * dt, at, cov, told, doubt), rules
+            Whereabouts(0.0, np.zeros(2), cov, measured, doubt), Whereabouts(steps * dt, at, cov, told, doubt), rules
         )
         assert formula == pytest.approx(simulated - new, abs=0.05)
 
