@@ -23,9 +23,9 @@ import numpy as np
 
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Modality
-from vision.ellipse import common_covariance, covariance, ground_ellipse, weighted_mean
+from vision.ellipse import common_covariance, covariance, ground_ellipse, mahalanobis2, weighted_mean
 from vision.sighting import GroundEllipse, Kind, Phase, Sighting
-from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker
+from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker, walks
 
 _WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
 _RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
@@ -35,6 +35,7 @@ _RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 
 class MergeRules:
     """Gates. Lengths in metres on the ground, times in seconds."""
 
+    gate2: float = 9.21  # chi-square, two degrees of freedom, 99 %: two places of one that stands still
     max_still_m: float = 12.0  # never unite still things farther apart, whatever their doubt
     same_flight_sigma_m: float = 1.5  # per axis: mounting and clock errors turn round with the vehicle
     fire_m: float = 15.0  # flames of one fire
@@ -123,7 +124,7 @@ class Merger:
         old = self._incidents.get(number)
         members = dict(old.members) if old is not None else {}
         members[sighting.track_id] = seen
-        incident = _summary(self._frame, number, members, None if old is None else old.first_s, at_s)
+        incident = _summary(self._frame, self._rules, number, members, None if old is None else old.first_s, at_s)
         self._incidents[number] = incident
         return Assignment(incident, opened)
 
@@ -188,11 +189,32 @@ def _one_thing(frame: LocalFrame, rules: MergeRules, member: Member, seen: Membe
     walked_m = min(rules.max_walk_m, rules.max_walk_m_s * abs(_moment(seen) - _moment(member))) if walker else 0.0
     if distance > rules.max_still_m + walked_m:
         return None
-    same_flight = one.vehicle_id is not None and one.vehicle_id == other.vehicle_id
-    covs = [_own(p) + np.eye(2) * rules.same_flight_sigma_m**2 if same_flight else covariance(p) for p in (a, b)]
+    covs = _doubts(rules, one, other)
     if not walker:
         return one_still_thing(offset, covs[0] + covs[1], rules.walk)
     return one_walker(_whereabouts(member, np.zeros(2), covs[0]), _whereabouts(seen, offset, covs[1]), rules.walk)
+
+
+def _doubts(rules: MergeRules, one: Sighting, other: Sighting) -> list[FloatArray]:
+    """The covariances of two places, as far as what both share does not cancel between them."""
+    same_flight = one.vehicle_id is not None and one.vehicle_id == other.vehicle_id
+    places = [s.place for s in (one, other) if s.place is not None]
+    return [_own(p) + np.eye(2) * rules.same_flight_sigma_m**2 if same_flight else covariance(p) for p in places]
+
+
+def _same_place(frame: LocalFrame, rules: MergeRules, one: Sighting, other: Sighting) -> bool:
+    if one.place is None or other.place is None:
+        return False
+    a, b = _doubts(rules, one, other)
+    offset = _east_north(frame, other.place) - _east_north(frame, one.place)
+    return mahalanobis2(offset, a + b) <= rules.gate2
+
+
+def _rather_walks(rules: MergeRules, member: Member) -> bool:
+    """Whether its measured velocity makes a walker of it, for all that its looks could be explained by standing still."""
+    if member.sighting.kind not in (Kind.PERSON, Kind.ANIMAL):
+        return False
+    return walks(_whereabouts(member, np.zeros(2), np.eye(2)), rules.walk) > 0.5
 
 
 def _whereabouts(member: Member, place: FloatArray, cov: FloatArray) -> Whereabouts:
@@ -240,7 +262,7 @@ def _east_north(frame: LocalFrame, place: GroundEllipse) -> FloatArray:
 
 
 def _summary(
-    frame: LocalFrame, number: int, members: dict[str, Member], first_s: float | None, at_s: float
+    frame: LocalFrame, rules: MergeRules, number: int, members: dict[str, Member], first_s: float | None, at_s: float
 ) -> Incident:
     top = max(_RANK[m.sighting.kind] for m in members.values())
     speaking = [m.sighting for m in members.values() if _RANK[m.sighting.kind] == top]
@@ -256,21 +278,25 @@ def _summary(
         number=number,
         kind=kind,
         confidence=min(0.99, 1.0 - doubt),
-        place=_place(frame, list(members.values())),
+        place=_place(frame, rules, list(members.values())),
         first_s=at_s if first_s is None else first_s,
         last_s=at_s,
         members=MappingProxyType(members),
     )
 
 
-def _place(frame: LocalFrame, members: list[Member]) -> GroundEllipse | None:
-    """All places as one: within a flight the shared part stays, flights are independent. Movers count by the newest."""
+def _place(frame: LocalFrame, rules: MergeRules, members: list[Member]) -> GroundEllipse | None:
+    """All places as one: within a flight the shared part stays, flights are independent. Movers count by the newest.
+
+    Of what is not known to move, places that cannot be the newest one are of an earlier stay.
+    """
     placed = [m for m in members if m.sighting.place is not None]
     if not placed:
         return None
     newest = max(placed, key=lambda m: (m.at_s, m.sighting.track_id))
-    if (newest.sighting.speed_m_s or 0.0) > 0:
+    if (newest.sighting.speed_m_s or 0.0) > 0 or _rather_walks(rules, newest):
         return newest.sighting.place
+    placed = [m for m in placed if m is newest or _same_place(frame, rules, m.sighting, newest.sighting)]
     flights: dict[str, list[GroundEllipse]] = {}
     for m in placed:
         place = m.sighting.place

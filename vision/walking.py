@@ -32,7 +32,7 @@ class WalkRules:
     still_sigma_m_s: float = 0.1
     still_sigma_m: float = 0.5  # somebody who stands shifts, turns round, takes a step
     forget_s: float = 15.0  # for how long somebody walking keeps a direction
-    change_s: float = 300.0  # for how long somebody stands, or walks, on the average
+    change_s: float = 300.0  # by then half of those who stood or walked have changed
     walkers: float = 0.3  # share of people who walk, before anything was measured
     new_per_m2: float = 1e-4  # things not seen yet: one a hectare
 
@@ -57,18 +57,18 @@ def one_walker(a: Whereabouts, b: Whereabouts, rules: WalkRules) -> float:
         a, b = b, a
     dt = b.at_s - a.at_s
     offset, cov = b.place - a.place, a.cov + b.cov
-    walks = _walks(a, rules)
-    stays = math.exp(-dt / rules.change_s)
+    walking = walks(a, rules)
+    stays = rules.change_s / (rules.change_s + dt)  # some stand for a minute, others lie there for hours (Lomax)
     walk = rules.walk_sigma_m_s
     b_still, b_walks = _velocity_density(b, rules.still_sigma_m_s), _velocity_density(b, walk)
     forgotten = math.exp(-dt / rules.forget_s)
     reach = rules.forget_s * (1.0 - forgotten)  # seconds of the old velocity that are walked
     spread = walk**2 * rules.forget_s**2 * (2 * dt / rules.forget_s - 3 + 4 * forgotten - forgotten**2)
-    stood = (1.0 - walks) * stays * _density(offset, cov + _I2 * rules.still_sigma_m**2) * b_still
-    walked = walks * stays * _walked(a, b, rules, (reach, forgotten, spread))
+    stood = (1.0 - walking) * stays * _density(offset, cov + _I2 * rules.still_sigma_m**2) * b_still
+    walked = walking * stays * _walked(a, b, rules, (reach, forgotten, spread))
     # what began or stopped in between walked for a part of the time, nobody knows where to
     anywhere = _density(offset, cov + _I2 * (walk**2 * reach**2 / 3 + spread / 2))
-    changed = (1.0 - stays) * anywhere * ((1.0 - walks) * b_walks + walks * b_still)
+    changed = (1.0 - stays) * anywhere * ((1.0 - walking) * b_walks + walking * b_still)
     new = rules.new_per_m2 * ((1.0 - rules.walkers) * b_still + rules.walkers * b_walks)
     return _log(stood + walked + changed) - _log(new)
 
@@ -78,11 +78,11 @@ def one_still_thing(offset: FloatArray, cov: FloatArray, rules: WalkRules) -> fl
     return _log(_density(offset, cov)) - _log(rules.new_per_m2)
 
 
-def _walks(seen: Whereabouts, rules: WalkRules) -> float:
+def walks(seen: Whereabouts, rules: WalkRules) -> float:
     """The probability that somebody walks, from the measured velocity."""
-    walks = rules.walkers * _velocity_density(seen, rules.walk_sigma_m_s)
-    stands = (1.0 - rules.walkers) * _velocity_density(seen, rules.still_sigma_m_s)
-    return walks / (walks + stands) if walks + stands > 0.0 else rules.walkers
+    walking = rules.walkers * _velocity_density(seen, rules.walk_sigma_m_s)
+    standing = (1.0 - rules.walkers) * _velocity_density(seen, rules.still_sigma_m_s)
+    return walking / (walking + standing) if walking + standing > 0.0 else rules.walkers
 
 
 def _velocity_density(seen: Whereabouts, sigma_m_s: float) -> float:

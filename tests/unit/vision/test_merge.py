@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Modality
 from vision.ellipse import covariance, ground_ellipse
-from vision.merge import Merger, compatible, ended, merge_all
+from vision.merge import Merger, MergeRules, compatible, ended, merge_all
 from vision.sighting import Evidence, GroundVelocity, Kind, Phase, Sighting
 from vision.walking import WalkRules, Whereabouts, one_walker
 
@@ -198,7 +198,7 @@ def test_people_who_stand_eight_metres_apart_stay_two_however_much_later_the_sec
     a = sighting(0, 0, "a")
     b = sighting(metres * math.cos(angle), metres * math.sin(angle), "b", first_s=later_s + 5.0)
     if measured:
-        a, b = moving(a, 0.0, 0.0, 0.2), moving(b, east_m_s / 4, north_m_s / 4, 0.2)
+        a, b = moving(a, 0.0, 0.0, 0.2), moving(b, east_m_s / 8, north_m_s / 8, 0.2)
     else:
         later_s = 0.0
     assert len(merge_all(FRAME, [(a, 10.0), (b, 10.0 + later_s)])) == 2
@@ -289,6 +289,36 @@ def test_the_likelihood_of_a_walker_is_that_of_many_simulated_ones() -> None:
 
 def _log_normal(offset: FloatArray, variance: float) -> float:
     return -float(offset @ offset) / (2 * variance) - math.log(2 * math.pi * variance)
+
+
+def test_who_walks_is_where_the_newest_look_was_though_no_track_was_long_enough_to_say_so() -> None:
+    a = moving(sighting(0, 0, "a"), 1.2, 0.0)
+    b = moving(sighting(9, 0, "b", vehicle="d2", first_s=60.0), 1.1, 0.1)
+    (incident,) = merge_all(FRAME, [(a, 10.0), (b, 18.0)])
+    assert incident.place == b.place
+    stood = [moving(s, 0.05, 0.0, 0.2) for s in (sighting(0, 0, "a"), sighting(4, 0, "b", vehicle="d2", first_s=60.0))]
+    (incident,) = merge_all(FRAME, [(stood[0], 10.0), (stood[1], 18.0)])
+    assert incident.place is not None
+    assert FRAME.to_enu(GeoPoint(incident.place.latitude_deg, incident.place.longitude_deg))[0] == pytest.approx(2.0)
+
+
+def test_where_somebody_stood_before_does_not_count_for_where_he_stands_now() -> None:
+    """Two stays 18 m apart and a walk between them: nothing is half way."""
+    a = moving(sighting(0, 0, "a"), 1.2, 0.0)
+    b = moving(sighting(10, 0, "b", vehicle="d2", first_s=60.0), 1.2, 0.0)
+    c = moving(sighting(18, 0, "c", first_s=90.0), 0.1, 0.0, 0.2)
+    d = moving(sighting(18.6, 0, "d", vehicle="d2", first_s=120.0), 0.0, 0.1, 0.2)
+    (incident,) = merge_all(FRAME, [(a, 10.0), (b, 18.0), (c, 28.0), (d, 60.0)])
+    assert incident.place is not None
+    east, _ = FRAME.to_enu(GeoPoint(incident.place.latitude_deg, incident.place.longitude_deg))
+    assert 17.5 < east < 19.0
+
+
+def test_somebody_lying_is_the_same_an_hour_later() -> None:
+    rules = MergeRules(memory_s=7200.0)
+    merger = Merger(FRAME, rules)
+    merger.add(sighting(0, 0, "a", speed=None), 10.0)
+    assert not merger.add(sighting(2, 1, "b", vehicle="d2", speed=None), 3610.0).opened
 
 
 def test_kinds_that_can_be_one_thing() -> None:
