@@ -6,8 +6,8 @@ stood all the time; walked all the time, the velocity carried on and slowly forg
 Their likelihood is held against that of a new thing, of which there are `new_per_m2` on any square metre. So doubt that
 grows with time does not open the gate without end: a place that could be anywhere explains no sighting in particular.
 
-A walker's velocity is an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein 1930; as a model of pedestrians, Singer
-1970 without the third derivative): it stays at walking pace whatever the time, unlike a constant velocity with noise.
+A walker's velocity is an Ornstein-Uhlenbeck process (Uhlenbeck and Ornstein 1930): straight on at first, and at walking
+pace whatever the time, where a constant velocity with noise would grow without bound.
 """
 
 from __future__ import annotations
