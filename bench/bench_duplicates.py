@@ -5,7 +5,8 @@
 8 m/s and one frame a second, crossing each other, with biased poses: position, height, heading, gimbal and camera clock
 of each flight are off by constants that the pipeline is not told. A sighting counts for the true thing nearest to it when
 it was last seen; an incident for the thing that most of its sightings count for. Doubled: every incident of a thing after
-its first. Swallowed: a thing whose sightings all went to incidents of another.
+its first. Swallowed: a thing whose sightings all went to incidents of another. Mixed up: a track in the incident of a
+thing that was at least 4 m farther off than another one when the track was last seen.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from sim.config import CameraConfig, Place, SceneConfig, SimConfig, TerrainConfi
 from sim.eyes.gimbal import Mount
 from sim.eyes.ground import make_ground
 from sim.eyes.render import Renderer
-from sim.eyes.world import Entity, World, make_world
+from sim.eyes.world import World, make_world
 from sim.ground import load_terrain
 from sim.pose import TruePose
 from vision.eye import CameraEye
@@ -52,6 +53,7 @@ from vision.yolo import YoloDetector, load_yolo
 ORIGIN = GeoPoint(29.7, 107.3)
 GROUND_M, HEIGHT_M, SPEED_M_S, HALF_M, SPACING_M, TURN_S = 250.0, 60.0, 8.0, 70.0, 34.0, 4
 NEAR_M = 9.0
+CLEAR_M = 4.0  # so much nearer another thing must be before a track is in the wrong incident: places are off by metres
 HEADINGS_DEG = (0.0, 90.0, 180.0)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ALERTED = (Kind.PERSON, Kind.FIRE)
@@ -146,13 +148,16 @@ def replay(seed: int, learned: YoloDetector) -> dict[str, Any]:
     incidents: dict[int, Incident] = {}
     owners: dict[int, Counter[str]] = {}
     looks: dict[str, set[tuple[str, int]]] = {}
+    away: dict[str, tuple[int, dict[str, float]]] = {}
 
     def take(sighting: Sighting, flight: Flight, now_s: float) -> None:
         merged = mergers.add(sighting, "m", START + timedelta(seconds=now_s))
         incidents[merged.number] = merged
-        owner = nearest(world, sighting, sighting.last_exposure_s - flight.boot_s)
+        distances = distances_m(world, sighting, sighting.last_exposure_s - flight.boot_s)
+        owner = nearest(distances)
         if owner is not None:
-            owners.setdefault(merged.number, Counter())[owner.entity_id] += 1
+            owners.setdefault(merged.number, Counter())[owner] += 1
+            away[sighting.track_id] = merged.number, distances
 
     eyes = []
     for number, flight in enumerate(flights):
@@ -181,20 +186,25 @@ def replay(seed: int, learned: YoloDetector) -> dict[str, Any]:
     for flight, _, eye, _, _ in eyes:
         for sighting in eye.finish():
             take(sighting, flight, float(flights[0].seconds))
-    return {"seed": seed, **score(world, incidents, owners, looks)}
+    mixed_up = sum(
+        distances[owners[number].most_common(1)[0][0]] > min(distances.values()) + CLEAR_M
+        for number, distances in away.values()
+    )
+    return {"seed": seed, "mixed_up": mixed_up, **score(world, incidents, owners, looks)}
 
 
-def nearest(world: World, sighting: Sighting, at_s: float) -> Entity | None:
+def distances_m(world: World, sighting: Sighting, at_s: float) -> dict[str, float]:
+    """How far off each thing was; empty for a sighting without a place."""
     if sighting.place is None:
-        return None
+        return {}
     east, north = world.frame.to_enu(GeoPoint(sighting.place.latitude_deg, sighting.place.longitude_deg))
+    places = {entity.entity_id: entity.place(at_s) for entity in world.entities}
+    return {name: math.hypot(x - east, y - north) for name, (x, y) in places.items()}
 
-    def away(entity: Entity) -> float:
-        x, y = entity.place(at_s)
-        return math.hypot(x - east, y - north)
 
-    best = min(world.entities, key=away)
-    return best if away(best) <= NEAR_M else None
+def nearest(distances: dict[str, float]) -> str | None:
+    best = min(distances, key=distances.__getitem__, default=None)
+    return best if best is not None and distances[best] <= NEAR_M else None
 
 
 def score(
@@ -253,9 +263,11 @@ def main() -> int:
         summary[name] = {"incidents": incidents, "doubled": doubled, "share": doubled / max(1, incidents)}
         print(f"{name}: {doubled} of {incidents} incidents are doubles ({doubled / max(1, incidents):.1%}; goal 5 %)")
     summary["swallowed"] = sum(r["swallowed"] for r in results)
+    summary["mixed_up"] = sum(r["mixed_up"] for r in results)
     people = sum(r["people"] for r in results)
     print(
-        f"{summary['swallowed']} of {people} people swallowed by others; told {sum(r['people_told'] for r in results)}"
+        f"{summary['swallowed']} of {people} people swallowed by others; told {sum(r['people_told'] for r in results)}; "
+        f"{summary['mixed_up']} tracks mixed up"
     )
     if given.json is not None:
         given.json.parent.mkdir(parents=True, exist_ok=True)

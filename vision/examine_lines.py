@@ -11,7 +11,7 @@ from missions.geo import FloatArray
 from vision.ellipse import common_covariance, covariance, ellipse95
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.lookers import Look
-from vision.sighting import GroundEllipse, Kind, Sighting
+from vision.sighting import GroundEllipse, GroundVelocity, Kind, Sighting
 from vision.unite import Observation
 
 Line = dict[str, Any]
@@ -77,6 +77,18 @@ def place_of(line: Line) -> GroundEllipse:
         *line["covariance_m2"],
         *line["flight_covariance_m2"],
     )
+
+
+def velocity_line(velocity: GroundVelocity | None) -> Line | None:
+    """A velocity over the ground with its covariance: east-east, east-north, north-north."""
+    if velocity is None:
+        return None
+    cov = (velocity.cov_ee_m2_s2, velocity.cov_en_m2_s2, velocity.cov_nn_m2_s2)
+    return {
+        "east_m_s": round(velocity.east_m_s, 2),
+        "north_m_s": round(velocity.north_m_s, 2),
+        "covariance_m2_s2": [round(v, 4) for v in cov],
+    }
 
 
 def pose_line(pose: CameraPose | None) -> Line | None:
@@ -169,6 +181,7 @@ def track_line(source: str, media: str, s: Sighting, *, amsl_known: bool) -> Lin
         "temperature_max_c": _round(s.temperature_max_c, 2),
         "size_m": _round(s.size_m, 2),
         "speed_m_s": _round(s.speed_m_s, 2),
+        "velocity": velocity_line(s.velocity),
         "place": place_line(s.place, amsl_known=amsl_known),
         "evidence": [e.path for e in s.evidence],
     }

@@ -250,6 +250,7 @@ class CameraEye:
             evidence=self._pictures.get(track_id, ()) + (() if self._film is None else self._film.of(track_id)),
             beside=tuple(f"{prefix}{number}" for number in track.beside),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
+            velocity=track.velocity if on_ground else None,
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """One thing seen from several cameras, flights and modalities becomes one incident, by geometry alone. Pure.
 
-A sighting belongs to the nearest incident inside a Mahalanobis gate in east-north metres, if the kinds can be one
-thing and, for what can walk, if it could have walked there. Between sightings of one vehicle the errors that a whole
-flight shares cancel, so that two people beside each other stay two; between vehicles the full doubt counts. Two tracks
-that one camera saw apart in the same frames are two things. Two tracks that merely lived at the same time need not be:
-a body that two tracks take turns at is one.
+A sighting belongs to the incident that explains it best, if the kinds can be one thing and if it is likelier that one
+thing was seen twice than that there is another one (`vision.walking`): places with their doubt, and for what can walk the
+velocities with theirs. Between sightings of one vehicle the errors that a whole flight shares cancel, so that two people
+beside each other stay two; between vehicles the full doubt counts. Two tracks that one camera saw apart in the same
+frames are two things. Two tracks that merely lived at the same time need not be: a body that two tracks take turns at is
+one.
 
 Nothing about looks, clothes or faces enters: nobody is recognised. The caller gives the times (one clock for all).
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -24,6 +25,7 @@ from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Modality
 from vision.ellipse import common_covariance, covariance, ground_ellipse, mahalanobis2, weighted_mean
 from vision.sighting import GroundEllipse, Kind, Phase, Sighting
+from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker, walks
 
 _WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
 _RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
@@ -33,21 +35,21 @@ _RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 
 class MergeRules:
     """Gates. Lengths in metres on the ground, times in seconds."""
 
-    gate2: float = 9.21  # chi-square, two degrees of freedom, 99 %
+    gate2: float = 9.21  # chi-square, two degrees of freedom, 99 %: two places of one that stands still
     max_still_m: float = 12.0  # never unite still things farther apart, whatever their doubt
-    same_flight_sigma_m: float = 1.6  # per axis: mounting and clock errors turn round with the vehicle
+    same_flight_sigma_m: float = 1.5  # per axis: mounting and clock errors turn round with the vehicle
     fire_m: float = 15.0  # flames of one fire
     glow_m: float = 6.0  # and what it heats
     within: float = 0.4  # of the smaller size: two tracks of one picture that near are one body seen twice
-    walk_m_s: float = 1.4
-    walk_sigma_m_s: float = 0.5  # for a thing that was not seen to move
-    max_walk_m: float = 20.0  # and never more: a measured speed may be noise, and two people must not become one
+    max_walk_m: float = 20.0  # and never more, however long ago: two people must not become one
+    max_walk_m_s: float = 2.8
+    walk: WalkRules = field(default_factory=WalkRules)
     memory_s: float = 1800.0  # an incident not seen for so long takes no more sightings
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The newest word of one track in an incident."""
+    """The newest word of one track in an incident, and when its newest look was."""
 
     sighting: Sighting
     at_s: float
@@ -105,31 +107,35 @@ class Merger:
         self._of_track = {track: i.number for i in self._incidents.values() for track in i.members}
         self._next = max(self._incidents, default=0) + 1
 
-    def add(self, sighting: Sighting, at_s: float) -> Assignment:
-        """Find or open the incident of a sighting. A track stays with its incident once it has one."""
+    def add(self, sighting: Sighting, at_s: float, looked_s: float | None = None) -> Assignment:
+        """Find or open the incident of a sighting. A track stays with its incident once it has one.
+
+        at_s: now. looked_s: when the sighting's last look was, if that is longer ago: an ended track tells of the past.
+        """
+        seen = Member(sighting, at_s if looked_s is None else min(looked_s, at_s))
         number = self._of_track.get(sighting.track_id)
         opened = False
         if number is None:
-            number = self._nearest(sighting, at_s)
+            number = self._likeliest(seen, at_s)
             if number is None:
                 number, opened = self._next, True
                 self._next += 1
             self._of_track[sighting.track_id] = number
         old = self._incidents.get(number)
         members = dict(old.members) if old is not None else {}
-        members[sighting.track_id] = Member(sighting, at_s)
-        incident = _summary(self._frame, number, members, None if old is None else old.first_s, at_s)
+        members[sighting.track_id] = seen
+        incident = _summary(self._frame, self._rules, number, members, None if old is None else old.first_s, at_s)
         self._incidents[number] = incident
         return Assignment(incident, opened)
 
-    def _nearest(self, sighting: Sighting, at_s: float) -> int | None:
+    def _likeliest(self, seen: Member, at_s: float) -> int | None:
         best: tuple[float, int] | None = None
         for incident in self._incidents.values():
             if not 0 <= at_s - incident.last_s <= self._rules.memory_s:
                 continue
-            distance2 = gate_distance2(self._frame, self._rules, incident, sighting, at_s)
-            if distance2 is not None and (best is None or distance2 < best[0]):
-                best = (distance2, incident.number)
+            likelier = log_likelihood_ratio(self._frame, self._rules, incident, seen)
+            if likelier is not None and (best is None or likelier > best[0]):
+                best = (likelier, incident.number)
         return None if best is None else best[1]
 
 
@@ -140,10 +146,9 @@ def compatible(a: Kind, b: Kind) -> bool:
     return {a, b} <= _WARM or {a, b} == {Kind.FIRE, Kind.HOT_SPOT}
 
 
-def gate_distance2(
-    frame: LocalFrame, rules: MergeRules, incident: Incident, sighting: Sighting, at_s: float
-) -> float | None:
-    """Squared Mahalanobis distance of a sighting from an incident; None where it cannot be the same thing."""
+def log_likelihood_ratio(frame: LocalFrame, rules: MergeRules, incident: Incident, seen: Member) -> float | None:
+    """How much likelier a sighting is the incident's thing than a new one: a logarithm; None where it cannot be, or is not."""
+    sighting = seen.sighting
     if not compatible(incident.kind, sighting.kind):
         return None
     best: float | None = None
@@ -153,9 +158,9 @@ def gate_distance2(
         beside = other.camera_id == sighting.camera_id and _at_once(other, sighting)
         if not burning and beside and not _within(frame, rules, other, sighting):
             return None
-        distance2 = _distance2(frame, rules, member, sighting, at_s)
-        if distance2 is not None and (best is None or distance2 < best):
-            best = distance2
+        likelier = _one_thing(frame, rules, member, seen)
+        if likelier is not None and likelier > 0.0 and (best is None or likelier > best):
+            best = likelier
     return best
 
 
@@ -167,36 +172,65 @@ def merge_all(frame: LocalFrame, sightings: Sequence[tuple[Sighting, float]]) ->
     return merger.incidents
 
 
-def _distance2(frame: LocalFrame, rules: MergeRules, member: Member, sighting: Sighting, at_s: float) -> float | None:
-    a, b = member.sighting.place, sighting.place
+def _one_thing(frame: LocalFrame, rules: MergeRules, member: Member, seen: Member) -> float | None:
+    one, other = member.sighting, seen.sighting
+    a, b = one.place, other.place
     if a is None or b is None:
         return None
     offset = _east_north(frame, b) - _east_north(frame, a)
     distance = float(np.hypot(*offset))
-    kinds = {member.sighting.kind, sighting.kind}
+    kinds = {one.kind, other.kind}
     if Kind.FIRE in kinds:
         reach = rules.fire_m if len(kinds) == 1 else rules.glow_m
-        return distance / reach if distance <= reach else None
-    allowance = _walked_m(rules, member.sighting, sighting, at_s - member.at_s)
-    if distance > rules.max_still_m + allowance:
+        # anywhere within reach alike; the nearest of several fires
+        here = -math.log(math.pi * reach**2 * rules.walk.new_per_m2)
+        return max(0.0, here) + 1.0 - distance / reach if distance < reach else None
+    walker = bool(kinds & {Kind.PERSON, Kind.ANIMAL})
+    walked_m = min(rules.max_walk_m, rules.max_walk_m_s * abs(_moment(seen) - _moment(member))) if walker else 0.0
+    if distance > rules.max_still_m + walked_m:
         return None
-    same_flight = member.sighting.vehicle_id is not None and member.sighting.vehicle_id == sighting.vehicle_id
-    if same_flight:
-        cov = _own(a) + _own(b) + np.eye(2) * 2 * rules.same_flight_sigma_m**2
-    else:
-        cov = covariance(a) + covariance(b)
-    distance2 = mahalanobis2(offset, cov + np.eye(2) * (allowance / 2) ** 2)
-    return distance2 if distance2 <= rules.gate2 else None
+    covs = _doubts(rules, one, other)
+    if not walker:
+        return one_still_thing(offset, covs[0] + covs[1], rules.walk)
+    return one_walker(_whereabouts(member, np.zeros(2), covs[0]), _whereabouts(seen, offset, covs[1]), rules.walk)
 
 
-def _walked_m(rules: MergeRules, a: Sighting, b: Sighting, seconds: float) -> float:
-    """How far a thing may have gone between two sightings: what moved may go on, what stood may have left slowly."""
-    if not {a.kind, b.kind} & {Kind.PERSON, Kind.ANIMAL} or seconds <= 0:
-        return 0.0
-    moved = max(a.speed_m_s or 0.0, b.speed_m_s or 0.0)
-    speed = min(moved, 2 * rules.walk_m_s) if moved > 0 else rules.walk_sigma_m_s
-    # a wanderer's distance grows with time at first, then with its root
-    return min(rules.max_walk_m, speed * min(seconds, 10.0 + 2.0 * math.sqrt(max(0.0, seconds - 10.0))))
+def _doubts(rules: MergeRules, one: Sighting, other: Sighting) -> list[FloatArray]:
+    """The covariances of two places, as far as what both share does not cancel between them."""
+    same_flight = one.vehicle_id is not None and one.vehicle_id == other.vehicle_id
+    places = [s.place for s in (one, other) if s.place is not None]
+    return [_own(p) + np.eye(2) * rules.same_flight_sigma_m**2 if same_flight else covariance(p) for p in places]
+
+
+def _same_place(frame: LocalFrame, rules: MergeRules, one: Sighting, other: Sighting) -> bool:
+    if one.place is None or other.place is None:
+        return False
+    a, b = _doubts(rules, one, other)
+    offset = _east_north(frame, other.place) - _east_north(frame, one.place)
+    return mahalanobis2(offset, a + b) <= rules.gate2
+
+
+def _rather_walks(rules: MergeRules, member: Member) -> bool:
+    """Whether its measured velocity makes a walker of it, for all that its looks could be explained by standing still."""
+    if member.sighting.kind not in (Kind.PERSON, Kind.ANIMAL):
+        return False
+    return walks(_whereabouts(member, np.zeros(2), np.eye(2)), rules.walk) > 0.5
+
+
+def _whereabouts(member: Member, place: FloatArray, cov: FloatArray) -> Whereabouts:
+    v = member.sighting.velocity
+    if v is None:
+        return Whereabouts(_moment(member), place, cov, None, None)
+    doubt = np.array([[v.cov_ee_m2_s2, v.cov_en_m2_s2], [v.cov_en_m2_s2, v.cov_nn_m2_s2]])
+    return Whereabouts(_moment(member), place, cov, np.array([v.east_m_s, v.north_m_s]), doubt)
+
+
+def _moment(member: Member) -> float:
+    """When a walker was at the sighting's place: a place for which standing still was taken is the mean of its looks."""
+    sighting = member.sighting
+    if sighting.speed_m_s:
+        return member.at_s
+    return member.at_s - max(0.0, sighting.last_exposure_s - sighting.first_exposure_s) / 2
 
 
 def _at_once(a: Sighting, b: Sighting) -> bool:
@@ -228,7 +262,7 @@ def _east_north(frame: LocalFrame, place: GroundEllipse) -> FloatArray:
 
 
 def _summary(
-    frame: LocalFrame, number: int, members: dict[str, Member], first_s: float | None, at_s: float
+    frame: LocalFrame, rules: MergeRules, number: int, members: dict[str, Member], first_s: float | None, at_s: float
 ) -> Incident:
     top = max(_RANK[m.sighting.kind] for m in members.values())
     speaking = [m.sighting for m in members.values() if _RANK[m.sighting.kind] == top]
@@ -244,21 +278,25 @@ def _summary(
         number=number,
         kind=kind,
         confidence=min(0.99, 1.0 - doubt),
-        place=_place(frame, list(members.values())),
+        place=_place(frame, rules, list(members.values())),
         first_s=at_s if first_s is None else first_s,
         last_s=at_s,
         members=MappingProxyType(members),
     )
 
 
-def _place(frame: LocalFrame, members: list[Member]) -> GroundEllipse | None:
-    """All places as one: within a flight the shared part stays, flights are independent. Movers count by the newest."""
+def _place(frame: LocalFrame, rules: MergeRules, members: list[Member]) -> GroundEllipse | None:
+    """All places as one: within a flight the shared part stays, flights are independent. Movers count by the newest.
+
+    Of what is not known to move, places that cannot be the newest one are of an earlier stay.
+    """
     placed = [m for m in members if m.sighting.place is not None]
     if not placed:
         return None
     newest = max(placed, key=lambda m: (m.at_s, m.sighting.track_id))
-    if (newest.sighting.speed_m_s or 0.0) > 0:
+    if (newest.sighting.speed_m_s or 0.0) > 0 or _rather_walks(rules, newest):
         return newest.sighting.place
+    placed = [m for m in placed if m is newest or _same_place(frame, rules, m.sighting, newest.sighting)]
     flights: dict[str, list[GroundEllipse]] = {}
     for m in placed:
         place = m.sighting.place

@@ -17,11 +17,13 @@ from scipy.special import chdtri
 
 from missions.geo import FloatArray
 from vision.geolocate import GroundFix
+from vision.sighting import GroundVelocity
 
 _STILL_PROBABILITY: Final = 0.005  # a thing that stands still is called moving this rarely
 # What walking must explain beyond standing still: two more parameters, so chi-square with two degrees of freedom (Wilks).
 _GAIN: Final = float(chdtri(2, _STILL_PROBABILITY))
 _MIN_LOOKS_MOVING: Final = 3
+_MIN_SPAN_S: Final = 0.5  # looks closer in time than this say nothing about motion
 _MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks
 _MAX_SPEED_M_S: Final = 8.0
 _IDENTITY: Final = np.eye(2)
@@ -81,24 +83,47 @@ def estimate(looks: Sequence[Look]) -> Motion:
     """The place at the last look, from all of them. Raises ValueError without any."""
     if not looks:
         raise ValueError("no looks")
+    times, places, noise, slopes = _stacked(looks)
+    still = np.tile(_IDENTITY, (len(looks), 1))
+    result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
+    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= _GAIN or float(np.ptp(times)) < _MIN_SPAN_S:
+        return result
+    walking, moving_chi2 = _fit(_straight(times), places, noise, slopes, looks[-1].time_s)
+    speed = walking.speed
+    if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or chi2 - moving_chi2 <= _GAIN:
+        return result
+    return walking
+
+
+def velocity(looks: Sequence[Look]) -> GroundVelocity | None:
+    """The straight line's velocity over all looks with its whole doubt, also of what `estimate` says stands still.
+
+    None for fewer than two looks, or looks so near in time that they say nothing.
+    """
+    if not looks or looks[-1].time_s - looks[0].time_s < _MIN_SPAN_S:
+        return None
+    times, places, noise, slopes = _stacked(looks)
+    line, _ = _fit(_straight(times), places, noise, slopes, looks[-1].time_s)
+    if line.velocity is None or line.velocity_cov is None:
+        return None
+    (east, north), cov = line.velocity, line.velocity_cov
+    return GroundVelocity(float(east), float(north), float(cov[0, 0]), float(cov[0, 1]), float(cov[1, 1]))
+
+
+def _stacked(looks: Sequence[Look]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Times (n,) before the last look, places (2n,), their noise (2n, 2n) and common slopes (2n, k)."""
     times = np.array([look.time_s for look in looks]) - looks[-1].time_s
     places = np.concatenate([look.fix.east_north_m for look in looks])
     slopes = np.concatenate([look.fix.common_slopes for look in looks])
     noise = np.zeros((len(places), len(places)))
     for i, look in enumerate(looks):
         noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + _EXTRA_COV
-    still = np.tile(_IDENTITY, (len(looks), 1))
-    result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
-    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= _GAIN:
-        return result
-    if float(np.ptp(times)) < 0.5:
-        return result
-    moving = np.concatenate([still, np.kron(times[:, None], _IDENTITY)], axis=1)
-    walking, moving_chi2 = _fit(moving, places, noise, slopes, looks[-1].time_s)
-    speed = walking.speed
-    if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or chi2 - moving_chi2 <= _GAIN:
-        return result
-    return walking
+    return times, places, noise, slopes
+
+
+def _straight(times: FloatArray) -> FloatArray:
+    """The (2n, 4) design of a straight line at an even pace: place at the last look, then velocity."""
+    return np.concatenate([np.tile(_IDENTITY, (len(times), 1)), np.kron(times[:, None], _IDENTITY)], axis=1)
 
 
 def _fit(

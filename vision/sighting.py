@@ -53,6 +53,17 @@ class GroundEllipse:
 
 
 @dataclass(frozen=True, slots=True)
+class GroundVelocity:
+    """A velocity over the ground with the covariance of its east-north error in (m/s)^2, errors of the flight included."""
+
+    east_m_s: float
+    north_m_s: float
+    cov_ee_m2_s2: float
+    cov_en_m2_s2: float
+    cov_nn_m2_s2: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """A picture on disk that shows why."""
 
@@ -85,9 +96,11 @@ class Sighting:
     rule: str  # which rule confirmed it, in words
     temperature_max_c: float | None
     size_m: float | None
-    speed_m_s: float | None
+    speed_m_s: float | None  # 0: standing still explains the looks; None: too few looks to say
     detector: str  # engine, model name and its sha256, or the classical detector's name
     evidence: tuple[Evidence, ...]
     # Tracks of the same camera that were in some of the same frames, apart from this one: they are other things. None: not known.
     beside: tuple[str, ...] | None = None
     depression_deg: float | None = None  # how steeply it was looked down upon at the last look; 90 is straight down
+    # The straight line through all looks, also where standing still explains them: to be read with its doubt. None: not known.
+    velocity: GroundVelocity | None = None

@@ -19,8 +19,8 @@ from scipy.optimize import linear_sum_assignment
 from missions.geo import FloatArray
 from vision.confirm import ConfirmSettings, Verdict, judge
 from vision.geolocate import GroundFix
-from vision.motion import Look, Motion, estimate
-from vision.sighting import Kind, Phase
+from vision.motion import Look, Motion, estimate, velocity
+from vision.sighting import GroundVelocity, Kind, Phase
 from vision.unite import Observation
 
 _NO_MATCH: Final = 1e6
@@ -28,6 +28,7 @@ _KIND_PENALTY: Final = 6.0  # in squared sigmas: a person does not become a car
 _TOGETHER: Final = 2  # frames: a body that falls apart into two spots for one look is still one
 _MAX_BESIDE: Final = 24
 _WITHIN: Final = 0.5  # of the smaller size: what lies so near in one frame may be one body in two pieces
+_BODY_M: Final = 2.0  # what two spots cover together, if they may be pieces of one body that lies under branches
 _PIECE: Final = 0.6  # of the contrast of the thing that it belongs to
 _NEWS: Final = 0.05  # a gain in confidence that is told at once: it may be what a rule waits for
 
@@ -83,6 +84,11 @@ class Track:
     def last_seen(self) -> Observation:
         """The newest look."""
         return next(o for o in reversed(self.window) if o is not None)
+
+    @property
+    def velocity(self) -> GroundVelocity | None:
+        """Its straight line's velocity with its doubt, whether or not it is taken to move. For tracks on the ground."""
+        return velocity(self.looks)
 
     @property
     def beside(self) -> tuple[int, ...]:
@@ -215,12 +221,21 @@ class Tracker:
         here = [t for t in self.tracks if t.number in seen]
         for i, one in enumerate(here):
             for other in here[i + 1 :]:
-                sizes = [t.last_seen.size_m for t in (one, other)]
-                reach = _WITHIN * min(s if s is not None else 0.0 for s in sizes)
                 apart = one.looks[-1].fix.east_north_m - other.looks[-1].fix.east_north_m
-                if float(np.hypot(*apart)) > reach:
+                if not self._may_be_one(one.last_seen, other.last_seen, float(np.hypot(*apart))):
                     one.together[other.number] += 1
                     other.together[one.number] += 1
+
+    def _may_be_one(self, one: Observation, other: Observation, apart_m: float) -> bool:
+        """Whether two spots of one frame can be one body: boxed twice, or in pieces that nobody has named two people."""
+        if one.size_m is None or other.size_m is None:
+            return False
+        if apart_m <= _WITHIN * min(one.size_m, other.size_m):
+            return True
+        named = self.settings.confirm.mean_score
+        if all(o.score(Kind.PERSON) >= named for o in (one, other)) or one.fire or other.fire:
+            return False
+        return apart_m + (one.size_m + other.size_m) / 2 <= _BODY_M
 
     def _part_of_known(self, observation: Observation, fix: GroundFix, seen: set[int]) -> bool:
         """Whether a spot lies so close to something seen in this frame that it is a piece of it.

@@ -18,7 +18,7 @@ from dronectl.alerts.model import Facts, Incident, Note
 from dronectl.alerts.pace import Pace
 from missions.geo import MAX_ABS_LATITUDE_DEG, GeoPoint
 from vision import merge
-from vision.sighting import Evidence, Sighting
+from vision.sighting import Evidence, GroundVelocity, Sighting
 
 MAX_MEMBERS: Final = 32
 MAX_EVIDENCE: Final = 8
@@ -54,7 +54,8 @@ class Mergers:
         if self._pace is None:
             self._pace = Pace(at.timestamp())
         clock = sighting.vehicle_id or sighting.camera_id
-        return merger.add(sighting, self._pace.at(clock, sighting.last_exposure_s, at.timestamp())).incident
+        now_s = self._pace.at(clock, sighting.last_exposure_s, at.timestamp())
+        return merger.add(sighting, now_s, self._pace.of(clock, sighting.last_exposure_s)).incident
 
     def restore(self, incidents: Iterable[Incident], now: datetime) -> None:
         """Take up incidents of an earlier run, oldest first."""
@@ -104,6 +105,7 @@ def sound(sighting: Sighting) -> Sighting:
         temperature_max_c=_finite(sighting.temperature_max_c),
         size_m=_finite(sighting.size_m),
         speed_m_s=_finite(sighting.speed_m_s),
+        velocity=_usable(sighting.velocity),
         evidence=tuple(item for item in sighting.evidence if _SHA256.fullmatch(item.sha256)),
     )
 
@@ -189,6 +191,13 @@ def facts(incident: Incident) -> Facts:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _usable(velocity: GroundVelocity | None) -> GroundVelocity | None:
+    if velocity is None or not all(math.isfinite(getattr(velocity, field.name)) for field in fields(velocity)):
+        return None
+    ee, en, nn = velocity.cov_ee_m2_s2, velocity.cov_en_m2_s2, velocity.cov_nn_m2_s2
+    return velocity if ee > 0.0 < nn and ee * nn > en**2 else None
 
 
 def _newest(merged: merge.Incident) -> tuple[merge.Member, ...]:

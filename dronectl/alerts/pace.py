@@ -27,6 +27,10 @@ class Pace:
         """Go on from a time that an earlier run had reached."""
         self._now_s = max(self._now_s, time_s)
 
+    def of(self, clock: str, clock_s: float) -> float:
+        """When `clock` said `clock_s`, for a moment of which `at` has heard: in the past, if it is told late."""
+        return min(self._now_s, clock_s + self._offsets_s[clock])
+
     def at(self, clock: str, clock_s: float, caller_s: float) -> float:
         """The time of something that `clock` (a vehicle) says is at `clock_s`, as the caller hears of it."""
         passed_s = max(0.0, caller_s - self._caller_s)

@@ -16,8 +16,9 @@ from missions.terrain import FlatTerrain, GridTerrain
 from vision.camera_model import angles_ned, camera_to_enu, distort, project, rotation_ned, undistort
 from vision.ellipse import CHI2_2DOF_95, ellipse95, ground_ellipse, inside95, mahalanobis2, weighted_mean
 from vision.frame import CameraPose
-from vision.geolocate import Locator
+from vision.geolocate import GroundFix, Locator
 from vision.motion import Look, estimate
+from vision.motion import velocity as velocity_of
 
 ORIGIN = GeoPoint(29.7, 107.3)
 CAMERA = Camera("c", Modality.THERMAL, 640, 512, 758.0, 748.0, 322.5, 250.5, (-0.21, 0.06, 0.0011, -0.0007, 0.01))
@@ -167,7 +168,7 @@ def draw(p: CameraPose, rng: np.random.Generator, common: dict[str, np.ndarray |
 def test_the_95_percent_ellipse_holds_the_truth_as_often_as_it_says(pitch: float, looks: int) -> None:
     rng = np.random.default_rng(17)
     locator = Locator(FLAT, ORIGIN)
-    inside = 0
+    inside = still = 0
     trials = 160
     for _ in range(trials):
         yaw = float(rng.uniform(-180, 180))
@@ -209,7 +210,12 @@ def test_the_95_percent_ellipse_holds_the_truth_as_often_as_it_says(pitch: float
             locator.frame, motion.place, 250.0, motion.look_cov + motion.common_cov, motion.common_cov
         )
         inside += inside95(place, locator.frame.to_geo(*truth))
+        drift = velocity_of(seen)
+        if drift is not None:  # of a thing that stands still
+            cov = np.array([[drift.cov_ee_m2_s2, drift.cov_en_m2_s2], [drift.cov_en_m2_s2, drift.cov_nn_m2_s2]])
+            still += mahalanobis2(np.array([drift.east_m_s, drift.north_m_s]), cov) <= CHI2_2DOF_95
     assert 0.90 <= inside / trials <= 0.985
+    assert still >= (0.9 * trials if looks > 1 else 0)
 
 
 def test_more_looks_shrink_only_what_is_drawn_anew() -> None:
@@ -239,6 +245,32 @@ def test_a_walker_is_seen_to_walk_and_a_sleeper_to_lie() -> None:
             assert motion.velocity[0] > 0.9
         else:
             assert motion.velocity is None
+
+
+@given(st.integers(0, 10_000), st.integers(2, 12), st.floats(-8.0, 8.0), st.floats(-8.0, 8.0))
+def test_a_velocity_is_the_slope_of_the_straight_line_and_its_doubt_that_of_the_slope(
+    seed: int, looks: int, east_m_s: float, north_m_s: float
+) -> None:
+    """Against numpy.polyfit, for looks of even quality whose common errors move all places alike."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.5, 1.5, looks))
+    places = np.outer(times, [east_m_s, north_m_s]) + rng.normal(0, 0.4, (looks, 2))
+    fixes = [GroundFix(p, 250.0, np.eye(2) * 0.07, np.eye(2) * 2.0, 60.0, 0.08) for p in places]
+    found = velocity_of([Look(float(t), f) for t, f in zip(times, fixes, strict=True)])
+    assert found is not None
+    slope = np.polyfit(times, places, 1)[0]
+    assert (found.east_m_s, found.north_m_s) == pytest.approx(tuple(slope), abs=1e-6)
+    variance = (0.07 + 0.3**2) / float(np.sum((times - times.mean()) ** 2))
+    assert (found.cov_ee_m2_s2, found.cov_nn_m2_s2) == pytest.approx((variance, variance), rel=1e-6)
+    assert found.cov_en_m2_s2 == pytest.approx(0.0, abs=1e-9)
+
+
+def test_one_look_or_looks_within_a_moment_have_no_velocity() -> None:
+    fix = Locator(FLAT, ORIGIN).locate(IDEAL, pose(), 330.0, 250.0)
+    assert fix is not None
+    assert velocity_of([Look(0.0, fix)]) is None
+    assert velocity_of([Look(0.0, fix), Look(0.2, fix), Look(0.4, fix)]) is None
+    assert velocity_of([]) is None
 
 
 def test_ellipse_axes_and_azimuth() -> None:

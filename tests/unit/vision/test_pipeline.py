@@ -19,6 +19,7 @@ from missions.terrain import FlatTerrain
 from tests.vision_scene import CAMERA, COLOUR_CAMERA, FRAME, GROUND_AMSL_M, ORIGIN, CameraServer, Flight, Thing
 from vision.blur import BLUR_FROM_PX, blurred
 from vision.detector import Detection
+from vision.ellipse import mahalanobis2
 from vision.engines import Engine, Tensor, load_engine
 from vision.engines.base import Picture
 from vision.evidence import EvidenceStore
@@ -102,6 +103,32 @@ def test_a_person_seen_by_both_cameras_is_one_incident_that_is_surer(
     scene = hover(COLOUR_CAMERA, [PERSON], 2).render(0.0)
     picture = cv2.imread(str(tmp_path / shown[0].path), cv2.IMREAD_GRAYSCALE)
     assert picture.shape == scene.shape[:2]
+
+
+def test_a_sighting_says_how_its_thing_moves_and_how_sure_that_is() -> None:
+    eye = CameraEye(CAMERA, "d1", None, HotSpotDetector(), locator(), None, "run")
+    without_pose = CameraEye(CAMERA, "d1", None, HotSpotDetector(), None, None, "run")
+    told: list[Sighting] = []
+    flat: list[Sighting] = []
+    for k in range(6):
+        things = [Thing(-8.0 + 1.2 * k, 3.0 - 0.5 * k, "fire"), Thing(6.0, -10.0, "fire")]
+        frame = frames(hover(CAMERA, things, 4), k + 1)[k]
+        told += eye.look(frame).sightings
+        flat += without_pose.look(replace(frame, pose=None)).sightings
+    last = {s.track_id: s for s in told + list(eye.finish())}
+    assert len(last) == 2
+    for s, true in zip(sorted(last.values(), key=_east), ([1.2, -0.5], [0.0, 0.0]), strict=True):
+        v = s.velocity
+        assert v is not None
+        cov = np.array([[v.cov_ee_m2_s2, v.cov_en_m2_s2], [v.cov_en_m2_s2, v.cov_nn_m2_s2]])
+        assert mahalanobis2(np.array([v.east_m_s, v.north_m_s]) - true, cov) < 9.21
+        assert 0.0 < np.linalg.eigvalsh(cov)[0] <= np.linalg.eigvalsh(cov)[1] < 0.3**2
+    assert flat
+    assert all(s.velocity is None for s in flat)
+
+
+def _east(s: Sighting) -> float:
+    return s.place.longitude_deg if s.place is not None else 0.0
 
 
 def test_what_a_tile_left_out_is_no_chance_missed(colour_model: YoloDetector) -> None:

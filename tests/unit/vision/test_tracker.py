@@ -204,6 +204,20 @@ def test_tracks_know_who_was_seen_apart_from_them_in_one_frame(seed: int, gap: f
     assert {e.track.number: e.track.beside for e in events} == {1: (2,), 2: (1,)}
 
 
+@pytest.mark.parametrize(
+    ("size_m", "gap_m", "score", "two"),
+    [(0.9, 0.9, 0.2, False), (0.9, 0.9, 0.4, True), (0.9, 1.5, 0.2, True), (1.6, 1.0, 0.2, True)],
+    ids=["pieces of a body", "two named people", "too far apart for a body", "longer than a body"],
+)
+def test_spots_that_together_are_no_longer_than_a_body_are_not_two_for_certain(
+    size_m: float, gap_m: float, score: float, two: bool
+) -> None:
+    spot = replace(HOT, size_m=size_m, learned_score=score)
+    tracker = Tracker()
+    run(tracker, [[(spot, fix(0, 0)), (spot, fix(gap_m, 0))]] * 5)
+    assert [t.beside for t in tracker.tracks] == ([(2,), (1,)] if two else [(), ()])
+
+
 def test_tracks_that_take_turns_know_nothing_of_each_other() -> None:
     frames = [[(HOT, fix(30.0 * (k % 2), 0))] for k in range(8)]
     tracker = Tracker()
