@@ -17,9 +17,12 @@ from vision.model_card import ModelCard
 from vision.tiled import TiledDetector, TileLook
 from vision.yolo import YoloDetector
 
-EXPERIMENTAL: Final = (
-    "{name} is experimental: it learned from rendered people, and misses some; it never shows that nobody is there"
-)
+_CAUTION: Final = "it learned from rendered people, and misses some"
+
+
+def experimental_note(card: ModelCard) -> str:
+    """What whoever uses an experimental model must know, in one line."""
+    return f"{card.name} is experimental: {card.caution or _CAUTION}; that it finds nobody does not show that nobody is there"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class ModelCard:
     gsd_min_m: float | None = None
     gsd_max_m: float | None = None
     experimental: bool = False  # its figures do not carry a search; whoever sees its findings is told
+    caution: str = ""  # of an experimental model: what it was measured to miss, in one sentence
 
     @property
     def label(self) -> str:
@@ -120,6 +121,7 @@ def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
             gsd_min_m=None if gsd.get("min") is None else float(gsd["min"]),
             gsd_max_m=None if gsd.get("max") is None else float(gsd["max"]),
             experimental=raw.get("status") == "experimental",
+            caution=str(raw.get("caution") or ""),
         )
         stated = str(raw.get("sha256", sha256))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
