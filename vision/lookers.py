@@ -15,6 +15,7 @@ from vision.detector import Detection, Detector
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard
 from vision.tiled import TiledDetector, TileLook
+from vision.tiles import TileSettings
 from vision.yolo import YoloDetector
 
 _CAUTION: Final = "it learned from rendered people, and misses some"
@@ -86,4 +87,11 @@ class Lookers:
 
 
 def _in_tiles(yolo: YoloDetector) -> TiledDetector:
-    return TiledDetector(yolo, yolo.input_size, None, (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
+    return TiledDetector(yolo, yolo.input_size, tile_settings(yolo.card), (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
+
+
+def tile_settings(card: ModelCard) -> TileSettings:
+    """All tiles of a picture, in which a figure has the size that the model's card asks for."""
+    if card.figure_px is None:
+        return TileSettings()
+    return TileSettings(figure_min_px=card.figure_px[0], figure_max_px=card.figure_px[1])

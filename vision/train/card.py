@@ -91,7 +91,7 @@ def sidecar(model: Path, shape: tuple[int, int], names: Sequence[str], about: Ma
         "precision": "fp32",
         "architecture": about["architecture"],
         "modality": modality,
-        **{key: about[key] for key in ("status", "caution") if about.get(key)},
+        **{key: about[key] for key in ("status", "caution", "tiles") if about.get(key)},
         "classes": list(names),
         "gsd_cm": gsd,
         "gsd_m": {key: round(gsd[key] / 100, 4) for key in ("min", "max")} if gsd else None,

@@ -18,7 +18,10 @@ from typer.testing import CliRunner
 
 from dronectl.cli.detect import detect
 from dronectl.cli.vision import vision_app
+from vision.errors import ModelError
+from vision.lookers import tile_settings
 from vision.model_card import COLOUR_MODEL, file_sha256, read_card
+from vision.tiles import TileSettings
 from vision.train.labels import write_labels
 from vision.train.render_body import person
 from vision.train.render_scene import GAMMA, View, blend, exposure, render
@@ -80,7 +83,18 @@ def test_its_card_says_what_it_is() -> None:
     assert sidecar["bytes"] == COLOUR_MODEL.stat().st_size <= 12_000_000
     text = (Path(__file__).parents[3] / "docs" / "models" / "rgb_person.md").read_text(encoding="utf-8")
     assert sidecar["sha256"] in text
+    assert tile_settings(card).figure_min_px > TileSettings().figure_max_px
     assert not any("NC" in item["licence"] for item in sidecar["data"])
+
+
+@pytest.mark.parametrize("figure_px", [[60, 44], [0, 30], [30], "wide", [1, 2, 3]])
+def test_a_card_that_asks_for_impossible_tiles_is_refused(tmp_path: Path, figure_px: object) -> None:
+    model = tmp_path / "own.onnx"
+    model.write_bytes(b"x")
+    sidecar = {"classes": ["person"], "modality": "rgb", "tiles": {"figure_px": figure_px}}
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"own\.json"):
+        read_card(model)
 
 
 def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
