@@ -56,7 +56,6 @@ from missions.terrain import OutsideTerrainError, height_at
 from vision.errors import EvidenceError
 from vision.evidence_index import EvidenceIndex
 from vision.gaps import CoverageBook
-from vision.model_card import COLOUR_MODEL
 from vision.sighting import Sighting
 
 log = logging.getLogger(__name__)
@@ -215,7 +214,7 @@ class Service:
         settings = PerceptionSettings(
             evidence_dir=self._state.evidence,
             terrain_path=terrain,
-            colour_model_path=COLOUR_MODEL if COLOUR_MODEL.is_file() else None,
+            colour_model_path=self._site.colour_model,
         )
         self._perception = PerceptionClient(feeds, settings, self._take_sighting)
         group.create_task(self._perception.supervise(), name="perception")

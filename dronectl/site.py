@@ -23,6 +23,7 @@ from dronectl.yaml_lines import LineFinder, load_yaml
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, distance_m, from_gcj02
 from missions.model import Aim, Authority, Camera, Geofence, Mission, VehicleLimits
 from missions.terrain import GridTerrain, OutsideTerrainError, height_at
+from vision.model_card import COLOUR_MODEL
 
 _MAX_EXTENT_M = 50_000.0
 
@@ -105,6 +106,12 @@ class Site:
     masts: tuple[Mast, ...]
     responders: tuple[Place, ...]
 
+    @property
+    def colour_model(self) -> Path | None:
+        """The model for colour cameras that the file names, relative to it; None: no model looks at them."""
+        named = self.model.colour_model
+        return COLOUR_MODEL if named == "shipped" else None if named is None else (self.file.parent / named).resolve()
+
     def to_point(self, position: tuple[float, float]) -> GeoPoint:
         """A position of the file, which may be in another reference system, as WGS 84."""
         return _reader(self.model.reference_system)(position)
@@ -152,6 +159,10 @@ def load_site(file: Path) -> Site:
             findings.append(lines.say(("drones", index, "dock"), f"there is no dock {drone.dock!r}"))
     findings += _areas(model, to_point, frame, lines)
     findings += _places(model, to_point, fence, frame, terrain, lines)
+    if model.colour_model not in (None, "shipped") and not (file.parent / model.colour_model).is_file():
+        findings.append(
+            lines.say(("colour_model",), f"no file {model.colour_model!r}; `shipped` is the one that comes along")
+        )
     if findings:
         raise BadInputError("\n".join(findings))
     limits = VehicleLimits(cruise_speed_m_s=model.patrol.cruise_speed_m_s, **model.limits.model_dump())

@@ -277,6 +277,12 @@ class SiteModel(Strict):
     areas: list[AreaModel] = []
     events: EventsModel = EventsModel()
     evidence: EvidenceModel = EvidenceModel()
+    colour_model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="what looks for people in colour cameras' pictures: `shipped` for the experimental model, or an ONNX "
+        "file beside its card; none: those pictures are evidence only",
+    )
     fixed_cameras: list[FixedCameraModel] = []
     responders: list[ResponderModel] = []
     limits: LimitsModel = LimitsModel()

@@ -24,8 +24,9 @@ from vision.engines.base import Tensor
 from vision.errors import ModelError, PictureError, VisionError
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard, read_card
-from vision.prepare import to_grey, to_tensor
+from vision.prepare import fit_picture, to_grey, to_tensor
 from vision.sources.stills import PICTURES, read_still
+from vision.tiles import Piece, TileSettings, cut_sides, merge_pieces, plan_tiles
 from vision.train.errors import UserError
 from vision.train.evaluate import Picture, average_precision, match
 from vision.train.labels import read_labels
@@ -36,6 +37,8 @@ Floats = NDArray[np.float64]
 LEAST_CONFIDENCE: Final = 0.01  # average precision wants the whole curve
 IOU: Final = 0.5
 RESAMPLES: Final = 300
+_MOST_PIECES: Final = 400  # of one picture, before seams are merged: what is below them in score changes no figure
+_CUT_PX: Final = 2.5  # as `vision.tiled` has it
 _HIT_UAV_NAME: Final = re.compile(r"\d+_\d+_\d+_\d+_\d+")
 
 
@@ -108,13 +111,38 @@ class Finder:
     def find(self, frame: Frame) -> Floats:
         """Rows of class, confidence, left, top, right, bottom in the picture's pixels.
 
-        PictureError for a colour picture when the model is for thermal ones.
+        A colour model looks in tiles of its input's size, as the product does without a known height. PictureError for a
+        colour picture when the model is for thermal ones, and the other way round.
         """
-        if frame.kind is PixelKind.BGR8 and self.card.modality == "thermal":
-            raise PictureError(f"{frame.source_id}: a colour picture, and the model is for thermal ones")
+        colour = self.card.modality == "rgb"
+        if (frame.kind is PixelKind.BGR8) is not colour:
+            what = (
+                "a thermal picture, and the model is for colour"
+                if colour
+                else "a colour picture, and the model is for thermal"
+            )
+            raise PictureError(f"{frame.source_id}: {what} ones")
+        if colour:
+            return self._in_tiles(frame)
         tensor, fit = to_tensor(to_grey(frame, self.card), self._engine.input_size, self._tensor)
         boxes = decode(self._engine.run(tensor), fit, (frame.height_px, frame.width_px), LEAST_CONFIDENCE)
         return np.column_stack([boxes.classes, boxes.scores, boxes.corners_px]).astype(np.float64)
+
+    def _in_tiles(self, frame: Frame) -> Floats:
+        plan = plan_tiles((frame.height_px, frame.width_px), self._engine.input_size, None, TileSettings())
+        pieces: list[Piece] = []
+        for index, tile in enumerate(plan.tiles):
+            part = frame.pixels[tile.top_px : tile.bottom_px, tile.left_px : tile.right_px]
+            fitted, fit = fit_picture(part, self._engine.input_size)
+            boxes = decode(self._engine.run_picture(fitted), fit, (part.shape[0], part.shape[1]), LEAST_CONFIDENCE)
+            shifted = boxes.corners_px + np.array([tile.left_px, tile.top_px] * 2, dtype=np.float32)
+            for corners, score, number in zip(shifted.tolist(), boxes.scores, boxes.classes, strict=True):
+                box = (corners[0], corners[1], corners[2], corners[3])
+                cut = cut_sides(box, tile, plan, _CUT_PX / plan.scale)
+                pieces.append(Piece(box, float(score), str(number), index, cut))
+        pieces = sorted(pieces, key=lambda piece: -piece.score)[:_MOST_PIECES]
+        merged = [(float(p.label), p.score, *p.corners_px) for p, _members in merge_pieces(pieces)]
+        return np.array(merged, dtype=np.float64).reshape(-1, 6)
 
 
 @dataclass(frozen=True, slots=True)

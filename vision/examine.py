@@ -30,7 +30,7 @@ from vision.eye import CameraEye
 from vision.frame import Frame, PixelKind
 from vision.geolocate import Locator
 from vision.ground import Ground
-from vision.lookers import EXPERIMENTAL, Lookers
+from vision.lookers import Lookers, experimental_note
 from vision.model_card import ModelCard
 from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
@@ -138,7 +138,7 @@ class Examiner:
     def _tell_experimental(self, model: ModelCard) -> None:
         if model.experimental and model.name not in self._said:
             self._said.add(model.name)
-            self._tell(EXPERIMENTAL.format(name=model.name))
+            self._tell(experimental_note(model))
 
     def _tell_refusal(self, path: Path, refusal: str) -> None:
         if self.tally.not_looked_at <= _MOST_TOLD:

@@ -15,11 +15,15 @@ from vision.detector import Detection, Detector
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard
 from vision.tiled import TiledDetector, TileLook
+from vision.tiles import TileSettings
 from vision.yolo import YoloDetector
 
-EXPERIMENTAL: Final = (
-    "{name} is experimental: it learned from rendered people, and misses some; it never shows that nobody is there"
-)
+_CAUTION: Final = "it learned from rendered people, and misses some"
+
+
+def experimental_note(card: ModelCard) -> str:
+    """What whoever uses an experimental model must know, in one line."""
+    return f"{card.name} is experimental: {card.caution or _CAUTION}; that it finds nobody does not show that nobody is there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +87,11 @@ class Lookers:
 
 
 def _in_tiles(yolo: YoloDetector) -> TiledDetector:
-    return TiledDetector(yolo, yolo.input_size, None, (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
+    return TiledDetector(yolo, yolo.input_size, tile_settings(yolo.card), (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
+
+
+def tile_settings(card: ModelCard) -> TileSettings:
+    """All tiles of a picture, in which a figure has the size that the model's card asks for."""
+    if card.figure_px is None:
+        return TileSettings()
+    return TileSettings(figure_min_px=card.figure_px[0], figure_max_px=card.figure_px[1])

@@ -55,7 +55,9 @@ class ModelCard:
     search_confidence: float = 0.1  # for use under a tracker: more finds, and the k-of-n rule to judge them
     gsd_min_m: float | None = None
     gsd_max_m: float | None = None
+    figure_px: tuple[float, float] | None = None  # how long a curled-up figure should be in its tiles; None: as usual
     experimental: bool = False  # its figures do not carry a search; whoever sees its findings is told
+    caution: str = ""  # of an experimental model: what it was measured to miss, in one sentence
 
     @property
     def label(self) -> str:
@@ -99,6 +101,13 @@ def read_card(model: Path, class_count: int | None = None) -> ModelCard:
     return card
 
 
+def _range(values: Any) -> tuple[float, float]:
+    low, high = (float(value) for value in values)
+    if not 0 < low <= high:
+        raise ValueError(f"tiles.figure_px {low:g} to {high:g}: expected 0 < least <= most")
+    return low, high
+
+
 def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
     try:
         raw: dict[str, Any] = json.loads(sidecar.read_text(encoding="utf-8"))
@@ -107,6 +116,7 @@ def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
             classes = [classes[key] for key in sorted(classes, key=int)]
         prepare: dict[str, Any] = raw.get("preprocessing") or {}
         gsd: dict[str, Any] = raw.get("gsd_m") or {}
+        figure = (raw.get("tiles") or {}).get("figure_px")
         card = ModelCard(
             name=str(raw.get("name", model.stem)),
             sha256=sha256,
@@ -119,7 +129,9 @@ def _from_json(model: Path, sidecar: Path, sha256: str) -> ModelCard:
             search_confidence=float(raw.get("confidence_search") or 0.1),
             gsd_min_m=None if gsd.get("min") is None else float(gsd["min"]),
             gsd_max_m=None if gsd.get("max") is None else float(gsd["max"]),
+            figure_px=None if figure is None else _range(figure),
             experimental=raw.get("status") == "experimental",
+            caution=str(raw.get("caution") or ""),
         )
         stated = str(raw.get("sha256", sha256))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -54,7 +54,8 @@ def detect(
         Path | None,
         typer.Option(
             "--model",
-            help="A YOLO model, .onnx, or .pt with the extra. Default: the thermal one that ships.",
+            help="A YOLO model, .onnx, or .pt with the extra. Default: those that ship, one for thermal pictures and an "
+            "experimental one for colour pictures, which misses people.",
         ),
     ] = None,
     engine: Annotated[

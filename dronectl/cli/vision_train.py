@@ -112,8 +112,6 @@ def train(
     if size % 32:
         raise BadInputError(f"--size {size}: must be a multiple of 32")
     weights = start or (COLOUR_MODEL if modality is Modality.RGB else DEFAULT_MODEL)
-    if start is None and not weights.is_file():
-        raise BadInputError("--from: no model for colour pictures ships; give a YOLO checkpoint, as yolo11n.pt")
     for option, file in (("--from", weights), ("--python", python)):
         if file is not None and not file.is_file():
             raise BadInputError(f"{option} {file}: no such file")

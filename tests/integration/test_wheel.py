@@ -46,7 +46,7 @@ def run(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProc
 def test_everything_comes_from_the_wheel(installed, tmp_path):
     code = (
         "import dronectl, missions, vision, sim, dronectl.paths as p, vision.model_card as m, dronectl.bus.schema as s;"
-        "print(dronectl.__file__); print(p.default_site_file()); print(m.DEFAULT_MODEL.is_file()); print(bool(s.read('alert')))"
+        "print(dronectl.__file__); print(p.default_site_file()); print(m.DEFAULT_MODEL.is_file() and m.read_card(m.COLOUR_MODEL).experimental); print(bool(s.read('alert')))"
     )
     done = run(installed, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

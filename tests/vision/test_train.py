@@ -255,6 +255,7 @@ def test_without_the_extra_training_ends_with_one_line_and_exit_code_3(tmp_path,
         (["--steps", "prepare,fly"], "--steps: 'fly'"),
         (["--width", "650"], "multiples of 32"),
         (["--minutes", "-1"], "minutes must be above 0"),
+        (["--minutes", "1", "--average", "1.5"], "--average 1.5"),
     ],
 )
 def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, message):

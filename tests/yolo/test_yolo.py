@@ -186,3 +186,26 @@ def test_without_data_it_says_so_in_one_line(tmp_path):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error:")
+
+
+def test_an_average_lies_between_both_networks_and_is_none_of_two_that_differ(tmp_path):
+    import torch
+    import ultralytics
+
+    from vision.train.average import average
+    from vision.train.errors import UserError
+
+    files = []
+    for number in range(2):
+        torch.manual_seed(number)
+        files.append(tmp_path / f"{number}.pt")
+        ultralytics.YOLO("yolo11n.yaml", task="detect").save(str(files[-1]))
+    mixed = average(files[0], files[1], 0.2, tmp_path / "mixed.pt")
+    first, second, between = (ultralytics.YOLO(str(f)).model.float().state_dict() for f in (*files, mixed))
+    name = "model.0.conv.weight"
+    torch.testing.assert_close(between[name], 0.8 * first[name] + 0.2 * second[name], atol=1e-3, rtol=1e-3)
+    assert not torch.equal(first[name], second[name])
+    other = tmp_path / "other.pt"
+    ultralytics.YOLO("yolo11s.yaml", task="detect").save(str(other))
+    with pytest.raises(UserError, match="not of one network"):
+        average(files[0], other, 0.2, tmp_path / "none.pt")

@@ -69,6 +69,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--extra-test", type=Path, help="folder with images/ and labels/ for a further evaluation")
     command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,compare,ship")
     command.add_argument("--int8-loss", type=float, help="also quantise; keep it if AP50 falls by no more than this")
+    command.add_argument(
+        "--average", type=float, help="ship the average of the trained weights (this share) and those it began with"
+    )
     length = command.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int)
     length.add_argument("--minutes", type=float, help="let the schedule end after this wall time")
@@ -95,7 +98,7 @@ def _job(args: argparse.Namespace) -> Job:
         colour=modality == "rgb",
         augment=COLOUR if modality == "rgb" else AugmentConfig(),
     )
-    fields = ("source", "work", "model", "card", "weights", "extra_test", "version", "int8_loss")
+    fields = ("source", "work", "model", "card", "weights", "extra_test", "version", "int8_loss", "average")
     more: dict[str, Any] = {
         name: given[name] for name in ("gsd", "licence", "split", "held_out", "tiles") if name in given
     }

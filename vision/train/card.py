@@ -91,7 +91,7 @@ def sidecar(model: Path, shape: tuple[int, int], names: Sequence[str], about: Ma
         "precision": "fp32",
         "architecture": about["architecture"],
         "modality": modality,
-        **({"status": about["status"]} if about.get("status") else {}),
+        **{key: about[key] for key in ("status", "caution", "tiles") if about.get(key)},
         "classes": list(names),
         "gsd_cm": gsd,
         "gsd_m": {key: round(gsd[key] / 100, 4) for key in ("min", "max")} if gsd else None,
@@ -245,6 +245,11 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         (
             f"Start: {training['start']} (SHA-256 `{training['start_sha256']}`). {training['steps']} steps,"
             f" {training['images_seen']} augmented pictures, {training['minutes']:g} minutes on {training['config']['threads']} CPU threads."
+            + (
+                f" The file holds {training['averaged']:.0%} of that and the rest of the start."
+                if "averaged" in training
+                else ""
+            )
         ),
         "",
         "```",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import card, export, folder, hituav, quantise, render_people, warm_start
+from . import average, card, export, folder, hituav, quantise, render_people, warm_start
 from .dataset import Sample, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
@@ -50,6 +50,8 @@ RGB_LIMITS = (
     "Posts, bushes, bags, dark stones and shadows of a person's size are the usual false alarms.",
     "It finds people, it does not tell who they are. Without a detection an area is not shown to be empty.",
 )
+#: Of a curled-up figure in a tile. At twice the usual size (24 to 32) people from above were found 1.3 times as often.
+RGB_FIGURE_PX = (44, 60)
 OWN_LIMITS = ("Evaluated on the data above only.",)
 
 
@@ -75,6 +77,7 @@ class Job:
     version: str = "0.1.0"
     steps: tuple[str, ...] = STEPS
     int8_loss: float | None = None
+    average: float | None = None  # ship this share of what was trained, the rest of what it began with
 
     @property
     def colour(self) -> bool:
@@ -88,6 +91,8 @@ class Job:
             raise UserError(f"--steps: {unknown[0]!r} is none of {', '.join(STEPS)}")
         self.config.check()
         gsd_range(self.gsd)
+        if self.average is not None and not 0 < self.average <= 1:
+            raise UserError(f"--average {self.average:g}: must be above 0 and at most 1")
         if not self.names:
             raise UserError("give the class names (--names person,car)")
         if not self.source.is_dir():
@@ -208,6 +213,9 @@ def _ship(
     job: Job, root: Path, run_dir: Path, names: list[str], description: dict[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any]:
     checkpoint, trained = _finished(run_dir)
+    if job.average is not None and job.weights is not None:
+        start = warm_start.checkpoint(job.weights, names, root, job.work / "start.pt", job.config)
+        checkpoint = average.average(start, checkpoint, job.average, run_dir / "averaged.pt")
     config = trained["config"]
     # a colour model looks through tiles: its input may be larger than the tiles it was trained on
     width, height = (640, 640) if job.kind == "rgb" else (int(config["width"]), int(config["height"]))
@@ -277,6 +285,7 @@ def _about(
     return {
         "version": job.version,
         "status": "experimental" if job.kind == "rgb" else None,
+        "tiles": {"figure_px": RGB_FIGURE_PX} if job.kind == "rgb" else None,
         "architecture": "YOLO11n",
         "modality": "rgb" if job.colour else "thermal",
         "gsd_cm": gsd,
@@ -298,6 +307,7 @@ def _about(
             "images_seen": trained["images_seen"],
             "minutes": trained["minutes"],
             "config": trained["config"],
+            **({"averaged": job.average} if job.average is not None else {}),
             "command": command(job, trained["config"]),
         },
     }
@@ -326,6 +336,8 @@ def command(job: Job, config: dict[str, Any]) -> str:
     ]
     weights = job.weights.name if job.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
+    if job.average is not None:
+        words.append(f"--average {job.average:g}")
     if job.extra_test is not None:
         words.append(f"--extra-test {job.extra_test.name}")
     words.append(f"--model vision/models/{job.model.name} --card docs/models/{job.card.name}")

@@ -15,6 +15,7 @@ from dronectl.errors import BadInputError
 from tests.vision_files import dji, person_picture
 from vision.errors import PictureError
 from vision.frame import PixelKind
+from vision.model_card import DEFAULT_MODEL
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.jpeg_segments import read_jpeg
 from vision.sources.rjpeg import dji_celsius, read_rjpeg
@@ -165,7 +166,7 @@ def test_detect_refuses_what_cannot_be(tmp_path: Path) -> None:
     assert "m.onnx" in message
     colour = tmp_path / "c.png"
     cv2.imwrite(str(colour), np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8))
-    code, lines, said = invoke(str(colour))
+    code, lines, said = invoke(str(colour), "--model", str(DEFAULT_MODEL))
     assert code == 2
     assert "thermal" in lines[0]["not_looked_at"]
     assert "not looked at" in said

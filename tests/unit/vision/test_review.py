@@ -28,6 +28,7 @@ from missions.geo import GeoPoint, LocalFrame, bearing_deg, distance_m
 from tests.vision_files import dji, exif, person_picture, with_segments
 from vision.geojson import features, outline
 from vision.merge_stills import things
+from vision.model_card import DEFAULT_MODEL
 from vision.review import page
 from vision.review_things import Thing
 
@@ -305,7 +306,7 @@ def test_a_folder_of_refused_pictures_is_no_flood_of_lines(tmp_path: Path) -> No
     colour = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     for i in range(9):
         cv2.imwrite(str(tmp_path / f"{i}.png"), colour)
-    code, lines, said = invoke(str(tmp_path))
+    code, lines, said = invoke(str(tmp_path), "--model", str(DEFAULT_MODEL))
     assert code == 2
     assert len(lines) == 9
     assert said.count(": not looked at:") == 5

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""The experimental colour model that ships: its card, what it finds, and that whoever uses it is told what it is.
+
+The pictures are rendered here on synthetic ground; they show that the way from a picture to a finding works, not how
+good the model is on real people. That is in docs/models/rgb_person.md.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from dronectl.cli.detect import detect
+from dronectl.cli.vision import vision_app
+from vision.errors import ModelError
+from vision.lookers import tile_settings
+from vision.model_card import COLOUR_MODEL, file_sha256, read_card
+from vision.tiles import TileSettings
+from vision.train.labels import write_labels
+from vision.train.render_body import person
+from vision.train.render_scene import GAMMA, View, blend, exposure, render
+
+DETECT = typer.Typer()
+DETECT.command()(detect)
+EVAL = typer.Typer()
+EVAL.add_typer(vision_app, name="vision")
+RUNNER = CliRunner()
+GSD_CM = 3.0
+SIZE = (960, 640)
+PLACES = ((140, 130), (420, 200), (760, 150), (230, 460), (560, 500), (830, 430))
+POSES = ("standing", "lying", "walking", "waving", "lying", "sitting")
+
+
+def meadow(seed: int) -> np.ndarray:
+    """Green noise in three grains."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((SIZE[1], SIZE[0], 1))
+    for cell, weight in ((160, 10.0), (16, 6.0), (2, 5.0)):
+        grain = rng.standard_normal((SIZE[1] // cell, SIZE[0] // cell))
+        picture[..., 0] += weight * cv2.resize(grain, SIZE, interpolation=cv2.INTER_CUBIC)
+    return np.clip(np.array([70.0, 118.0, 104.0]) + picture, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures of six people each, straight down at 3 cm per pixel, with YOLO labels; and an empty one."""
+    root = tmp_path_factory.mktemp("rendered")
+    (root / "images").mkdir()
+    (root / "labels").mkdir()
+    for seed in range(4):
+        rng = np.random.default_rng([3, seed])
+        ground = meadow(seed)
+        view = View(100 / GSD_CM, 85.0, float(rng.uniform(0, 360)), 45.0, float(rng.uniform(0, 360)), 0.6)
+        canvas = ((ground / 255.0) ** GAMMA).astype(np.float32)
+        boxes = []
+        for place, pose in zip(PLACES, POSES, strict=True):
+            layer = render(person(rng, pose), view, place, SIZE, exposure(ground, rng)[::-1])
+            assert layer is not None
+            ys, xs = np.nonzero(layer.cover > 0.25)
+            boxes.append((0, layer.left + xs.min(), layer.top + ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1))
+            layer.colour = layer.colour[..., ::-1]
+            blend(canvas, layer, 0.5, 0.6, None)
+        picture = (np.clip(canvas, 0, 1) ** (1 / GAMMA) * 255).astype(np.uint8)
+        cv2.imwrite(str(root / "images" / f"p{seed}.png"), picture)
+        write_labels(root / "labels" / f"p{seed}.txt", boxes, *SIZE)
+    cv2.imwrite(str(root / "images" / "empty.png"), meadow(99))
+    (root / "labels" / "empty.txt").write_text("")
+    return root
+
+
+def test_its_card_says_what_it_is() -> None:
+    card = read_card(COLOUR_MODEL, 1)
+    assert card.experimental
+    assert (card.classes, card.modality) == (("person",), "rgb")
+    sidecar = json.loads(COLOUR_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    assert sidecar["sha256"] == file_sha256(COLOUR_MODEL)
+    assert sidecar["bytes"] == COLOUR_MODEL.stat().st_size <= 12_000_000
+    text = (Path(__file__).parents[3] / "docs" / "models" / "rgb_person.md").read_text(encoding="utf-8")
+    assert sidecar["sha256"] in text
+    assert tile_settings(card).figure_min_px > TileSettings().figure_max_px
+    assert not any("NC" in item["licence"] for item in sidecar["data"])
+
+
+@pytest.mark.parametrize("figure_px", [[60, 44], [0, 30], [30], "wide", [1, 2, 3]])
+def test_a_card_that_asks_for_impossible_tiles_is_refused(tmp_path: Path, figure_px: object) -> None:
+    model = tmp_path / "own.onnx"
+    model.write_bytes(b"x")
+    sidecar = {"classes": ["person"], "modality": "rgb", "tiles": {"figure_px": figure_px}}
+    model.with_suffix(".json").write_text(json.dumps(sidecar), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"own\.json"):
+        read_card(model)
+
+
+def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
+    result = RUNNER.invoke(
+        EVAL, ["vision", "eval", str(folder), "--model", str(COLOUR_MODEL), "--confidence", "0.1", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["classes"]["person"]
+    print(found)
+    assert found["objects"] == 24
+    assert found["recall"] >= 0.5
+    assert found["ap50"] >= 0.4
+
+
+def test_detect_uses_it_for_colour_and_says_once_that_it_is_experimental(folder: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.jsonl"
+    result = RUNNER.invoke(DETECT, [str(folder / "images"), "--gsd-cm", str(GSD_CM), "--out", str(lines)])
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.output.splitlines() if "experimental" in line]
+    assert len(told) == 1
+    assert "rgb_person" in told[0]
+    frames = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    frames = [frame for frame in frames if frame["type"] == "frame"]
+    assert len(frames) == 5
+    assert all(frame["experimental"] and frame["model"].startswith("rgb_person@") for frame in frames)
+    assert sum(len(frame["detections"]) for frame in frames) >= 4
+
+
+def test_pictures_too_coarse_for_it_are_refused(folder: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.jsonl"
+    result = RUNNER.invoke(DETECT, [str(folder / "images" / "p0.png"), "--gsd-cm", "30", "--out", str(lines)])
+    frame = json.loads(lines.read_text(encoding="utf-8").splitlines()[0])
+    assert "30.0 cm per pixel" in frame["not_looked_at"]
+    assert "not looked at" in result.output
