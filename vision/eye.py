@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """One camera's seeing: a frame with its pose in, sightings out.
 
-Synchronous, in two steps that the pipeline runs in different threads: `see` (the detectors) keeps the engine busy with
-the next frames while `judge` works on the one before.
+Synchronous, in two steps for different threads: `see` (the detectors) keeps the engine busy while `judge` works on the
+frame before.
 
 Detectors -> one observation per thing -> places on the ground -> tracks -> verdicts -> sightings with evidence. Frames
-that cannot be judged (too low, outside what the model was measured at) are named and counted, not passed over.
+that cannot be judged (too low, outside what the model was measured at) are named and counted.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ are always looked at in tiles, all of them; the ground sample distance that coun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from vision.detector import Detection, Detector
@@ -90,8 +90,9 @@ def _in_tiles(yolo: YoloDetector) -> TiledDetector:
     return TiledDetector(yolo, yolo.input_size, tile_settings(yolo.card), (yolo.card.gsd_min_m, yolo.card.gsd_max_m))
 
 
-def tile_settings(card: ModelCard) -> TileSettings:
-    """All tiles of a picture, in which a figure has the size that the model's card asks for."""
+def tile_settings(card: ModelCard, otherwise: TileSettings | None = None) -> TileSettings:
+    """Tiles in which a figure has the size that the model's card asks for; the rest as given, else all tiles at once."""
+    settings = otherwise or TileSettings()
     if card.figure_px is None:
-        return TileSettings()
-    return TileSettings(figure_min_px=card.figure_px[0], figure_max_px=card.figure_px[1])
+        return settings
+    return replace(settings, figure_min_px=card.figure_px[0], figure_max_px=card.figure_px[1])

@@ -31,6 +31,7 @@ from vision.eye_types import EyeSettings, Glance, sampled
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.gaps import Attention, tolerance_s
 from vision.geolocate import Locator
+from vision.lookers import tile_settings
 from vision.pipeline_types import CameraReport
 from vision.pose import PoseBuffer, camera_pose
 from vision.pose_types import BodyPose, PoseDoubts
@@ -329,7 +330,8 @@ class VisionPipeline:
 def _in_tiles(detector: YoloDetector, settings: TileSettings | None) -> TiledDetector:
     """Tiles of one camera's own before the detector that all share."""
     card = detector.card
-    return TiledDetector(detector, detector.input_size, settings or SERVICE_TILES, (card.gsd_min_m, card.gsd_max_m))
+    tiles = settings or tile_settings(card, SERVICE_TILES)
+    return TiledDetector(detector, detector.input_size, tiles, (card.gsd_min_m, card.gsd_max_m))
 
 
 @dataclass(slots=True)
