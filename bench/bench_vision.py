@@ -6,7 +6,7 @@ first detection. All variants take turns in one run, so that another load on the
 figures to compare, absolute times go with the load average and the time of a calibration loop.
 
 Raw inference is the better, by the clock, of one request on both cores after the other and of two streams with a core
-each. A turn is 40 frames without a pause, as a camera sends them, and ends when the last frame's sightings are there.
+each. A turn is 100 frames without a pause, as a camera sends them, and ends when the last frame's sightings are there.
 Turns in which other processes took more than 3 % of the two cores are left aside, as long as three are left.
 """
 
@@ -43,9 +43,9 @@ from vision.geolocate import Locator
 from vision.model_card import DEFAULT_MODEL
 from vision.pose import camera_pose
 from vision.thermal import HotSpotDetector
-from vision.yolo import load_yolo
+from vision.yolo import load_yolo, looks_at_once
 
-THREADS, BLOCK = 2, 40
+THREADS, BLOCK = 2, 100
 PAUSE_S = 0.3  # between two turns: the engine forgets that pictures came at once
 OTHERS = 0.03
 THINGS = [
@@ -108,8 +108,8 @@ class Whole:
 
     def __init__(self, folder: Path) -> None:
         learned = load_yolo(DEFAULT_MODEL, threads=THREADS)
-        self._at_once = learned.at_once
-        self._seeing = ThreadPoolExecutor(learned.at_once)
+        self._at_once = looks_at_once([learned])
+        self._seeing = ThreadPoolExecutor(self._at_once)
         self._beside, self._judging = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._eye = CameraEye(
             CAMERA, "d1", learned, HotSpotDetector(), Locator(FlatTerrain(GROUND_AMSL_M, vertical_error_m=2.0), ORIGIN),
@@ -259,7 +259,7 @@ def engines_beside_each_other(count: int) -> dict[str, dict[str, float]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=int, default=240, help="over 160 m, in turns of 40")
+    parser.add_argument("--frames", type=int, default=500, help="over 160 m, in turns of 100")
     parser.add_argument("--start", type=int, metavar="N", help="only: start N times to the first detection")
     parser.add_argument("--first-look", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)

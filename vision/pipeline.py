@@ -42,7 +42,7 @@ from vision.sources.frame_socket import FrameSocket, Received
 from vision.sources.sampling import SampledCamera, Sampler
 from vision.tiled import TiledDetector
 from vision.tiles import TileSettings
-from vision.yolo import YoloDetector
+from vision.yolo import YoloDetector, looks_at_once
 
 log = logging.getLogger(__name__)
 
@@ -272,7 +272,7 @@ class VisionPipeline:
         self.poses = PoseBook()
         self.colour = ColourShelf()
         self.on_sighting = on_sighting
-        at_once = min((d.at_once if isinstance(d, YoloDetector) else 1) for d in (learned, colour or learned))
+        at_once = looks_at_once([d for d in (learned, colour) if d is not None])
         self.turns = Turns(time.monotonic, at_once)
         self.sampler = Sampler()
         self.detecting = ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="detect")

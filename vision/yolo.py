@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from vision.decode import class_count, decode
-from vision.detector import Detection
+from vision.detector import Detection, Detector
 from vision.engines import Engine, load_engine
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
@@ -165,3 +166,12 @@ def load_yolo(
     if confidence is None:
         confidence = card.search_confidence if for_tracking else card.confidence
     return YoloDetector(loaded, card, confidence)
+
+
+def looks_at_once(detectors: Sequence[Detector]) -> int:
+    """How many frames may be in the eyes' first step together.
+
+    As many as the engines compute at once, and where that is more than one, another that is prepared meanwhile.
+    """
+    computed = min(((d.at_once if isinstance(d, YoloDetector) else 1) for d in detectors), default=1)
+    return computed + 1 if computed > 1 else 1
