@@ -11,29 +11,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely.geometry import LineString, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points
 
+from missions.coverage.footprints import ARC, CAREFUL, OUTER, discs_along, edge_samples, path_length, squared_away
 from missions.geo import FloatArray
 
-_ARC = 16  # segments per quarter circle of footprints
-_OUTER = 1.0 / math.cos(math.pi / (4.0 * _ARC))  # makes the polygon of a circle go around it
-CAREFUL = 1.0 - 1.25e-3  # of the radius: with it even that polygon stays within the true disc
 _STEPS = (0.6, 0.25, 0.1, 0.04)  # of the disc's radius
 _AROUND: FloatArray = np.stack([np.cos(np.arange(12) * math.pi / 6.0), np.sin(np.arange(12) * math.pi / 6.0)], axis=1)
 _SAMPLE = 0.2  # of the radius, along a duty's edge
 _BETWEEN = 1.0 - 0.005  # of the radius: what a disc may miss between two samples that it just reaches
 _TRIED = 8  # pieces of the path that a visit may start from
 _ROUNDING_M = 1e-4  # a leg along an edge lies on it up to this
+_BENDS = 8  # in one turn, from where on short legs become stretches of their own
 _NEGLIGIBLE = 1e-7  # of the disc's square radius
 
 Points = list[tuple[float, float]]
-Shapes = NDArray[np.object_]
 
 
 @dataclass(slots=True)
@@ -50,7 +48,7 @@ class _Piece:
     def take(self, points: FloatArray, radius: float) -> None:
         self.points = points
         self.line = LineString(points)
-        discs = _discs_along(points, radius)
+        discs = discs_along(points, radius)
         self.swept = discs[0] if len(discs) == 1 else shapely.union_all(discs)
         self.bounds = self.swept.bounds
 
@@ -156,7 +154,7 @@ class Path:
                 out.append(piece)
         # Slanting pieces have wide bounds: how far they run from the region says whether they sweep any of it.
         lines = np.asarray([p.line for p in out], dtype=object)
-        close = shapely.dwithin(lines, region, self.radius * _OUTER)
+        close = shapely.dwithin(lines, region, self.radius * OUTER)
         return [piece for piece, is_close in zip(out, close, strict=True) if is_close]
 
     def _spot(self, hole: Polygon) -> BaseGeometry | None:
@@ -165,7 +163,7 @@ class Path:
         west, south, east, north = hole.bounds
         if max(east - west, north - south) > 2.0 * self.radius:
             return None
-        discs = shapely.buffer(shapely.points(corners), self.radius, quad_segs=_ARC)
+        discs = shapely.buffer(shapely.points(corners), self.radius, quad_segs=ARC)
         region: BaseGeometry = self.allowed.intersection(shapely.intersection_all(discs))
         return None if region.is_empty else region
 
@@ -196,23 +194,23 @@ class Path:
         if not piece.turn:
             index, piece = self._split(index, foot)
         duty = [*self._duty(index), hole]
-        samples = _samples(duty, _SAMPLE * self.radius)
+        samples = edge_samples(duty, _SAMPLE * self.radius)
         best: tuple[float, FloatArray] | None = None
         legs = np.diff(piece.points, axis=0)
-        away = _squared(samples, piece.points[:-1], piece.points[1:])
+        away = squared_away(samples, piece.points[:-1], piece.points[1:])
         for k, leg in enumerate(legs):
             a = piece.points[k]
             t = float(np.clip(((foot - a) @ leg) / max(float(leg @ leg), 1e-30), 0.0, 1.0))
             q = a + t * leg
-            missed = samples[~(np.delete(away, k, axis=0) <= (self.radius * _OUTER) ** 2).any(axis=0)]
+            missed = samples[~(np.delete(away, k, axis=0) <= (self.radius * OUTER) ** 2).any(axis=0)]
             for middle in (place[None], np.stack([q, place, q])):
                 points = np.concatenate([piece.points[: k + 1], middle, piece.points[k + 1 :]])
-                longer = _length(points)
+                longer = path_length(points)
                 if best is not None and longer >= best[0]:
                     continue
                 changed = points[k : k + len(middle) + 2]
                 # What does not even reach the samples, an exact overlay need not judge.
-                reached = _squared(missed, changed[:-1], changed[1:]).min(axis=0) <= (self.radius * _OUTER) ** 2
+                reached = squared_away(missed, changed[:-1], changed[1:]).min(axis=0) <= (self.radius * OUTER) ** 2
                 if not reached.all() or not self._inside(changed):
                     continue
                 if not self._left(points, duty):
@@ -249,7 +247,7 @@ class Path:
 
     def _left(self, points: FloatArray, duty: list[Polygon]) -> list[Polygon]:
         """What of a duty a turn through these points leaves unswept."""
-        legs = _discs_along(points, self.radius)
+        legs = discs_along(points, self.radius)
         out = []
         for part in duty:
             rest: BaseGeometry = part
@@ -277,7 +275,7 @@ class Path:
     def _shorten(self, index: int) -> None:
         piece = self.pieces[index]
         duty = self._duty(index)
-        samples = _samples(duty, _SAMPLE * self.radius)
+        samples = edge_samples(duty, _SAMPLE * self.radius)
         free = (index == 0, index == len(self.pieces) - 1)
         for _ in range(3):
             points = self._search(piece.points, samples, free)
@@ -288,16 +286,16 @@ class Path:
                 piece.take(points, self.radius)
                 piece.changed = self.passes
                 return
-            samples = np.concatenate([samples, _samples(left, _SAMPLE * self.radius)])
+            samples = np.concatenate([samples, edge_samples(left, _SAMPLE * self.radius)])
 
     def _search(self, points: FloatArray, samples: FloatArray, free: tuple[bool, bool]) -> FloatArray:
         """Corners moved or left out while every sample stays within the radius of the turn."""
-        away = _squared(samples, points[:-1], points[1:])
+        away = squared_away(samples, points[:-1], points[1:])
         was = away.min(axis=0)
         # What the turn just reaches now it may just reach later; elsewhere it keeps what samples may miss.
         limit = np.maximum((self.radius * _BETWEEN) ** 2, was * (1.0 + 1e-7))
         current = points
-        length = _length(current)
+        length = path_length(current)
         start = length
         for step in _STEPS:
             moved = True
@@ -306,10 +304,10 @@ class Path:
                 k = 0 if free[0] else 1
                 while k < len(current) - (0 if free[1] else 1):
                     found = self._better(current, k, samples, limit, away, step * self.radius)
-                    if found is not None and _length(found) < length - 1e-4 * self.radius:
+                    if found is not None and path_length(found) < length - 1e-4 * self.radius:
                         moved = moved or len(found) == len(current)
-                        current, length = found, _length(found)
-                        away = _squared(samples, current[:-1], current[1:])
+                        current, length = found, path_length(found)
+                        away = squared_away(samples, current[:-1], current[1:])
                         continue
                     k += 1
         return current if length < start - 1e-4 * self.radius else points
@@ -327,7 +325,7 @@ class Path:
         is_open = ~((away[: max(0, k - 1)] <= limit).any(axis=0) | (away[k + 1 :] <= limit).any(axis=0))
         open_samples, limit = samples[is_open], limit[is_open]
         if len(ends) == 2:
-            gone = _squared(open_samples, ends[:1], ends[1:])[0]
+            gone = squared_away(open_samples, ends[:1], ends[1:])[0]
             without = np.concatenate([points[:k], points[k + 1 :]])
             if (gone <= limit).all() and self._inside(ends):
                 return without
@@ -339,9 +337,9 @@ class Path:
         if not shorter.any():
             return None
         spots, cost = spots[shorter], cost[shorter]
-        away = _squared(open_samples, spots, ends[:1])
+        away = squared_away(open_samples, spots, ends[:1])
         if len(ends) == 2:
-            np.minimum(away, _squared(open_samples, spots, ends[1:]), out=away)
+            np.minimum(away, squared_away(open_samples, spots, ends[1:]), out=away)
         good = np.all(away <= limit, axis=1)
         for choice in np.argsort(cost):
             if good[choice]:
@@ -352,35 +350,23 @@ class Path:
         return None
 
 
-def _discs_along(points: FloatArray, radius: float) -> Shapes:
-    """Return a disc moved along each leg. A buffer of a whole bent line may claim a hundredth too much inside a bend."""
-    legs = shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1))
-    return np.asarray(shapely.buffer(legs, radius * _OUTER, quad_segs=_ARC))
+def stretches(runs: list[tuple[Points, bool]], long_m: float) -> list[Points]:
+    """Runs of points (each begins where the one before ends; whether it is a pass) as Path takes them.
 
-
-def _length(points: FloatArray) -> float:
-    return float(np.hypot(*np.diff(points, axis=0).T).sum())
-
-
-def _samples(holes: list[Polygon], step: float) -> FloatArray:
-    """Points along the edges of polygons, corners included, (n, 2)."""
-    if not holes:
-        return np.zeros((0, 2))
-    out: FloatArray = shapely.get_coordinates(shapely.segmentize(np.asarray(holes), step))
-    return out
-
-
-def _squared(samples: FloatArray, starts: FloatArray, ends: FloatArray) -> FloatArray:
-    """Squared distances of samples (n, 2) to m segments (starts and ends (m, 2), or one for all): (m, n)."""
-    along = ends - starts
-    along_x, along_y = along[:, :1], along[:, 1:]
-    off_x, off_y = samples[:, 0] - starts[:, :1], samples[:, 1] - starts[:, 1:]
-    size = np.maximum(along_x * along_x + along_y * along_y, 1e-30)
-    t = (off_x * along_x + off_y * along_y) / size
-    np.minimum(np.maximum(t, 0.0, out=t), 1.0, out=t)
-    off_x -= t * along_x
-    off_y -= t * along_y
-    off_x *= off_x
-    off_y *= off_y
-    off_x += off_y
-    return off_x
+    The legs of a pass that bends are stretches of their own when they are long; short ones belong to the turns.
+    """
+    out: list[Points] = []
+    turn: Points = [runs[0][0][0]]
+    for points, is_pass in runs:
+        if not is_pass:
+            turn += points[1:]
+            continue
+        for a, b in pairwise(points):
+            if len(points) > 2 and math.dist(a, b) < long_m and len(turn) <= _BENDS:
+                turn.append(b)
+                continue
+            if out or len(turn) > 1:
+                out += [turn] if out else [[turn[0], turn[0]], turn]
+            out.append([a, b])
+            turn = [b]
+    return out if len(turn) == 1 else [*out, *([] if out else [[turn[0], turn[0]]]), turn, [turn[-1], turn[-1]]]
