@@ -52,7 +52,7 @@ _GIVE = 0.96
 _GOOD = 1.08  # of A / w: parallel swaths that cost no more, nothing betters by much
 _WORTH = 1.04  # of the parallel swaths' cost, in order: who is worth mending
 _RINGED_HOLES = 3
-_RINGED_LEGS = 300
+_RINGED_LEGS = 300  # mending rings with more is slow and leaves little of what they save
 _SEEN = 0.45  # of the width: what lies farther from any allowed place would cost a visit for every hand's breadth
 _FINE = 1000.0  # paths are searched in millimetres: the search's slack is then far below any swath
 # What a metre flown in a direction (degrees counter-clockwise from east) costs, over one flown in still air.
@@ -159,7 +159,8 @@ class _Planner:
                 break
             self.budget.progress(0.1 + 0.3 * number / _ORDERED, "ordering swaths")
             lines = swaths(spans, layout, self.room)
-            ordered.append(self._order(lines, [i for cell in cells(lines, layout) for i in cell]))
+            first = [i for cell in cells(lines, layout) for i in cell] if lines else []
+            ordered.append(self._order(lines, first))
         ordered = sorted(ordered, key=lambda o: o.cost)[:_FINISHED]
         # With many swaths mending rarely turns a clearly longer order into the shorter path, and takes a third of the time.
         near = [o for o in ordered if o.cost <= _CLOSE * ordered[0].cost or len(o.lines) < _MANY]
