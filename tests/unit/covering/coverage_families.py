@@ -12,10 +12,6 @@ from shapely.geometry import LineString, Polygon
 WIDTH_M = 3.0
 
 
-def _round(shape):
-    return affinity.translate(shape, -shape.centroid.x, -shape.centroid.y)
-
-
 def convex(seed):
     """The hull of random places."""
     rng = np.random.default_rng(seed)
@@ -45,7 +41,7 @@ def simple(seed):
             return found
 
 
-def spiral_star(seed):
+def jagged(seed):
     """A star with many corners at very different distances."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(7, 16))
@@ -94,11 +90,13 @@ def coast(seed):
 
 
 def overflown(seed):
+    """A star with holes that may be flown over."""
     rng = np.random.default_rng(seed)
     return star(seed, corners=int(rng.integers(5, 12)), size=50.0, holes=int(rng.integers(1, 9)), hole_m=7.0)
 
 
 def keep_outs(seed):
+    """A star with 15 holes that must not be entered."""
     return star(seed, size=50.0, holes=15, hole_m=4.0)
 
 
@@ -106,11 +104,12 @@ def _other(name):
     return lambda seed: dict(others(seed))[name]
 
 
+FORBIDDEN = {"keep-outs"}  # families whose holes must not be entered
 FAMILIES = {
     "convex": convex,
     "star": lambda seed: star(seed, size=40.0),
     "simple": simple,
-    "jagged": spiral_star,
+    "jagged": jagged,
     "fields": fields,
     "coast": coast,
     "holes": overflown,
