@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from missions.coverage.contours import contour_strokes
 from missions.coverage.footprints import CAREFUL
 from missions.coverage.ordering import order_swaths
+from missions.coverage.paths import Path, Points, stretches
 from missions.coverage.pieces import piece_swaths
 from missions.coverage.strips import (
     Area,
@@ -33,7 +34,7 @@ from missions.coverage.strips import (
     layouts,
     swaths,
 )
-from missions.coverage.turns import Path, Points, stretches
+from missions.coverage.turns import shorten
 from missions.errors import PlanningError
 from missions.geo import FloatArray
 from missions.model import Budget
@@ -175,14 +176,15 @@ class _Planner:
             finished.append(self._finish(near[number], number))
         # Rings come shorter than they are mended: their corners have more to give.
         finished.sort(key=lambda f: (f[0] * (_GIVE if near[f[1]].rings else 1.0), f[1]))
-        few = len(near[finished[0][1]].lines) < _MANY
-        close = [f for f in finished[: 1 + few] if f[0] <= _SHORTENED * finished[0][0]]
+        # What rings give is a guess, so that the next best is shortened beside them; else only where that is quick.
+        beside = near[finished[0][1]].rings or len(near[finished[0][1]].lines) < _MANY
+        close = [f for f in finished[: 1 + beside] if f[0] <= _SHORTENED * finished[0][0]]
         shortened: list[tuple[float, int, Path]] = []
         for number, (_, which, path) in enumerate(close):
             if self.budget.stop() and shortened:
                 break
             self.budget.progress(0.7 + 0.3 * number / len(close), "shortening the path")
-            path.shorten(_PASSES)
+            shorten(path, _PASSES)
             shortened.append((self._weight(path), which, path))
         _, which, path = min(shortened, key=lambda f: f[:2])
         return self._sweep(path, near[which])

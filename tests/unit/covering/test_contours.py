@@ -17,10 +17,10 @@ from shapely import affinity
 from shapely.geometry import LineString, box
 
 from missions.coverage.contours import contour_strokes
+from missions.coverage.paths import stretches
 from missions.coverage.pieces import piece_swaths, pieces
 from missions.coverage.strips import Swath
 from missions.coverage.sweep import sweep_area
-from missions.coverage.turns import stretches
 from missions.judge_coverage import judge_coverage
 from missions.model import Budget
 
