@@ -26,7 +26,8 @@ _CUT = 0.5  # of the width: what a cut must save at least
 _PIECES = 16
 _SMOOTH = 0.1  # of the width: smaller bends are not cut at; what lies beyond is left to be mended
 _INWARD = 0.2  # sine of the least bend to cut at
-_RAYS = 5  # cuts to other corners, from each inward one
+_CORNERS = 12  # the sharpest that are cut at
+_RAYS = 12  # cuts to other corners, from each inward one
 _DIRECTIONS = 6
 
 
@@ -106,7 +107,8 @@ def _cuts(ring: _Ring, width_m: float) -> Iterator[tuple[_Ring, _Ring]]:
     before, after = c - np.roll(c, 1, axis=0), np.roll(c, -1, axis=0) - c
     before, after = before / np.hypot(*before.T)[:, None], after / np.hypot(*after.T)[:, None]
     bend = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
-    for v in np.flatnonzero(bend < -_INWARD):
+    sharpest = np.argsort(bend, kind="stable")[:_CORNERS]
+    for v in np.sort(sharpest[bend[sharpest] < -_INWARD]):
         others = c - c[v]
         away = np.hypot(*others.T)
         away[[v - 1, v, (v + 1) % n]] = np.inf
