@@ -48,11 +48,12 @@ _MENDED = 3
 _CLOSE = 1.015
 _MANY = 40
 _PASSES = 3
-_SHORTENED = 1.03  # of the best mended path's cost: who may still become the best when shortened
-_GIVE = 0.96
+_SHORTENED = 1.02  # of the best mended path's cost: who may still become the best when shortened
+_GIVE = 0.96  # of what mended rings cost: what they will
 _GOOD = 1.08  # of A / w: parallel swaths that cost no more, nothing betters by much
 _WORTH = 1.04  # of the parallel swaths' cost, in order: who is worth mending
 _RINGED_HOLES = 3
+_SMALL_HOLE = 8.0  # of the square width
 _RINGED_LEGS = 300  # mending rings with more is slow and leaves little of what they save
 _SEEN = 0.45  # of the width: what lies farther from any allowed place would cost a visit for every hand's breadth
 _FINE = 1000.0  # paths are searched in millimetres: the search's slack is then far below any swath
@@ -174,11 +175,11 @@ class _Planner:
             self.budget.progress(0.4 + 0.3 * number / len(near), "mending the path")
             near[number] = self._reorder(candidate)
             finished.append(self._finish(near[number], number))
-        # Rings come shorter than they are mended: their corners have more to give.
-        finished.sort(key=lambda f: (f[0] * (_GIVE if near[f[1]].rings else 1.0), f[1]))
-        # What rings give is a guess, so that the next best is shortened beside them; else only where that is quick.
-        beside = near[finished[0][1]].rings or len(near[finished[0][1]].lines) < _MANY
-        close = [f for f in finished[: 1 + beside] if f[0] <= _SHORTENED * finished[0][0]]
+        # Rings come shorter than they are mended, as their corners have more to give; how much is a guess, so that the
+        # next best is shortened beside them. Else two are shortened only where that is quick.
+        hoped = sorted((f[0] * (_GIVE if near[f[1]].rings else 1.0), *f[1:]) for f in finished)
+        best = near[hoped[0][1]]
+        close = [f for f in hoped[: 1 + (best.rings or len(best.lines) < _MANY)] if f[0] <= _SHORTENED * hoped[0][0]]
         shortened: list[tuple[float, int, Path]] = []
         for number, (_, which, path) in enumerate(close):
             if self.budget.stop() and shortened:
@@ -204,12 +205,19 @@ class _Planner:
 
     def _rings(self) -> list[Swath]:
         """Strokes along the area's edge; none where they do not fit, or go round many holes."""
-        if sum(len(part.interiors) for part in shapely.get_parts(self.area)) > _RINGED_HOLES:
+        small = [
+            hole
+            for part in shapely.get_parts(self.area)
+            for hole in map(Polygon, part.interiors)
+            if hole.area < _SMALL_HOLE * self.width**2 and shapely.covers(self.room, hole)
+        ]
+        area = _polygons(shapely.union_all([self.area, *small]))  # flown over, as parallel swaths do
+        if sum(len(part.interiors) for part in shapely.get_parts(area)) > _RINGED_HOLES:
             return []
         found = []
         roomy = self.room.buffer(1e-6 * self.width)
         shapely.prepare(roomy)
-        for stroke in contour_strokes(self.area, self.careful):
+        for stroke in contour_strokes(area, self.careful):
             line = LineString(stroke.points_m)
             parts = [line] if roomy.covers(line) else shapely.get_parts(line.intersection(self.room))
             for part in parts:
