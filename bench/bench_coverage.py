@@ -2,7 +2,8 @@
 """How short and how complete coverage paths are: path length over A / w, judged by raster, and CPU time.
 
 Areas: those of $DRONECTL_DATA/planning/polygons (tool radius 1, so w = 2) when it is set, and generated ones, some
-with 15 forbidden holes. `--peer PYTHON` runs opencoverage on the areas without holes. Ratios do not depend on the machine; times do, so load and a calibration loop are printed.
+with 15 forbidden holes. `--others N` adds N seeds of every family of tests/unit/covering/coverage_families.py, a seed
+of each in turn, and ends after `--limit-s` with what it has. `--peer PYTHON` runs opencoverage on the areas without holes. Ratios do not depend on the machine; times do, so load and a calibration loop are printed.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from missions.judge_coverage import judge_coverage
 from missions.model import Budget
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit" / "covering"))
-from coverage_shapes import others, rings_of, star
+from coverage_families import FAMILIES, FORBIDDEN, WIDTH_M
+from coverage_shapes import rings_of, star
 
 GOALS = {"median": 1.13, "p90": 1.25, "forbidden": 1.30, "seconds": 2.0}
 
@@ -56,9 +58,34 @@ def run(name, area, width_m, iterations, *, forbidden=False):
     good = verdict.fraction == 1.0 and verdict.forbidden_m == 0.0
     print(
         f"{name}: {len(holes)} holes{' forbidden' if forbidden else ''}, ratio {found.ratio:.3f}, "
-        f"covered {verdict.fraction:.4%}, {verdict.forbidden_m:.2f} m in holes, {cpu_s:.2f} s CPU"
+        f"covered {verdict.fraction:.4%}, {verdict.forbidden_m:.2f} m in holes, {cpu_s:.2f} s CPU",
+        flush=True,
     )
     return found.ratio, good, cpu_s
+
+
+def families(seeds, limit_s, iterations):
+    """Every family's figures over its seeds, as far as the time goes; whether all of it was swept."""
+    end = time.monotonic() + limit_s
+    found = {name: [] for name in FAMILIES}
+    for seed in range(2000, 2000 + seeds):
+        for name, make in FAMILIES.items():
+            if time.monotonic() > end:
+                break
+            done = run(f"{name} {seed}", make(seed), WIDTH_M, iterations, forbidden=name in FORBIDDEN)
+            found[name].append(done)
+    if time.monotonic() > end:
+        print(f"stopped after {limit_s:.0f} s; a larger --limit-s goes on")
+    print(f"{'family':10} {'areas':>5} {'median':>7} {'p90':>6} {'worst':>6} {'CPU median':>11} {'most':>5}  all swept")
+    everything = [result for results in found.values() for result in results]
+    for name, results in [*found.items(), ("all", everything)]:
+        if results:
+            ratios, good, seconds = (np.array(values) for values in zip(*results, strict=True))
+            print(
+                f"{name:10} {len(ratios):5} {np.median(ratios):7.3f} {np.quantile(ratios, 0.9):6.3f} {ratios.max():6.3f} "
+                f"{np.median(seconds):9.2f} s {seconds.max():5.2f}  {'yes' if good.all() else 'NO'}"
+            )
+    return all(good for _, good, _ in everything)
 
 
 def peer(python, areas):
@@ -85,7 +112,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--generated", type=int, default=10)
-    parser.add_argument("--others", type=int, default=0, help="as many seeds of spikes, corridors, slivers and wings")
+    parser.add_argument("--others", type=int, default=0, metavar="N", help="N seeds of every family of shapes as well")
+    parser.add_argument("--limit-s", type=float, default=900.0, help="how long --others may take (default 900)")
     parser.add_argument("--peer", metavar="PYTHON", help="an interpreter that has opencoverage")
     options = parser.parse_args()
     print(f"load average {os.getloadavg()[0]:.1f}, calibration {calibration_s():.3f} s")
@@ -95,22 +123,13 @@ def main():
         run(f"keep-outs {seed}", star(seed, size=50.0, holes=15, hole_m=4.0), 3.0, options.iterations, forbidden=True)
         for seed in range(4, 4 + max(1, options.generated // 3))
     ]
-    strange = {}
-    for seed in range(2000, 2000 + options.others):
-        for name, area in others(seed):
-            strange.setdefault(name, []).append(run(f"{name} {seed}", area, 3.0, options.iterations))
-    for name, found in strange.items():
-        ratios = [ratio for ratio, _, _ in found]
-        print(
-            f"{name}: median {np.median(ratios):.3f}, most {max(ratios):.3f}, "
-            f"all covered: {all(good for _, good, _ in found)}, CPU most {max(s for _, _, s in found):.2f} s"
-        )
+    swept = families(options.others, options.limit_s, options.iterations) if options.others else True
     if options.peer:
         peer(options.peer, real_areas())
     ratios = [r for r, _, _ in results]
     worst = max(r for r, _, _ in around)
     seconds = [s for _, _, s in results]
-    complete = all(good for _, good, _ in results + around)
+    complete = swept and all(good for _, good, _ in results + around)
     print(
         f"median {np.median(ratios):.3f} (goal {GOALS['median']}), p90 {np.quantile(ratios, 0.9):.3f} (goal "
         f"{GOALS['p90']}), worst with 15 forbidden holes {worst:.3f} (goal {GOALS['forbidden']}), all covered: {complete}, "

@@ -38,15 +38,20 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Swath:
-    """A straight pass from start to end (east, north metres); `strip` numbers its strip across the area."""
+    """A pass from start to end (east, north metres), straight or over `via_m`; `strip` numbers its strip or ring."""
 
     strip: int
     start_m: tuple[float, float]
     end_m: tuple[float, float]
+    via_m: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def points_m(self) -> list[tuple[float, float]]:
+        return [self.start_m, *self.via_m, self.end_m]
 
     @property
     def length_m(self) -> float:
-        return math.dist(self.start_m, self.end_m)
+        return sum(map(math.dist, self.points_m[:-1], self.points_m[1:]))
 
 
 def layouts(area: Area, width_m: float, direction_deg: float) -> list[Layout]:

@@ -1,386 +1,115 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The last say on a path: nothing of the area stays unswept, and turns are no longer than that needs.
+"""Turns no longer than their duty needs.
 
-The swept footprint is a disc of half the swath width along the path. A path is cut into trunks (the inner parts of
-swaths, left as they are) and turns (what joins them). For each turn the part of the area that nothing else sweeps is
-its duty; a pattern search (Hooke and Jeeves 1961) moves the turn's corners while the duty stays swept. The search
-weighs samples of the duty, and an exact overlay judges before anything is kept.
+A pattern search (Hooke and Jeeves 1961) moves a turn's corners while its duty, what only it sweeps, stays swept. The
+search weighs samples of the duty, and an exact overlay judges before anything is kept.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
-import shapely
-from numpy.typing import NDArray
-from shapely.geometry import LineString, Polygon
-from shapely.geometry.base import BaseGeometry
-from shapely.ops import nearest_points
 
+from missions.coverage.footprints import edge_samples, path_length, squared_away
+from missions.coverage.paths import SAMPLE, Path
 from missions.geo import FloatArray
 
-_ARC = 16  # segments per quarter circle of footprints
-_OUTER = 1.0 / math.cos(math.pi / (4.0 * _ARC))  # makes the polygon of a circle go around it
-CAREFUL = 1.0 - 1.25e-3  # of the radius: with it even that polygon stays within the true disc
 _STEPS = (0.6, 0.25, 0.1, 0.04)  # of the disc's radius
 _AROUND: FloatArray = np.stack([np.cos(np.arange(12) * math.pi / 6.0), np.sin(np.arange(12) * math.pi / 6.0)], axis=1)
-_SAMPLE = 0.2  # of the radius, along a duty's edge
 _BETWEEN = 1.0 - 0.005  # of the radius: what a disc may miss between two samples that it just reaches
-_TRIED = 8  # pieces of the path that a visit may start from
-_ROUNDING_M = 1e-4  # a leg along an edge lies on it up to this
-_NEGLIGIBLE = 1e-7  # of the disc's square radius
-
-Points = list[tuple[float, float]]
-Shapes = NDArray[np.object_]
 
 
-@dataclass(slots=True)
-class _Piece:
-    """A stretch of the path and its footprint. Ends are fixed unless the path itself begins or ends there."""
-
-    points: FloatArray
-    turn: bool
-    line: LineString = field(init=False)
-    swept: BaseGeometry = field(init=False)
-    bounds: tuple[float, float, float, float] = field(init=False)
-    changed: int = 0  # the pass in which it was last shortened
-
-    def take(self, points: FloatArray, radius: float) -> None:
-        self.points = points
-        self.line = LineString(points)
-        discs = _discs_along(points, radius)
-        self.swept = discs[0] if len(discs) == 1 else shapely.union_all(discs)
-        self.bounds = self.swept.bounds
-
-
-class Path:
-    """A path over an area, to be mended and then shortened. `radius_m` is half the swath width."""
-
-    def __init__(self, area: BaseGeometry, allowed: BaseGeometry, radius_m: float, stretches: list[Points]) -> None:
-        """Stretches alternate: swath, move, swath, move, ..., swath; each begins where the one before ends."""
-        self.area, self.allowed, self.radius = area, allowed, CAREFUL * radius_m
-        self.room = allowed.buffer(_ROUNDING_M + 1e-6 * radius_m, join_style="mitre", mitre_limit=2.0)
-        shapely.prepare(self.room)
-        self.passes = 0
-        self.pieces: list[_Piece] = []
-        self._cut(stretches)
-
-    def _cut(self, stretches: list[Points]) -> None:
-        knee = 3.0 * self.radius
-        turn: Points = [stretches[0][0]]
-        for number in range(0, len(stretches), 2):
-            (ax, ay), (bx, by) = stretches[number][0], stretches[number][-1]
-            length = math.hypot(bx - ax, by - ay)
-            share = 0.5 if length <= 2.0 * knee else knee / length
-            near = (ax + share * (bx - ax), ay + share * (by - ay))
-            far = (bx - share * (bx - ax), by - share * (by - ay)) if share < 0.5 else near
-            self._add([*turn, near], turn=True)
-            if far != near:
-                self._add([near, far], turn=False)
-            turn = [far, (bx, by)]
-            if number + 1 < len(stretches):
-                turn += stretches[number + 1][1:]
-        self._add(turn, turn=True)
-
-    def _add(self, points: Points, *, turn: bool) -> None:
-        kept = [points[0]]
-        kept += [p for i, p in enumerate(points[1:], 1) if p != kept[-1] or i == len(points) - 1]
-        self.pieces.append(self._piece(np.asarray(kept, dtype=np.float64), turn=turn))
-
-    def _piece(self, points: FloatArray, *, turn: bool) -> _Piece:
-        piece = _Piece(points, turn)
-        piece.take(points, self.radius)
-        return piece
-
-    def corners(self) -> FloatArray:
-        """The path's corners, (n, 2), without those that lie straight on the way."""
-        points = np.concatenate([p.points for p in self.pieces])
-        out = [points[0]]
-        for at, after in zip(points[1:], [*points[2:], None], strict=True):
-            if np.hypot(*(at - out[-1])) < 1e-6 * self.radius and after is not None:
+def shorten(path: Path, passes: int) -> None:
+    """Shorten every turn in order, a few times over: what one gives up another may take on."""
+    for _ in range(passes):
+        before = path.length_m
+        path.passes += 1
+        for index, piece in enumerate(path.pieces):
+            if not piece.turn:
                 continue
-            if after is not None:
-                a, b = at - out[-1], after - at
-                size = float(np.hypot(*a) * np.hypot(*b))
-                straight = abs(a[0] * b[1] - a[1] * b[0]) <= 1e-9 * size and a @ b >= 0.0
-                if straight and size > 0.0:
+            stirred = any(other.changed >= path.passes - 1 for other in path.near(piece.swept))
+            if path.passes == 1 or stirred:
+                _shorten(path, index)
+        if before - path.length_m < 1e-3 * path.radius * len(path.pieces) / 4.0:
+            break
+
+
+def _shorten(path: Path, index: int) -> None:
+    piece = path.pieces[index]
+    duty = path.duty(index)
+    samples = edge_samples(duty, SAMPLE * path.radius)
+    free = (index == 0, index == len(path.pieces) - 1)
+    for _ in range(3):
+        points = _search(path, piece.points, samples, free)
+        if points is piece.points:
+            return
+        left = path.left(points, duty)
+        if not left:
+            piece.take(points, path.radius)
+            piece.changed = path.passes
+            return
+        samples = np.concatenate([samples, edge_samples(left, SAMPLE * path.radius)])
+
+
+def _search(path: Path, points: FloatArray, samples: FloatArray, free: tuple[bool, bool]) -> FloatArray:
+    """Corners moved or left out while every sample stays within the radius of the turn."""
+    away = squared_away(samples, points[:-1], points[1:])
+    was = away.min(axis=0)
+    # What the turn just reaches now it may just reach later; elsewhere it keeps what samples may miss.
+    limit = np.maximum((path.radius * _BETWEEN) ** 2, was * (1.0 + 1e-7))
+    current = points
+    length = path_length(current)
+    start = length
+    for step in _STEPS:
+        moved = True
+        while moved:
+            moved = False
+            k = 0 if free[0] else 1
+            while k < len(current) - (0 if free[1] else 1):
+                found = _better(path, current, k, samples, limit, away, step * path.radius)
+                if found is not None and path_length(found) < length - 1e-4 * path.radius:
+                    moved = moved or len(found) == len(current)
+                    current, length = found, path_length(found)
+                    away = squared_away(samples, current[:-1], current[1:])
                     continue
-            out.append(at)
-        return np.asarray(out)
+                k += 1
+    return current if length < start - 1e-4 * path.radius else points
 
-    @property
-    def length_m(self) -> float:
-        return float(sum(np.hypot(*np.diff(p.points, axis=0).T).sum() for p in self.pieces))
 
-    def unswept(self) -> BaseGeometry:
-        """What of the area the path does not sweep."""
-        left: BaseGeometry = self.area.difference(shapely.union_all([p.swept for p in self.pieces]))
-        return left
+def _better(
+    path: Path, points: FloatArray, k: int, samples: FloatArray, limit: FloatArray, away: FloatArray, step: float
+) -> FloatArray | None:
+    """The shortest of the turns with corner k left out or moved by a step that sweeps the samples.
 
-    def holes(self) -> list[Polygon]:
-        """The unswept places that are more than rounding."""
-        return self._holes(self.unswept())
-
-    def _holes(self, region: BaseGeometry) -> list[Polygon]:
-        least = _NEGLIGIBLE * self.radius**2
-        return [p for p in shapely.get_parts(region) if isinstance(p, Polygon) and p.area > least]
-
-    def mend(self) -> None:
-        """Visit every unswept place that can be reached."""
-        work = self._holes(self.unswept())
-        budget = 4 * len(work) + 200
-        while work and budget > 0:
-            budget -= 1
-            hole = work.pop()
-            left = self._holes(hole.difference(shapely.union_all([p.swept for p in self._near(hole)])))
-            if not left:
-                continue
-            if len(left) > 1:
-                work += left
-                continue
-            spot = self._spot(left[0])
-            if spot is None:
-                work += self._halves(left[0])
-            else:
-                self._visit(spot, left[0])
-
-    def _near(self, region: BaseGeometry) -> list[_Piece]:
-        """The pieces that may sweep some of a region."""
-        west, south, east, north = region.bounds
-        out = []
-        for piece in self.pieces:
-            w, s, e, n = piece.bounds
-            if w <= east and e >= west and s <= north and n >= south:
-                out.append(piece)
-        # Slanting pieces have wide bounds: how far they run from the region says whether they sweep any of it.
-        lines = np.asarray([p.line for p in out], dtype=object)
-        close = shapely.dwithin(lines, region, self.radius * _OUTER)
-        return [piece for piece, is_close in zip(out, close, strict=True) if is_close]
-
-    def _spot(self, hole: Polygon) -> BaseGeometry | None:
-        """Where the disc's centre sweeps all of a hole at once, as far as a vehicle may go there."""
-        corners = np.asarray(hole.convex_hull.exterior.coords)[:-1]
-        west, south, east, north = hole.bounds
-        if max(east - west, north - south) > 2.0 * self.radius:
-            return None
-        discs = shapely.buffer(shapely.points(corners), self.radius, quad_segs=_ARC)
-        region: BaseGeometry = self.allowed.intersection(shapely.intersection_all(discs))
-        return None if region.is_empty else region
-
-    def _halves(self, hole: Polygon) -> list[Polygon]:
-        """A hole that one disc cannot sweep, in two; nothing once the pieces are smaller than a tenth of the disc."""
-        west, south, east, north = hole.bounds
-        if max(east - west, north - south) < 0.1 * self.radius:
-            return []
-        if east - west >= north - south:
-            cut = shapely.box(west - 1.0, south - 1.0, (west + east) / 2.0, north + 1.0)
-        else:
-            cut = shapely.box(west - 1.0, south - 1.0, east + 1.0, (south + north) / 2.0)
-        return self._holes(hole.intersection(cut)) + self._holes(hole.difference(cut))
-
-    def _visit(self, spot: BaseGeometry, hole: Polygon) -> None:
-        """Lead the path over a spot from the nearest piece that sees it."""
-        lines = np.asarray([p.line for p in self.pieces], dtype=object)
-        away = shapely.distance(lines, spot)
-        for index in np.argsort(away, kind="stable")[:_TRIED]:
-            on_path, there = nearest_points(lines[index], spot)
-            if self._lead(int(index), np.asarray([on_path.x, on_path.y]), np.asarray([there.x, there.y]), hole):
-                return
-
-    def _lead(self, index: int, foot: FloatArray, place: FloatArray, hole: Polygon) -> bool:
-        if not self._inside(np.stack([foot, place])):
-            return False
-        piece = self.pieces[index]
-        if not piece.turn:
-            index, piece = self._split(index, foot)
-        duty = [*self._duty(index), hole]
-        samples = _samples(duty, _SAMPLE * self.radius)
-        best: tuple[float, FloatArray] | None = None
-        legs = np.diff(piece.points, axis=0)
-        away = _squared(samples, piece.points[:-1], piece.points[1:])
-        for k, leg in enumerate(legs):
-            a = piece.points[k]
-            t = float(np.clip(((foot - a) @ leg) / max(float(leg @ leg), 1e-30), 0.0, 1.0))
-            q = a + t * leg
-            missed = samples[~(np.delete(away, k, axis=0) <= (self.radius * _OUTER) ** 2).any(axis=0)]
-            for middle in (place[None], np.stack([q, place, q])):
-                points = np.concatenate([piece.points[: k + 1], middle, piece.points[k + 1 :]])
-                longer = _length(points)
-                if best is not None and longer >= best[0]:
-                    continue
-                changed = points[k : k + len(middle) + 2]
-                # What does not even reach the samples, an exact overlay need not judge.
-                reached = _squared(missed, changed[:-1], changed[1:]).min(axis=0) <= (self.radius * _OUTER) ** 2
-                if not reached.all() or not self._inside(changed):
-                    continue
-                if not self._left(points, duty):
-                    best = longer, points
-        if best is None:
-            return False
-        piece.take(best[1], self.radius)
-        return True
-
-    def _split(self, index: int, at: FloatArray) -> tuple[int, _Piece]:
-        """Make room for a visit from within a trunk: trunk, turn of no length, trunk."""
-        trunk = self.pieces[index]
-        parts = [
-            self._piece(np.stack([trunk.points[0], at]), turn=False),
-            self._piece(np.stack([at, at]), turn=True),
-            self._piece(np.stack([at, trunk.points[-1]]), turn=False),
-        ]
-        self.pieces[index : index + 1] = parts
-        return index + 1, parts[1]
-
-    def _inside(self, points: FloatArray) -> bool:
-        return bool(shapely.covers(self.room, LineString(points)))
-
-    def _duty(self, index: int) -> list[Polygon]:
-        """What of the area only this piece sweeps."""
-        mine = self.pieces[index].swept
-        duty = self.area.intersection(mine)
-        for other in self._near(mine):
-            if other is not self.pieces[index]:
-                duty = duty.difference(other.swept)
-                if duty.is_empty:
-                    break
-        return self._holes(duty)
-
-    def _left(self, points: FloatArray, duty: list[Polygon]) -> list[Polygon]:
-        """What of a duty a turn through these points leaves unswept."""
-        legs = _discs_along(points, self.radius)
-        out = []
-        for part in duty:
-            rest: BaseGeometry = part
-            for leg in legs:
-                rest = rest.difference(leg)
-                if rest.is_empty:
-                    break
-            out += self._holes(rest)
-        return out
-
-    def shorten(self, passes: int) -> None:
-        """Shorten every turn in order, a few times over: what one gives up another may take on."""
-        for _ in range(passes):
-            before = self.length_m
-            self.passes += 1
-            for index, piece in enumerate(self.pieces):
-                if not piece.turn:
-                    continue
-                stirred = any(other.changed >= self.passes - 1 for other in self._near(piece.swept))
-                if self.passes == 1 or stirred:
-                    self._shorten(index)
-            if before - self.length_m < 1e-3 * self.radius * len(self.pieces) / 4.0:
-                break
-
-    def _shorten(self, index: int) -> None:
-        piece = self.pieces[index]
-        duty = self._duty(index)
-        samples = _samples(duty, _SAMPLE * self.radius)
-        free = (index == 0, index == len(self.pieces) - 1)
-        for _ in range(3):
-            points = self._search(piece.points, samples, free)
-            if points is piece.points:
-                return
-            left = self._left(points, duty)
-            if not left:
-                piece.take(points, self.radius)
-                piece.changed = self.passes
-                return
-            samples = np.concatenate([samples, _samples(left, _SAMPLE * self.radius)])
-
-    def _search(self, points: FloatArray, samples: FloatArray, free: tuple[bool, bool]) -> FloatArray:
-        """Corners moved or left out while every sample stays within the radius of the turn."""
-        away = _squared(samples, points[:-1], points[1:])
-        was = away.min(axis=0)
-        # What the turn just reaches now it may just reach later; elsewhere it keeps what samples may miss.
-        limit = np.maximum((self.radius * _BETWEEN) ** 2, was * (1.0 + 1e-7))
-        current = points
-        length = _length(current)
-        start = length
-        for step in _STEPS:
-            moved = True
-            while moved:
-                moved = False
-                k = 0 if free[0] else 1
-                while k < len(current) - (0 if free[1] else 1):
-                    found = self._better(current, k, samples, limit, away, step * self.radius)
-                    if found is not None and _length(found) < length - 1e-4 * self.radius:
-                        moved = moved or len(found) == len(current)
-                        current, length = found, _length(found)
-                        away = _squared(samples, current[:-1], current[1:])
-                        continue
-                    k += 1
-        return current if length < start - 1e-4 * self.radius else points
-
-    def _better(
-        self, points: FloatArray, k: int, samples: FloatArray, limit: FloatArray, away: FloatArray, step: float
-    ) -> FloatArray | None:
-        """The shortest of the turns with corner k left out or moved by a step that sweeps the samples.
-
-        away holds the squared distances of samples from every leg, (legs, samples).
-        """
-        ends = points[[i for i in (k - 1, k + 1) if 0 <= i < len(points)]]
-        if len(ends) == 0:
-            return None
-        is_open = ~((away[: max(0, k - 1)] <= limit).any(axis=0) | (away[k + 1 :] <= limit).any(axis=0))
-        open_samples, limit = samples[is_open], limit[is_open]
-        if len(ends) == 2:
-            gone = _squared(open_samples, ends[:1], ends[1:])[0]
-            without = np.concatenate([points[:k], points[k + 1 :]])
-            if (gone <= limit).all() and self._inside(ends):
-                return without
-        elif len(points) > 2 and len(open_samples) == 0:
-            return np.concatenate([points[:k], points[k + 1 :]])
-        spots = points[k] + step * _AROUND
-        cost = np.hypot(spots[:, :1] - ends[:, 0], spots[:, 1:] - ends[:, 1]).sum(axis=1)
-        shorter = cost < sum(math.dist(points[k], end) for end in ends) - 1e-4 * self.radius
-        if not shorter.any():
-            return None
-        spots, cost = spots[shorter], cost[shorter]
-        away = _squared(open_samples, spots, ends[:1])
-        if len(ends) == 2:
-            np.minimum(away, _squared(open_samples, spots, ends[1:]), out=away)
-        good = np.all(away <= limit, axis=1)
-        for choice in np.argsort(cost):
-            if good[choice]:
-                trial = points.copy()
-                trial[k] = spots[choice]
-                if self._inside(trial[max(0, k - 1) : k + 2]):
-                    return trial
+    away holds the squared distances of samples from every leg, (legs, samples).
+    """
+    ends = points[[i for i in (k - 1, k + 1) if 0 <= i < len(points)]]
+    if len(ends) == 0:
         return None
-
-
-def _discs_along(points: FloatArray, radius: float) -> Shapes:
-    """Return a disc moved along each leg. A buffer of a whole bent line may claim a hundredth too much inside a bend."""
-    legs = shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1))
-    return np.asarray(shapely.buffer(legs, radius * _OUTER, quad_segs=_ARC))
-
-
-def _length(points: FloatArray) -> float:
-    return float(np.hypot(*np.diff(points, axis=0).T).sum())
-
-
-def _samples(holes: list[Polygon], step: float) -> FloatArray:
-    """Points along the edges of polygons, corners included, (n, 2)."""
-    if not holes:
-        return np.zeros((0, 2))
-    out: FloatArray = shapely.get_coordinates(shapely.segmentize(np.asarray(holes), step))
-    return out
-
-
-def _squared(samples: FloatArray, starts: FloatArray, ends: FloatArray) -> FloatArray:
-    """Squared distances of samples (n, 2) to m segments (starts and ends (m, 2), or one for all): (m, n)."""
-    along = ends - starts
-    along_x, along_y = along[:, :1], along[:, 1:]
-    off_x, off_y = samples[:, 0] - starts[:, :1], samples[:, 1] - starts[:, 1:]
-    size = np.maximum(along_x * along_x + along_y * along_y, 1e-30)
-    t = (off_x * along_x + off_y * along_y) / size
-    np.minimum(np.maximum(t, 0.0, out=t), 1.0, out=t)
-    off_x -= t * along_x
-    off_y -= t * along_y
-    off_x *= off_x
-    off_y *= off_y
-    off_x += off_y
-    return off_x
+    is_open = ~((away[: max(0, k - 1)] <= limit).any(axis=0) | (away[k + 1 :] <= limit).any(axis=0))
+    open_samples, limit = samples[is_open], limit[is_open]
+    if len(ends) == 2:
+        gone = squared_away(open_samples, ends[:1], ends[1:])[0]
+        without = np.concatenate([points[:k], points[k + 1 :]])
+        if (gone <= limit).all() and path.inside(ends):
+            return without
+    elif len(points) > 2 and len(open_samples) == 0:
+        return np.concatenate([points[:k], points[k + 1 :]])
+    spots = points[k] + step * _AROUND
+    cost = np.hypot(spots[:, :1] - ends[:, 0], spots[:, 1:] - ends[:, 1]).sum(axis=1)
+    shorter = cost < sum(math.dist(points[k], end) for end in ends) - 1e-4 * path.radius
+    if not shorter.any():
+        return None
+    spots, cost = spots[shorter], cost[shorter]
+    away = squared_away(open_samples, spots, ends[:1])
+    if len(ends) == 2:
+        np.minimum(away, squared_away(open_samples, spots, ends[1:]), out=away)
+    good = np.all(away <= limit, axis=1)
+    for choice in np.argsort(cost):
+        if good[choice]:
+            trial = points.copy()
+            trial[k] = spots[choice]
+            if path.inside(trial[max(0, k - 1) : k + 2]):
+                return trial
+    return None

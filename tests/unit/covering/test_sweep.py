@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import shapely
+from coverage_families import FAMILIES, WIDTH_M
 from coverage_shapes import areas, others, rings_of, star
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +99,15 @@ def test_other_holes_may_be_overflown():
 def test_degenerate_areas_are_swept(area):
     found = sweep_area(area, 5.0, BUDGET)
     assert judged(area, found).fraction == 1.0
+
+
+@pytest.mark.parametrize(("name", "seed"), [("simple", 101), ("coast", 105), ("coast", 107)])
+def test_tips_behind_a_corner_are_swept_too(name, seed):
+    """No straight way leads from any pass to the tips of these areas."""
+    area = FAMILIES[name](seed)
+    found = sweep_area(area, WIDTH_M, Budget(iterations=60))
+    assert judged(area, found).fraction == 1.0
+    assert found.unswept_m2 <= 1e-6
 
 
 def test_same_seed_same_path():
