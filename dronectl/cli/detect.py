@@ -64,7 +64,10 @@ def detect(
     confidence: Annotated[
         float | None,
         typer.Option(
-            "--confidence", min=0.01, max=0.99, help="Least score of a learned detection, or of a person in a thermal still. Default: the model's."
+            "--confidence",
+            min=0.01,
+            max=0.99,
+            help="Least score of a learned detection, or of a person in a thermal still. Default: the model's.",
         ),
     ] = None,
     gsd_cm: Annotated[
