@@ -122,7 +122,7 @@ def scene(seed: int) -> Scene:
     things = _things(rng, kind, reach, seed)
     count = int(rng.integers(20, 60)) if kind == "woods" else int(rng.integers(0, 8))
     stands = np.stack([*rng.uniform(-90, 90, (2, count)), rng.uniform(1, 3, count), rng.uniform(3, 9, count)], axis=1)
-    clear = [all(np.hypot(t[0] - e.east_m, t[1] - e.north_m) > t[2] + 4.0 for e in things) for t in stands]
+    clear = [all(np.hypot(t[0] - e.east_m, t[1] - e.north_m) > t[2] + 4.0 + 0.8 * t[3] for e in things) for t in stands]
     frame = LocalFrame(GeoPoint(46.5, 9.8))
     terrain = TrueGround(FlatTerrain(GROUND_M, "flat", 1.0, 1.0), frame, 0.0, seed, HALF_M)
     trees = stands[np.array(clear, dtype=bool)].reshape(-1, 4)

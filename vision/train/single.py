@@ -44,8 +44,8 @@ class SingleJob:
 
     model: Path
     out: Path
-    pictures: int = 600
-    least: float = 0.55
+    pictures: int = 900
+    least: float = 0.6
     seed: int = 0
 
 
