@@ -35,9 +35,10 @@ from vision.model_card import ModelCard
 from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
+from vision.single import SingleLook
 from vision.sources.stills import Still, is_video, read_still, read_video
-from vision.thermal import HotSpotDetector, HotSpotSettings
-from vision.unite import Observation, unite
+from vision.thermal import HotSpotDetector
+from vision.unite import Observation
 
 Teller = Callable[[str], None]
 _PIXEL_SIGMA: Final = 2.0
@@ -45,7 +46,6 @@ _OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its fee
 _STEEP_DEG: Final = -20.0  # shallower, the ground's scale at the centre says little about the rest of the picture
 _MOST_TOLD: Final = 5  # refusals that are told one by one: a folder of thousands can be refused
 _MOST_SUBTITLE_BYTES: Final = 256 << 20
-_STILL_SIGMA: Final = 11.0  # of hot spots: nothing confirms what a single picture shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Examiner:
         tell: Teller = lambda _text: None,
     ) -> None:
         self._learned, self._classical = learned, classical
-        self._still_spots = HotSpotDetector(HotSpotSettings(sigma=_STILL_SIGMA))
+        self._single = SingleLook(learned)
         self._options = options or ExamineOptions()
         self._names = names or Names(())
         self._tell = tell
@@ -116,14 +116,13 @@ class Examiner:
             still = replace(still, frame=frame)
         gsd, gsd_from = self._gsd(still, locator)
         self.tally.pictures += 1
-        look = self._learned.look(frame, gsd)
+        look, observations = self._single.look(frame, gsd)
         if look.refusal is not None:
             self.tally.not_looked_at += 1
             self._tell_refusal(path, look.refusal)
         elif gsd is None:
             self.tally.without_gsd += 1
         self._tell_experimental(look.model)
-        observations = unite(look.found + self._still_spots.detect(frame, gsd))
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}

@@ -21,6 +21,8 @@ def kind_of(observation: Observation) -> tuple[Kind, float]:
     """What one look takes a thing for, and how surely; no more than a single look can say."""
     if observation.fire:
         return Kind.FIRE, 0.75
+    if observation.judged > 0:
+        return Kind.PERSON, observation.judged
     if observation.learned_kind is not None:
         return observation.learned_kind, observation.learned_score
     return Kind.HOT_SPOT, 0.5 * (1.0 - 7.0 / (observation.hot_sigma + 7.0))
@@ -33,6 +35,8 @@ def why(observation: Observation) -> str:
     if observation.fire:
         hottest = observation.temperature_max_c
         parts.append("fire temperature" if hottest is None else f"fire temperature, hottest {hottest:.0f} C")
+    if observation.judged > 0:
+        parts.append(f"judged {observation.judged:.2f}")
     if observation.learned_kind is not None:
         parts.append(f"learned {observation.learned_score:.2f}")
     if observation.hot_sigma > 0:
@@ -150,6 +154,7 @@ def detection_line(observation: Observation, gsd_m: float | None, place: Line | 
         "kind": kind.value,
         "confidence": round(confidence, 3),
         "box_px": [round(v, 1) for v in corners],
+        "judged": _round(observation.judged or None, 3),
         "learned_score": _round(observation.learned_score or None, 3),
         "hot_spot_sigma": _round(observation.hot_sigma or None, 1),
         "contrast_c": _round(observation.contrast_c, 2),

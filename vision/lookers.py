@@ -72,14 +72,14 @@ class Lookers:
             gsd_m = max(gsd_m, finest)
         return yolo.refusal(frame, gsd_m)
 
-    def look(self, frame: Frame, gsd_m: float | None) -> Look:
-        """Look at a single picture."""
+    def look(self, frame: Frame, gsd_m: float | None, least: float | None = None) -> Look:
+        """Look at a single picture. least: score of what is found in a thermal one, None: the detector's own."""
         yolo = self.yolo(frame)
         refusal = self.refusal(frame, gsd_m)
         if refusal is not None:
             return Look([], refusal, yolo.card)
         if yolo is not self._colour:
-            return Look(yolo.detect(frame, gsd_m), None, yolo.card)
+            return Look(yolo.detect(frame, gsd_m, least), None, yolo.card)
         if self._tiled is None:
             self._tiled = _in_tiles(yolo)
         found = self._tiled.detect(frame, gsd_m)

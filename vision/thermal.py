@@ -126,7 +126,7 @@ def warmth_in(pixels: FloatPicture, box: tuple[float, float, float, float]) -> W
     return Warmth(contrast, len(x), elongation(x, y))
 
 
-def _parts(
+def parts(
     hat: NDArray[Any], strong: float, weak: float, most_px: float
 ) -> Iterator[tuple[float, tuple[int, int], NDArray[Any]]]:
     """The connected parts above `weak` that reach `strong` and are not too long: peak, corner (x, y), values (else 0).
@@ -172,7 +172,7 @@ class HotSpotDetector:
         if frame.kind is PixelKind.BGR8:
             self.refused_frames += 1
             return []
-        fires = self._fires(frame.pixels, gsd_m) if frame.kind is PixelKind.CELSIUS else []
+        fires = self.fires(frame, gsd_m)
         if gsd_m is None:
             self.unsized_frames += 1
             s = self._settings
@@ -204,7 +204,7 @@ class HotSpotDetector:
         if float(hat.max()) < strong:
             return []
         spots: list[Detection] = []
-        for peak, corner, values in sorted(_parts(hat, strong, weak, 4.0 * most), key=lambda part: -part[0]):
+        for peak, corner, values in sorted(parts(hat, strong, weak, 4.0 * most), key=lambda part: -part[0]):
             # the spot itself is what is above half its own peak: a strong one's blur must not make it large
             y, x = np.nonzero(values >= max(weak, 0.5 * peak))
             x, y = x + corner[0], y + corner[1]
@@ -251,8 +251,11 @@ class HotSpotDetector:
             elongation=elongation(x, y),
         )
 
-    def _fires(self, pixels: FloatPicture, gsd_m: float | None) -> list[Detection]:
-        s = self._settings
+    def fires(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
+        """What is as hot as a fire; nothing in pictures without degrees."""
+        if frame.kind is not PixelKind.CELSIUS:
+            return []
+        s, pixels = self._settings, frame.pixels
         if float(pixels.max()) < s.fire_c:
             return []
         hot = pixels >= s.fire_c

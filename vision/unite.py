@@ -32,6 +32,7 @@ class Observation:
     bottom_px: float
     learned_kind: Kind | None = None
     learned_score: float = 0.0
+    judged: float = 0.0  # probability of a person by all that one look shows; 0 where nobody judged
     hot_sigma: float = 0.0
     contrast_c: float | None = None
     fire: bool = False

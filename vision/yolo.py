@@ -95,7 +95,13 @@ class YoloDetector:
             )
         return None
 
-    def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
+    @property
+    def confidence(self) -> float:
+        """The least score of what is found: the card's, or what the user stated."""
+        return self._confidence
+
+    def detect(self, frame: Frame, gsd_m: float | None, least: float | None = None) -> list[Detection]:
+        """Find things. least: another score than the detector's own, for a judge that weighs weak ones."""
         reason = self.refusal(frame, gsd_m)
         if reason is not None:
             with self._counting:
@@ -105,7 +111,8 @@ class YoloDetector:
         picture = frame.pixels if self._card.modality == "rgb" else to_grey(frame, self._card)
         picture, fit = fit_picture(picture, self._engine.input_size)
         output = self._engine.run_picture(picture)
-        boxes = decode(output, fit, (frame.height_px, frame.width_px), self._confidence, self._iou)
+        score = self._confidence if least is None else least
+        boxes = decode(output, fit, (frame.height_px, frame.width_px), score, self._iou)
         found: list[Detection] = []
         gated = 0
         for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):

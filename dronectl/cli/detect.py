@@ -65,7 +65,10 @@ def detect(
     confidence: Annotated[
         float | None,
         typer.Option(
-            "--confidence", min=0.01, max=0.99, help="Least score of a learned detection. Default: the model's."
+            "--confidence",
+            min=0.01,
+            max=0.99,
+            help="Least score of a learned detection, or of a person in a thermal still. Default: the model's.",
         ),
     ] = None,
     gsd_cm: Annotated[
@@ -147,7 +150,8 @@ def detect(
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
-    pictures tell it themselves; without it only learned detections, fires and the few hot spots that stand out far are.
+    pictures tell it themselves. A thermal still has no second frame that confirms it: what the model and the warm spots
+    say is weighed together, and a person comes with the probability of being one.
 
     Detections get a place with its 95 % ellipse where the file tells the camera's pose: DJI pictures in their Exif and
     XMP data, DJI videos in subtitles of the same name (.srt). The ground is taken to be level with the take-off

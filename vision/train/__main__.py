@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Command line: ``python -m vision.train hituav|rgb|yolo|evaluate``."""
+"""Command line: ``python -m vision.train hituav|rgb|yolo|single|evaluate``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "evaluate":
             return _evaluate(args)
+        if args.command == "single":
+            from .single import SingleJob  # needs an inference engine, which training does not
+            from .single import run as fit_single
+
+            job = SingleJob(args.model, args.out, args.pictures, args.least, args.seed)
+            fit_single(job, _say)
+            return 0
         run(_job(args), _say)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -40,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     hit.add_argument("source", type=Path, help="HIT-UAV's folder normal_json")
     hit.add_argument("--split", choices=("official", "sequence"), default="official")
     hit.add_argument("--held-out", type=Path, help="folder of pictures never to train on")
+    hit.add_argument(
+        "--cold", type=float, default=0.2, help="share of rendered cold wilderness in training, 0 to 1 (default 0.2)"
+    )
     own = commands.add_parser("yolo", help="a detector from your own pictures with YOLO labels")
     own.add_argument("source", type=Path, help="folder with images/ and labels/, split into train/ and val/ or not")
     own.add_argument("--names", required=True, help="class names, in order, separated by commas")
@@ -51,6 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     rgb.add_argument("--tiles", type=int, default=3200, help="rendered tiles to train on (default 3200)")
     for command in (hit, own, rgb):
         _add_training(command)
+    single = commands.add_parser("single", help="the weights by which single thermal pictures are judged")
+    single.add_argument("model", type=Path, help="the thermal detector whose scores are weighed")
+    single.add_argument("--out", type=Path, required=True, help="the JSON file to write")
+    single.add_argument("--pictures", type=int, default=900, help="rendered cold pictures (default 900)")
+    single.add_argument(
+        "--least", type=float, default=0.6, help="probability from which a person is reported (default 0.6)"
+    )
+    single.add_argument("--seed", type=int, default=0)
     check = commands.add_parser("evaluate", help="figures of an ONNX model on labelled pictures")
     check.add_argument("model", type=Path)
     check.add_argument("source", type=Path, help="prepared data set, or a folder with images/ and labels/")
@@ -96,7 +114,7 @@ def _job(args: argparse.Namespace) -> Job:
         warmup_steps=args.warmup_steps,
         freeze=args.freeze,
         colour=modality == "rgb",
-        augment=COLOUR if modality == "rgb" else AugmentConfig(),
+        augment=COLOUR if modality == "rgb" else AugmentConfig(p_cold=given.get("cold", 0.0)),
     )
     fields = ("source", "work", "model", "card", "weights", "extra_test", "version", "int8_loss", "average")
     more: dict[str, Any] = {

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .cold import cold_picture
 from .labels import Boxes
 
 Image = npt.NDArray[np.uint8]
@@ -38,6 +39,7 @@ class AugmentConfig:
     p_stretch: float = 0.3
     p_colour: float = 0.0
     p_grey: float = 0.0
+    p_cold: float = 0.0  # a rendered picture of cold ground instead
     min_visible: float = 0.35
     min_pixels: float = 4.0
     border: int = 114
@@ -140,6 +142,8 @@ def augment(
 ) -> tuple[Image, Boxes]:
     """Return one augmented picture (grey, or colour as H x W x 3) of the canvas' size, and its boxes."""
     config = config or AugmentConfig()
+    if config.p_cold > 0 and rng.random() < config.p_cold:
+        return cold_picture(rng, width, height)
     rows, cols = image.shape[:2]
     scale = min(width / cols, height / rows)
     if rng.random() < config.p_scale:

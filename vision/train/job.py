@@ -301,7 +301,7 @@ def _about(
             }
         ],
         "training": {
-            "start": "YOLO11n, COCO" if job.kind != "yolo" else (weights.name if weights else "not stated"),
+            "start": _start(job),
             "start_sha256": export.sha256(weights) if weights and weights.is_file() else None,
             "steps": trained["steps"],
             "images_seen": trained["images_seen"],
@@ -311,6 +311,19 @@ def _about(
             "command": command(job, trained["config"]),
         },
     }
+
+
+def _start(job: Job) -> str:
+    """What the training started from: COCO's weights, or a model that was made before."""
+    if job.weights is None:
+        return "not stated"
+    if job.weights.suffix == ".onnx":
+        try:
+            about = json.loads(job.weights.with_suffix(".json").read_text(encoding="utf-8"))
+            return f"{about['name']} {about['version']}, {about['training']['steps']} steps from {about['training']['start']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return job.weights.name
+    return job.weights.name if job.kind == "yolo" else "YOLO11n, COCO"
 
 
 def command(job: Job, config: dict[str, Any]) -> str:
@@ -325,6 +338,8 @@ def command(job: Job, config: dict[str, Any]) -> str:
         words.append(f"--gsd {job.gsd} --licence {shlex.quote(job.licence)}")
     if job.kind == "hituav" and job.split != "official":
         words.append(f"--split {job.split}")
+    if job.kind == "hituav":
+        words.append(f"--cold {config.get('augment', {}).get('p_cold', 0.0):g}")
     if job.kind == "rgb":
         words.append(f"--tiles {job.tiles}")
     if (config["width"], config["height"]) != (640, 512):

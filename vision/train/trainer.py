@@ -69,6 +69,8 @@ class TrainConfig:
             raise UserError(f"width and height must be multiples of 32 (found {self.width}x{self.height})")
         if self.batch < 2:
             raise UserError(f"batch must be at least 2 (found {self.batch})")
+        if not 0 <= self.augment.p_cold <= 1:
+            raise UserError(f"--cold must be from 0 to 1 (found {self.augment.p_cold:g})")
 
 
 def learning_rate(config: TrainConfig, step: int, progress: float) -> float:

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vision.detector import Detection
+from vision.errors import ModelError
+from vision.examine_lines import kind_of
+from vision.frame import Frame, PixelKind
+from vision.lookers import Lookers
+from vision.model_card import DEFAULT_MODEL
+from vision.sighting import Kind
+from vision.single import FEATURES, Picture, SingleLook, Weights, candidates, features, read_weights
+from vision.train.cold import cold_picture
+from vision.train.errors import UserError
+from vision.train.single import Judged, figures, fit
+from vision.unite import Observation
+from vision.yolo import load_yolo
+
+CELSIUS = PixelKind.CELSIUS
+
+
+def ground(seed: int, size: tuple[int, int] = (256, 320), noise: float = 0.08) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    slow = cv2.resize(rng.normal(0, 0.8, (5, 6)).astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.GaussianBlur(-6.0 + slow, (0, 0), 2.0) + rng.normal(0, noise, size), np.float32)
+
+
+def body(pixels: np.ndarray, x: int, y: int, long: int, degrees_c: float) -> np.ndarray:
+    """A body with head and legs, through a lens."""
+    warm = np.zeros_like(pixels)
+    cv2.ellipse(warm, (x, y), (long // 4, max(2, long // 8)), 0, 0, 360, 1.0, -1)
+    cv2.circle(warm, (x + long // 3, y), max(1, long // 9), 1.2, -1)
+    cv2.line(warm, (x, y), (x - long // 2, y + 2), 0.8, max(1, long // 10))
+    return np.asarray(pixels + cv2.GaussianBlur(warm, (0, 0), 0.8) * degrees_c, np.float32)
+
+
+def frame(pixels: np.ndarray, kind: PixelKind = CELSIUS) -> Frame:
+    return Frame("t", None, 0, 0.0, pixels, kind)
+
+
+@cache
+def single() -> SingleLook:
+    return SingleLook(Lookers(load_yolo(DEFAULT_MODEL)))
+
+
+def spot_at(picture: Picture, x: float, y: float) -> Detection | None:
+    return next((d for d in picture.spots() if abs(d.centre_px[0] - x) < 6 and abs(d.centre_px[1] - y) < 6), None)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 200), st.integers(40, 280), st.integers(40, 216), st.integers(12, 26))
+def test_a_body_is_a_candidate_in_a_noisy_picture(seed: int, x: int, y: int, long: int) -> None:
+    pixels = body(ground(seed, noise=0.5), x, y, long, 6.0)
+    assert spot_at(Picture(frame(pixels), None), x, y) is not None
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 200), st.floats(20, 100), st.floats(0, 9000))
+def test_features_do_not_depend_on_unit_gain_or_offset(seed: int, gain: float, offset: float) -> None:
+    pixels = body(body(ground(seed), 90, 100, 20, 7.0), 220, 160, 30, 5.0)
+    counts = np.round((pixels + 40.0) * gain + offset).astype(np.uint16)
+    things = [Observation(78.0, 94.0, 102.0, 106.0), Observation(202.0, 152.0, 236.0, 168.0)]
+    rows = [features(Picture(made, None), things) for made in (frame(pixels), frame(counts, PixelKind.RAW16))]
+    assert rows[0] == pytest.approx(rows[1], abs=0.2)
+    assert (rows[0][:, FEATURES.index("log_sigma")] > 2).all()
+
+
+def test_a_stuck_pixel_is_nothing_and_a_cluster_is() -> None:
+    pixels = ground(3)
+    pixels[100, 120] += 30.0
+    assert spot_at(Picture(frame(pixels), None), 120, 100) is None
+    pixels[99:102, 119:122] += 30.0
+    assert spot_at(Picture(frame(pixels), None), 120, 100) is not None
+
+
+def test_a_large_learned_box_does_not_swallow_a_person_in_it() -> None:
+    picture = Picture(frame(body(ground(5), 150, 120, 20, 8.0)), None)
+    hut = Detection(60.0, 40.0, 280.0, 230.0, Kind.VEHICLE, 0.05, "learned")
+    assert any(t.learned_kind is None and t.longest_px < 40 for t in candidates(picture, [hut], None))
+    close = Detection(138.0, 110.0, 164.0, 132.0, Kind.PERSON, 0.2, "learned")
+    one = [t for t in candidates(picture, [close], None) if t.learned_kind is Kind.PERSON]
+    assert len(one) == 1
+    assert one[0].hot_sigma > 8
+
+
+@pytest.mark.parametrize("kind", [PixelKind.CELSIUS, PixelKind.RAW16, PixelKind.GREY8])
+def test_people_in_the_cold_are_found_once_each_in_every_kind_of_file(kind: PixelKind) -> None:
+    pixels = body(body(ground(11, (512, 640)), 200, 150, 26, 9.0), 450, 330, 18, 8.0)
+    if kind is PixelKind.RAW16:
+        pixels = np.round((pixels + 60) * 30).astype(np.uint16)
+    elif kind is PixelKind.GREY8:
+        low, high = np.percentile(pixels, (0.5, 99.97))
+        pixels = np.clip((pixels - low) * 255 / (high - low), 0, 255).astype(np.uint8)
+    _, things = single().look(frame(pixels, kind), None)
+    people = sorted(t.centre_px for t in things if kind_of(t)[0] is Kind.PERSON)
+    assert len(things) == len(people) == 2
+    assert people[0] == pytest.approx((200, 150), abs=8)
+    assert people[1] == pytest.approx((450, 330), abs=8)
+
+
+def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() -> None:
+    assert single().look(frame(ground(21, (512, 640))), None)[1] == []
+    _, things = single().look(frame(body(ground(22, (512, 640)), 300, 250, 20, 80.0)), None)
+    assert [kind_of(t)[0] for t in things] == [Kind.HOT_SPOT]
+    assert (things[0].temperature_max_c or 0) > 45
+
+
+def test_weights_are_those_that_made_the_labels() -> None:
+    """The fit against its own model: labels drawn with known weights give these weights again."""
+    rng = np.random.default_rng(1)
+    true = np.append(rng.normal(0, 1.2, len(FEATURES) - 1), -0.5)
+    rows = np.column_stack([rng.normal(0, 1, (40_000, len(FEATURES) - 1)), np.ones(40_000)])
+    person = np.where(rng.random(40_000) < 1 / (1 + np.exp(-rows @ true)), 0, -1)
+    assert fit([Judged(rows, person, 1)]) == pytest.approx(true, abs=0.12)
+    with pytest.raises(UserError, match="nothing to tell apart"):
+        fit([Judged(rows, np.full(40_000, -1), 0)])
+
+
+def test_figures_count_each_person_once_and_every_false_one() -> None:
+    rows = np.zeros((5, len(FEATURES)))
+    rows[:, -1] = (9.0, 9.0, 9.0, -9.0, 9.0)
+    weights = np.append(np.zeros(len(FEATURES) - 1), 1.0)
+    picture = Judged(rows, np.array([0, 0, -1, 1, -1]), 3)
+    assert figures([picture], weights, 0.5) == (pytest.approx(1 / 3), 2.0)
+
+
+def test_weights_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "w.json"
+    path.write_text('{"weights": {}}', encoding="utf-8")
+    with pytest.raises(ModelError, match=r"w\.json: weights for single pictures cannot be read"):
+        read_weights(path)
+    shipped = read_weights()
+    assert shipped == Weights(shipped.values, shipped.least)
+    assert 0 < shipped.least < 1
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000))
+def test_rendered_cold_pictures_hold_their_boxes_and_come_again(seed: int) -> None:
+    image, boxes = cold_picture(np.random.default_rng(seed), 640, 512)
+    assert image.shape == (512, 640)
+    assert (boxes[:, 0] == 0).all()
+    assert (boxes[:, 1:3] >= 0).all()
+    assert (boxes[:, 3] <= 640).all()
+    assert (boxes[:, 4] <= 512).all()
+    assert (boxes[:, 3:] > boxes[:, 1:3]).all()
+    again, same = cold_picture(np.random.default_rng(seed), 640, 512)
+    assert (again == image).all()
+    assert (same == boxes).all()

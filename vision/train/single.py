@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Fit the weights by which single thermal pictures are judged (`vision.single`).
+
+From rendered cold pictures (`cold`), those that are not crowded, as the judge does it. Two thirds are fitted on, figures
+are those of the rest. Real pictures of towns would teach what is true of towns: that contrast tells little.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vision.frame import Frame, PixelKind
+from vision.single import FEATURES, LEARNED_FROM, Picture, candidates, crowded, features
+from vision.yolo import load_yolo
+
+from .cold import cold_picture
+from .errors import UserError
+
+Floats = npt.NDArray[np.float64]
+Boxes = npt.NDArray[np.float32]
+_MARGIN_PX = 4.0
+_PENALTY = 0.3  # of squared weights, in standard deviations of their features
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The candidates of one picture: features, for each the number of the person it lies on or -1, people there are."""
+
+    rows: Floats
+    person: npt.NDArray[np.int64]
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class SingleJob:
+    """What to fit: for which detector, on how many rendered pictures, reported from which probability."""
+
+    model: Path
+    out: Path
+    pictures: int = 900
+    least: float = 0.6
+    seed: int = 0
+
+
+def run(job: SingleJob, say: Callable[[str], None]) -> dict[str, Any]:
+    """Fit, choose the least score, write the weights; return what was written."""
+    if job.pictures < 30:
+        raise UserError(f"--pictures must be at least 30 (found {job.pictures})")
+    yolo = load_yolo(job.model, confidence=LEARNED_FROM)
+
+    def judged(image: npt.NDArray[np.uint8], boxes: Boxes) -> Judged | None:
+        frame = Frame("fit", None, 0, 0.0, image, PixelKind.GREY8)
+        picture = Picture(frame, None)
+        things = candidates(picture, yolo.detect(frame, None), None)
+        if crowded(picture, things):
+            return None
+        return Judged(features(picture, things), np.array([_on(t.centre_px, boxes) for t in things], int), len(boxes))
+
+    rendered = [p for p in (judged(*pair) for pair in _rendered(job)) if p is not None]
+    third = len(rendered) // 3
+    weights = fit(rendered[third:])
+    recall, false = figures(rendered[:third], weights, job.least)
+    record = {
+        "weights": {name: round(float(w), 4) for name, w in zip(FEATURES, weights, strict=True)},
+        "least_score": job.least,
+        "learned_model": yolo.card.label,
+        "fitted_on": {"pictures": len(rendered) - third},
+        "figures": {"pictures": third, "recall": round(recall, 4), "false_per_picture": round(false, 4)},
+    }
+    job.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    say(
+        f"wrote {job.out}: reported from {job.least:.2f}, where recall is {recall:.3f} with {false:.2f} false per picture"
+    )
+    return record
+
+
+def _rendered(job: SingleJob) -> Iterator[tuple[npt.NDArray[np.uint8], Boxes]]:
+    for number in range(job.pictures):
+        yield cold_picture(np.random.default_rng([job.seed, 31, number]), 640, 512)
+
+
+def _on(point: tuple[float, float], boxes: Boxes) -> int:
+    for number, (_, left, top, right, bottom) in enumerate(boxes):
+        inside_x = left - _MARGIN_PX <= point[0] <= right + _MARGIN_PX
+        if inside_x and top - _MARGIN_PX <= point[1] <= bottom + _MARGIN_PX:
+            return number
+    return -1
+
+
+def fit(pictures: list[Judged]) -> Floats:
+    """Weights of a ridge logistic regression by Newton's method; the last belongs to the constant feature."""
+    rows = np.concatenate([p.rows for p in pictures])
+    person = np.concatenate([p.person for p in pictures]) >= 0
+    if not person.any() or person.all():
+        raise UserError("there is nothing to tell apart: the pictures hold only people, or none")
+    mean, spread = rows[:, :-1].mean(axis=0), rows[:, :-1].std(axis=0) + 1e-9
+    scaled = np.column_stack([(rows[:, :-1] - mean) / spread, rows[:, -1]])
+    weights = np.zeros(scaled.shape[1])
+    for _ in range(40):
+        likely = 1.0 / (1.0 + np.exp(-np.clip(scaled @ weights, -30, 30)))
+        slope = scaled.T @ (person - likely) - _PENALTY * weights
+        bend = scaled.T @ (scaled * (likely * (1 - likely))[:, None]) + _PENALTY * np.eye(len(weights))
+        step = np.linalg.solve(bend, slope)
+        weights += step
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    own = weights[:-1] / spread
+    return np.append(own, weights[-1] - float(own @ mean))
+
+
+def figures(pictures: list[Judged], weights: Floats, least: float) -> tuple[float, float]:
+    """(recall, false per picture) of what scores at least so much."""
+    found = false = 0
+    for picture in pictures:
+        scores = 1.0 / (1.0 + np.exp(-np.clip(picture.rows @ weights, -30, 30)))
+        on = picture.person[scores >= least]
+        found, false = found + len(set(on[on >= 0])), false + int((on < 0).sum())
+    return found / max(sum(p.people for p in pictures), 1), false / max(len(pictures), 1)
