@@ -78,7 +78,9 @@ class Restarted:
                 self.ended.set()
                 return
             if code != -signal.SIGKILL:
-                raise RuntimeError(f"{self._command[1:4]} ended with {code}: {self._output.read_text()[-2000:]}")
+                raise RuntimeError(
+                    f"{self._command[1:4]} ended with {code}: {self._output.read_text(encoding='utf-8')[-2000:]}"
+                )
 
 
 @contextlib.asynccontextmanager

@@ -44,7 +44,7 @@ def real_areas():
         return
     files = sorted(Path(folder, "planning", "polygons").glob("*.json"), key=lambda f: int(f.name.split(".")[0]))
     for file in files:
-        drawn = json.loads(file.read_text())
+        drawn = json.loads(file.read_text(encoding="utf-8"))
         area = Polygon(drawn["original_area"]["exterior"], drawn["original_area"]["interiors"])
         yield f"area {file.name.split('.')[0]}", area, 2.0 * drawn["tool_radius"]
 

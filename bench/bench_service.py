@@ -82,7 +82,12 @@ def child(log, *arguments, piped=False):
     try:
         yield process
     except BaseException:
-        print(f"the log of {' '.join(arguments[:2])} ends:", *log.read_text().splitlines()[-8:], sep="\n  ", flush=True)
+        print(
+            f"the log of {' '.join(arguments[:2])} ends:",
+            *log.read_text(encoding="utf-8").splitlines()[-8:],
+            sep="\n  ",
+            flush=True,
+        )
         raise
     finally:
         process.terminate()
@@ -137,14 +142,14 @@ def link_workers(service_pid):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            parent = int((folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1])
             if parent == service_pid and b"dronectl.fleet.worker" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     return found
 
 
 def memory_mb(pid, field="Pss"):
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / 1000.0
     raise SystemExit(f"no {field} of {pid}")
@@ -169,7 +174,7 @@ def stage_of(folder, change, terrain=None):
     stage = set_stage(folder / "run", template, seed=1, speed=1.0, px4=None)
     site_file = stage.site.file
     own = yaml.safe_load(site_file.read_text(encoding="utf-8"))
-    sim = json.loads(stage.sim_document.read_text())
+    sim = json.loads(stage.sim_document.read_text(encoding="utf-8"))
     for drone, vehicle, port in zip(own["drones"], sim["vehicles"], free_ports(len(own["drones"])), strict=True):
         drone["connection"], vehicle["target_port"] = f"udpin://127.0.0.1:{port}", port
     site_file.write_text(yaml.safe_dump(own, allow_unicode=True, sort_keys=False), encoding="utf-8")
@@ -405,7 +410,7 @@ def frame_counts(client):
 def receipts(log):
     """Of each alert's first message: kind, and seconds from exposure to the alert's being raised, and to its receipt."""
     first = {}
-    for line in log.read_text().splitlines():
+    for line in log.read_text(encoding="utf-8").splitlines():
         if line.startswith("{"):
             said = json.loads(line)
             alert = said["data"]
@@ -421,7 +426,7 @@ def receipts(log):
 def bench_latency(options):
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         stage = stage_of(Path(folder), with_thermal(options.rate))
-        document = json.loads(stage.sim_document.read_text())
+        document = json.loads(stage.sim_document.read_text(encoding="utf-8"))
         document["scene"]["people"] = options.people
         stage.sim_document.write_text(json.dumps(document))
         sim = stack.enter_context(simulator(stage))

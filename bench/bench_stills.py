@@ -73,7 +73,7 @@ def make_folder(folder: Path, count: int) -> None:
 def resident_mb(pid: int) -> float | None:
     """Resident memory of a process; None when it has ended."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text()
+        text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return None
     line = next((line for line in text.splitlines() if line.startswith("VmRSS")), None)
@@ -97,7 +97,7 @@ def run(command: list[str], out: Path, total: int, kill_at: int | None) -> tuple
             if memory is not None:
                 done = done_count(out)
                 samples.append((done, memory))
-                times = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[-1].split()
+                times = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[-1].split()
                 cpu = (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
                 if kill_at is not None and done >= kill_at:
                     child.send_signal(signal.SIGKILL)

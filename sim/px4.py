@@ -265,7 +265,7 @@ async def _heard(loop: asyncio.AbstractEventLoop, probe: socket.socket, wanted: 
 
 
 def _last_words(log: Path) -> str:
-    return " / ".join(log.read_text(errors="replace").strip().splitlines()[-3:])
+    return " / ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
 
 
 def _udp_socket() -> socket.socket:

@@ -50,12 +50,12 @@ def _children() -> set[str]:
     found = set()
     for task in Path("/proc/self/task").glob("*/children"):
         try:
-            pids = task.read_text().split()
+            pids = task.read_text(encoding="utf-8").split()
         except OSError:
             continue  # that thread ended between the two looks
         for pid in pids:
             try:
-                stat = Path(f"/proc/{pid}/stat").read_text()
+                stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue  # it ended between the two looks

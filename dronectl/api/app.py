@@ -156,6 +156,10 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
     async def alert(alert_id: AnyId) -> Any:
         return await desk.alert(alert_id)
 
+    @app.get("/api/v1/coverage_gaps", response_model=list[schemas.CoverageGapOut])
+    async def coverage_gaps() -> Any:
+        return desk.coverage_gaps()
+
     @app.get("/api/v1/evidence/{name:path}", responses=_REFUSALS)
     async def evidence(name: Annotated[str, Path(max_length=200)]) -> FileResponse:
         return FileResponse(await desk.evidence(name))

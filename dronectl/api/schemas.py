@@ -82,6 +82,15 @@ class HealthOut(Out):
     children: list[ChildOut]
 
 
+class CoverageGapOut(Out):
+    """A time in which one camera looked at nothing. `to` is null while it lasts."""
+
+    camera_id: str
+    from_: datetime = Field(alias="from")
+    to: datetime | None
+    reason: str
+
+
 class CommandIn(In):
     """An order to one vehicle or to all."""
 

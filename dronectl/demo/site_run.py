@@ -141,8 +141,7 @@ class SiteRun:
 
     async def gaps(self) -> list[dict[str, Any]]:
         """From when to when which camera did not look, as the service shows it."""
-        health = await asyncio.to_thread(self.client.get, "/health")
-        found: list[dict[str, Any]] = health["coverage_gaps"]
+        found: list[dict[str, Any]] = await asyncio.to_thread(self.client.get, "/api/v1/coverage_gaps")
         return found
 
     async def swap_batteries(self, vehicle_ids: Collection[str]) -> None:

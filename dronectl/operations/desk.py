@@ -110,7 +110,6 @@ class Desk:
             "uptime_s": self._s.clock.monotonic_s() - self._started_s,
             **self._doors_health(),
             "children": [asdict(child) for child in children],
-            "coverage_gaps": self.coverage_gaps()[-_GAPS_SHOWN:],
         }
 
     def _doors_health(self) -> dict[str, Any]:
@@ -136,7 +135,7 @@ class Desk:
                 "to": None if gap.to_monotonic_s is None else utc(gap.to_monotonic_s),
                 "reason": gap.reason,
             }
-            for gap in self._s.coverage.gaps()
+            for gap in self._s.coverage.gaps()[-_GAPS_SHOWN:]
         ]
 
     def metrics(self) -> str:

@@ -94,7 +94,9 @@ def corridor(path: Sequence[GeoPoint], width_m: float) -> list[AreaRings]:
     places = [frame.to_enu(p) for p in path]
     if len(set(places)) < 2:
         raise PlanningError("a corridor's line needs at least 2 different points")
-    shape = LineString(places).buffer(width_m / 2.0, quad_segs=4, cap_style="flat")
+    wide = LineString(places).buffer(width_m / 2.0, quad_segs=4, cap_style="flat")
+    # corners of a buffer may be nanometres apart, and would change sides on the way to degrees and back
+    shape = shapely.set_precision(wide, 0.001)
 
     def ring(line: LinearRing) -> tuple[GeoPoint, ...]:
         return tuple(frame.to_geo(float(x), float(y)) for x, y in np.asarray(line.coords)[:-1, :2])

@@ -78,7 +78,7 @@ def _garbage(system_id: int) -> Iterator[bytes]:
 
 
 def _resident_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     raise AssertionError(f"no memory figure of {pid}")

@@ -70,11 +70,11 @@ class Transcript:
             recordings = sorted(FOLDER.glob("px4_*.json"))
             assert recordings, f"no transcripts in {FOLDER}"
             for path in recordings:
-                for part, recorded in json.loads(path.read_text())[scenario].items():
+                for part, recorded in json.loads(path.read_text(encoding="utf-8"))[scenario].items():
                     assert same(seen[part], recorded), f"{scenario}: {part}: {seen[part]}, in {path.name}: {recorded}"
         elif self.record:
             assert px4_version is not None
             path = FOLDER / f"px4_{px4_version}.json"
-            document = json.loads(path.read_text()) if path.exists() else {}
+            document = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             document[scenario] = seen
             path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -89,7 +89,7 @@ class SiteFiles:
 
     @classmethod
     def load(cls, folder: Path) -> SiteFiles:
-        return cls(folder, tuple(json.loads((folder / "site.json").read_text())["ports"]))
+        return cls(folder, tuple(json.loads((folder / "site.json").read_text(encoding="utf-8"))["ports"]))
 
 
 @dataclass

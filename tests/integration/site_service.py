@@ -74,7 +74,7 @@ class SiteProcesses:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {(self.stage.state / 'token').read_text().strip()}"}
+        return {"Authorization": f"Bearer {(self.stage.state / 'token').read_text(encoding='utf-8').strip()}"}
 
     def get(self, path: str) -> Any:
         return httpx.get(self.url + path, headers=self.headers, timeout=20, trust_env=False).raise_for_status().json()

@@ -277,7 +277,7 @@ async def test_a_broker_ends_with_its_parent(tmp_path, kind):
 
     def gone():
         try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
         except OSError:
             return True
 
@@ -311,7 +311,7 @@ async def test_tail_waits_and_gives_up_with_code_3(tmp_path):
 
 def test_the_access_file_names_host_port_and_users(tmp_path):
     BrokerChild(tmp_path, "s").prepare()
-    document = json.loads((tmp_path / "broker.json").read_text())
+    document = json.loads((tmp_path / "broker.json").read_text(encoding="utf-8"))
     assert document["schema_version"] == 1
     assert document["host"] == "127.0.0.1"
     assert set(document["users"]) == {"service", "dispatch"}

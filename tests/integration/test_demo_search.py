@@ -71,7 +71,7 @@ async def test_two_waves_without_a_find_say_what_is_left(story, tmp_path):
     assert "is left on ground that was not seen" in report.goals[0].figure
     for number in (1, 2):
         folder = stage.plans / f"wave-{number}"
-        assert json.loads((folder / "summary.json").read_text())["clean"]
+        assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["clean"]
         assert len(list(folder.glob("*.plan"))) == len(report.waves[number - 1].flights)
     page = (stage.folder / "report.html").read_text(encoding="utf-8")
     assert "未找到" in page
@@ -82,7 +82,7 @@ async def test_two_waves_without_a_find_say_what_is_left(story, tmp_path):
     assert search_summary(report)["minutes_to_find"] is None
 
     # The reviewer knows the person by the place, and by nothing else.
-    truth = json.loads((stage.truth_file).read_text().splitlines()[0])
+    truth = json.loads((stage.truth_file).read_text(encoding="utf-8").splitlines()[0])
     person = next(e for e in truth["entities"] if e["kind"] == "person")
     place = GeoPoint(person["latitude_deg"], person["longitude_deg"])
     reviewer = Reviewer(stage)

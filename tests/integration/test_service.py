@@ -127,7 +127,7 @@ def test_garbage_on_the_http_door_is_counted(site):
     assert more["unreadable"] == len(junk) + 1
     assert (more["refused"], more["too_large"], more["invalid"]) == (1, 1, 1)
     assert more["too_many"] > 20
-    log = (site.stage.folder / "service.log").read_text()
+    log = (site.stage.folder / "service.log").read_text(encoding="utf-8")
     assert log.count("HTTP door: ") == 1
     assert "Traceback" not in log
 
@@ -146,7 +146,7 @@ def test_garbage_on_the_vehicles_doors_is_counted(site):
     assert [v["refused_or_lost_datagrams"] for v in listed] == [500, 0]
     assert "d1: 500 datagrams at its door" in site.cli("vehicles", *site.options).stdout
     assert _metrics(site)['dronectl_door_refused_or_lost_datagrams_total{vehicle="d1"}'] == 500
-    assert (site.stage.folder / "service.log").read_text().count("d1 on udpin://") == 1
+    assert (site.stage.folder / "service.log").read_text(encoding="utf-8").count("d1 on udpin://") == 1
     assert all(v["connected"] for v in listed)
 
 
@@ -164,7 +164,7 @@ async def test_garbage_on_the_mqtt_door_is_counted(site):
             await asyncio.sleep(0.1)
     assert (await asyncio.to_thread(site.get, "/health"))["site_id"] == "lidu"
     async with asyncio.timeout(60):
-        while "MQTT door: " not in (text := (site.stage.folder / "service.log").read_text()):
+        while "MQTT door: " not in (text := (site.stage.folder / "service.log").read_text(encoding="utf-8")):
             await asyncio.sleep(0.1)
     assert text.count("MQTT door: ") == 1
     assert "Traceback" not in text

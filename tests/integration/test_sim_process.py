@@ -202,7 +202,7 @@ def test_flies_a_mission_over_a_bad_link(station: Station, document: dict, tmp_p
     document["faults"] = {"drop": 0.08, "duplicate": 0.05, "delay_s": 0.005, "seed": 4}
     with running(["run", write(document, tmp_path), "--exit-with-parent"], tmp_path) as sim:
         ready = sim.answer()["ready"]
-        assert json.loads((tmp_path / "ready.json").read_text()) == ready
+        assert json.loads((tmp_path / "ready.json").read_text(encoding="utf-8")) == ready
         assert ready["pid"] == sim.process.pid
         station.until(
             "a vehicle that is ready", lambda: getattr(station.last.get("HEARTBEAT"), "system_status", 0) == 3

@@ -64,6 +64,6 @@ def test_it_plans_from_there(installed, tmp_path):
 
 def test_licence_and_version_are_stated(installed):
     (info,) = installed.glob("*.dist-info")
-    metadata = (info / "METADATA").read_text()
+    metadata = (info / "METADATA").read_text(encoding="utf-8")
     assert "License-Expression: AGPL-3.0-or-later" in metadata
-    assert "GNU AFFERO" in (info / "licenses" / "LICENSE").read_text()
+    assert "GNU AFFERO" in (info / "licenses" / "LICENSE").read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ def test_the_demonstration_patrol_is_clean_short_and_judged_good(site, patrol):
         assert plan.cruise_speed_m_s == 9.0
         assert plan.return_height_m == site.drone(plan.vehicle_id).return_height_m
         assert all(w.altitude.datum is Datum.HOME for w in plan.waypoints)
-    assert json.loads((folder / "summary.json").read_text())["flights"] == summary["flights"]
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["flights"] == summary["flights"]
     routes = {"routes.html", "routes.geojson", "routes.kml"}
     plans_written = {"d1.plan", "d2.plan", "d3.plan", "summary.json", "plan.svg"}
     assert {Path(f).name for f in summary["files"]} == plans_written | routes
@@ -149,7 +149,7 @@ def _refused(*arguments):
 
 def test_unreadable_plans_are_bad_input(patrol, tmp_path):
     torn = tmp_path / "torn.plan"
-    torn.write_text((patrol[0] / "d1.plan").read_text()[:400], encoding="utf-8")
+    torn.write_text((patrol[0] / "d1.plan").read_text(encoding="utf-8")[:400], encoding="utf-8")
     assert f"{torn}: line " in _refused("check", torn)
     assert "No such file" in _refused("check", tmp_path / "absent.plan")
     binary = tmp_path / "binary.plan"
@@ -161,7 +161,7 @@ def test_vehicles_and_places_must_fit(site, patrol, tmp_path):
     assert "was made for d1, not for d2" in _refused("check", patrol[0] / "d1.plan", "--vehicle", "d2")
     assert "there are: d1, d2, d3" in _refused("check", patrol[0] / "d1.plan", "--vehicle", "d9")
     assert "there are: d1, d2, d3" in _refused("plan", "patrol", "--out", tmp_path, "--drones", "d9")
-    foreign = json.loads((patrol[0] / "d1.plan").read_text())
+    foreign = json.loads((patrol[0] / "d1.plan").read_text(encoding="utf-8"))
     del foreign["dronectl"]
     file = tmp_path / "foreign.plan"
     file.write_text(json.dumps(foreign), encoding="utf-8")
@@ -178,7 +178,7 @@ def test_an_unwritable_folder_is_bad_input(tmp_path):
 
 
 def test_the_plan_of_a_site_keeps_the_site_fence_even_if_its_own_is_wider(site, patrol):
-    plan = read_plan((patrol[0] / "d1.plan").read_text(), source="x")
+    plan = read_plan((patrol[0] / "d1.plan").read_text(encoding="utf-8"), source="x")
     wide = replace(plan, fence=replace(plan.fence, exclusion=(), max_altitude=None))
     through = replace(wide, waypoints=_bad(site, patrol, "keep-out").waypoints)
     assert "leg-in-keep-out" in [f.code for f in check_at_site(site, through)]

@@ -129,7 +129,7 @@ def test_hituav_by_sequence_keeps_neighbours_together(tmp_path):
 def test_hituav_names_the_wrong_box(tmp_path):
     source = make_hituav(tmp_path)
     path = source / "annotations/val.json"
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text(encoding="utf-8"))
     data["annotation"][1]["bbox"] = [600, 0, 50, 50]
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=r"val\.json: annotation 1: box .* is not within 640x512"):

@@ -54,10 +54,10 @@ def trained(own_set, tmp_path_factory) -> Path:
 
 
 def test_fine_tuning_writes_model_sidecar_and_card(trained):
-    sidecar = json.loads((trained / "own.json").read_text())
+    sidecar = json.loads((trained / "own.json").read_text(encoding="utf-8"))
     assert sidecar["sha256"]
     assert "person" in json.dumps(sidecar["classes"])
-    assert sidecar["sha256"] in (trained / "own.md").read_text()
+    assert sidecar["sha256"] in (trained / "own.md").read_text(encoding="utf-8")
 
 
 def test_checkpoint_and_export_give_the_same_answers(trained):
@@ -109,11 +109,11 @@ def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
 
     done = _train(tmp_path, own_set, "--weights", str(trained / "own.onnx"), "--epochs", "1", "--int8-loss", "1.0")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    sidecar = json.loads((tmp_path / "next.json").read_text())
+    sidecar = json.loads((tmp_path / "next.json").read_text(encoding="utf-8"))
     assert sidecar["figures"]["before"]["name"] == "own.onnx"
     assert sidecar["figures"]["before"]["val"]["classes"]["person"]["objects"] == 4
     assert sidecar["int8"]["kept"] is True
-    small = json.loads((tmp_path / "next-int8.json").read_text())
+    small = json.loads((tmp_path / "next-int8.json").read_text(encoding="utf-8"))
     assert small["precision"].startswith("int8")
     assert small["bytes"] < 0.5 * sidecar["bytes"]
     assert load_engine(tmp_path / "next-int8.onnx", "onnxruntime").run(batch).shape == wanted.shape
@@ -154,10 +154,10 @@ def test_a_stopped_run_goes_on(trained, own_set, tmp_path):
         time.sleep(0.1)
     first.kill()
     first.wait()
-    before = json.loads(state.read_text())
+    before = json.loads(state.read_text(encoding="utf-8"))
     second = _train(tmp_path, own_set, *arguments)
     assert second.returncode == 0, second.stdout[-2000:] + second.stderr[-3000:]
-    record = json.loads((tmp_path / "work" / "train" / "train.json").read_text())
+    record = json.loads((tmp_path / "work" / "train" / "train.json").read_text(encoding="utf-8"))
     if before["epochs"] < 3:
         assert f"going on after {int(before['epochs'])} epoch(s)" in second.stdout
     assert record["steps"] == 3 * 3  # ten pictures in fours, three rounds, none twice

@@ -76,7 +76,7 @@ def test_a_preset_becomes_flights_with_camera_commands(preset, views, site_file,
         assert aboard.index(205) < aboard.index(206)
         assert [w.trigger_m for w in plan.waypoints if w.trigger_m is not None][-1] == 0.0
     ET.fromstring((tmp_path / "out" / "plan.svg").read_text(encoding="utf-8"))  # noqa: S314  # our own
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == {
+    assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8")) == {
         k: v for k, v in said.items() if k != "files"
     }
 

@@ -51,7 +51,7 @@ def test_the_demonstration_patrol_is_separated(site, patrol, separated):
     folder, result = separated
     assert result.exit_code == 0, result.output
     assert "conflicts of 3 pairs. After: none" in result.stdout
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert summary["clean"]
     assert summary["conflicts_before"]
     starts = {f["vehicle_id"]: f["start_s"] for f in summary["flights"]}
@@ -65,7 +65,7 @@ def test_the_demonstration_patrol_is_separated(site, patrol, separated):
 
 def test_every_change_says_why(separated):
     folder, result = separated
-    changes = json.loads((folder / "summary.json").read_text())["changes"]
+    changes = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["changes"]
     assert {c["kind"] for c in changes} <= {"delay", "return-layer"}
     delays = [c for c in changes if c["kind"] == "delay"]
     assert delays
@@ -77,7 +77,7 @@ def test_every_change_says_why(separated):
 
 def test_volumes_have_absolute_times_and_say_their_datum(separated):
     folder, _ = separated
-    document = json.loads((folder / "volumes.json").read_text())
+    document = json.loads((folder / "volumes.json").read_text(encoding="utf-8"))
     assert document["altitude_reference"] == "W84"
     intents = {i["vehicle_id"]: i for i in document["operational_intents"]}
     first = intents["d3"]["volumes"][0]
@@ -90,13 +90,13 @@ def test_volumes_have_absolute_times_and_say_their_datum(separated):
 
 def test_pictures_are_svg_with_a_row_per_drone(separated):
     folder, _ = separated
-    root = ET.fromstring((folder / "timeline.svg").read_text())  # noqa: S314  # our own file
+    root = ET.fromstring((folder / "timeline.svg").read_text(encoding="utf-8"))  # noqa: S314  # our own file
     texts = [e.text for e in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"d1", "d2", "d3"} <= set(texts)
     titles = [e.text for e in root.iter("{http://www.w3.org/2000/svg}title")]
     assert any(t.startswith("before: within") for t in titles)
     assert any(t.startswith("starts ") for t in titles)
-    ET.fromstring((folder / "plan.svg").read_text())  # noqa: S314  # our own file
+    ET.fromstring((folder / "plan.svg").read_text(encoding="utf-8"))  # noqa: S314  # our own file
 
 
 def test_starts_far_apart_change_nothing(patrol, tmp_path):
@@ -107,14 +107,14 @@ def test_starts_far_apart_change_nothing(patrol, tmp_path):
     assert document["conflicts_before"] == []
     assert [f["start_s"] for f in document["flights"]] == [0.0, 3000.0, 6000.0]
     for file in patrol:
-        assert (tmp_path / file.name).read_text() == file.read_text()
+        assert (tmp_path / file.name).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
 
 
 def test_slack_puts_launches_farther_apart(patrol, separated, tmp_path):
     result = run(*patrol, "--out", tmp_path, "--priority", "d3=1", "--slack", "20", "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    before = json.loads((separated[0] / "summary.json").read_text())
+    before = json.loads((separated[0] / "summary.json").read_text(encoding="utf-8"))
     wide, narrow = (sorted(f["start_s"] for f in d["flights"]) for d in (document, before))
     assert document["slack_s"] == 20.0
     assert wide[1] >= 20.0 > narrow[1] > 0.0
@@ -160,7 +160,7 @@ def test_bad_input_says_how_to_mend_it(patrol, tmp_path):
 
 
 def test_a_plan_of_another_ground_station_is_named_on_the_command_line(patrol, tmp_path):
-    foreign = json.loads(patrol[0].read_text())
+    foreign = json.loads(patrol[0].read_text(encoding="utf-8"))
     del foreign["dronectl"]
     file = tmp_path / "foreign.plan"
     file.write_text(json.dumps(foreign), encoding="utf-8")

@@ -50,4 +50,4 @@ def test_stage_of_a_search(tmp_path, site, bare):
     assert (scene.people, scene.fires) == (0, 0)
     assert scene.animals == DECOYS["animals"]
     # Nothing but the law is handed to the simulator, and no place of the person to anybody.
-    assert "lost-1" not in json.dumps(json.loads(stage.sim_document.read_text()))
+    assert "lost-1" not in json.dumps(json.loads(stage.sim_document.read_text(encoding="utf-8")))

@@ -147,7 +147,7 @@ def test_loops_empty_the_battery(flights, tmp_path):
 
 def test_unsupported_items_block_and_are_named(flights, tmp_path):
     file = written(tmp_path, flights(flights.at(0, 150)), FileFormat.PLAN)
-    plan = json.loads(file.read_text())
+    plan = json.loads(file.read_text(encoding="utf-8"))
     plan["mission"]["items"].insert(1, {"type": "ComplexItem", "complexItemType": "StructureScan", "version": 3})
     file.write_text(json.dumps(plan))
     result = run(file, "--vehicle", "d1")
@@ -167,7 +167,7 @@ def test_the_files_own_fence_and_rally_points_count_too(site, flights, tmp_path)
     by_code = {f["code"]: f["place"] for f in found["findings"] if f["severity"] == "blocker"}
     assert by_code["waypoint-outside-fence"] == "mission.items[2]"
     assert by_code["rally-outside-fence"] == "rallyPoints.points[0]"
-    crossed = json.loads(file.read_text())
+    crossed = json.loads(file.read_text(encoding="utf-8"))
     ring = crossed["geoFence"]["polygons"][0]["polygon"]
     ring[1], ring[2] = ring[2], ring[1]
     file.write_text(json.dumps(crossed))

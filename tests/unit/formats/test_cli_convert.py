@@ -68,7 +68,7 @@ def test_what_cannot_be_read_or_written_leaves_the_old_file(source, tmp_path):
     bare.write_text("<kml><Placemark><LineString><coordinates>1,2 1,3</coordinates></LineString></Placemark></kml>")
     result = run(bare, "--to", "wpml", "--out", out)
     assert "waypoint 1: WPML takes heights above the take-off point, and it has none" in str(result.exception)
-    assert out.read_text() == "as it was"
+    assert out.read_text(encoding="utf-8") == "as it was"
     assert run(bare, "--to", "wpml", "--out", out, "--height", 60).exit_code == 1  # no speed is in the file
     again = read_flight_file(out.read_bytes(), source="x").routes[0]
     assert [s.altitude.value_m for s in again.steps if s.position] == [60.0, 60.0]
@@ -83,7 +83,7 @@ def test_a_fence_alone_becomes_a_plan_without_items(tmp_path):
     result = run(fence, "--to", "plan", "--out", tmp_path / "fence.plan")
     assert result.exit_code == 1
     assert "lost mission: a .plan file needs a home with its height" in result.stdout
-    plan = json.loads((tmp_path / "fence.plan").read_text())
+    plan = json.loads((tmp_path / "fence.plan").read_text(encoding="utf-8"))
     assert plan["mission"]["items"] == []
     assert plan["mission"]["plannedHomePosition"] == [2.0, 1.0, 0.0]
     assert plan["geoFence"]["polygons"][0]["polygon"] == [[2.0, 1.0], [3.0, 1.0], [3.0, 2.0]]

@@ -255,7 +255,7 @@ def test_published_partition_routes_are_beaten(graphs):
     n = len(graph.length_m)
     for drones in (2, 5, 8):
         routes = [
-            [int(w) for w in (graphs / "MSP" / "grid" / f"grid_{drones}_{i}").read_text().split()[1:]]
+            [int(w) for w in (graphs / "MSP" / "grid" / f"grid_{drones}_{i}").read_text(encoding="utf-8").split()[1:]]
             for i in range(drones)
         ]
         task = RevisitTask(graph.length_m, np.zeros(n), np.ones(n), drones)

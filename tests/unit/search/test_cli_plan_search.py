@@ -64,7 +64,7 @@ def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
 
 def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):
     folder, summary = searched
-    assert json.loads((folder / "summary.json").read_text())["pos"] == summary["pos"]
+    assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["pos"] == summary["pos"]
     assert 0.5 < summary["ratio"] <= 1.0
     assert summary["ratio"] == pytest.approx(summary["pos"] / summary["bound"], abs=1e-3)
     tried = " ".join(p["pattern"] for p in summary["patterns"])
@@ -194,11 +194,11 @@ def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
     asked = ["--at", LAST_SEEN, "--map", tmp_path / "map.npz", "--drones", "d1", "--iterations", 50_000_000, "--json"]
     ended = run(*asked, "--time-limit", 1, "--out", tmp_path / "one")
     assert ended.exit_code == 0, ended.output
-    first = json.loads((tmp_path / "one" / "summary.json").read_text())
+    first = json.loads((tmp_path / "one" / "summary.json").read_text(encoding="utf-8"))
     assert 0 < first["ratio"] <= 1.0
     again = run(*asked, "--steps", first["steps"], "--out", tmp_path / "two")
     assert again.exit_code == 0, again.output
-    assert json.loads((tmp_path / "two" / "summary.json").read_text()) == first
+    assert json.loads((tmp_path / "two" / "summary.json").read_text(encoding="utf-8")) == first
 
 
 @pytest.mark.data

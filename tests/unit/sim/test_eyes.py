@@ -278,4 +278,4 @@ async def test_the_camera_process_serves_frames_and_writes_the_truth(tmp_path):
     seen = next(e for e in truth.entities if e.entity_id == person.entity_id)
     assert seen.looks
     assert truth.tracks["d1"]
-    assert json.loads((tmp_path / "truth.jsonl").read_text().splitlines()[0])["type"] == "scene"
+    assert json.loads((tmp_path / "truth.jsonl").read_text(encoding="utf-8").splitlines()[0])["type"] == "scene"

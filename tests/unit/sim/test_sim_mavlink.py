@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 
@@ -33,7 +34,10 @@ def _values(spec: MessageSpec) -> st.SearchStrategy[tuple[float | bytes, ...]]:
     fields: list[st.SearchStrategy] = []
     for count, kind in re.findall(r"(\d*)([a-zA-Z])", spec.struct.format):
         if kind == "s":
-            fields.append(st.binary(min_size=int(count or 1), max_size=int(count or 1)))
+            size = int(count or 1)
+            values = st.binary(min_size=size, max_size=size)
+            # four bytes are a parameter's value, a float to pymavlink: which signalling NaN it is, floats do not keep
+            fields.append(values.filter(lambda v: not math.isnan(*struct.unpack("<f", v))) if size == 4 else values)
         elif kind == "f":
             fields += [st.floats(width=32, allow_nan=False)] * int(count or 1)
         else:

@@ -136,7 +136,7 @@ def test_killed_with_sigkill_and_run_again(tmp_path: Path) -> None:
     again = subprocess.run(line, capture_output=True, text=True, check=False)
     assert again.returncode == 1  # one of them is damaged
     assert f"{first} file(s) are done already, {24 - first} left" in again.stderr
-    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    lines = [json.loads(text) for text in out.read_text(encoding="utf-8").splitlines()]
     assert [entry["source"] for entry in lines] == [str(p) for p in paths]
     assert [entry["type"] for entry in lines].count("error") == 1
     assert "23 frame(s)" in again.stderr
@@ -164,7 +164,7 @@ def test_a_full_disk_costs_pictures_and_is_reported(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, preexec_fn=limit, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    assert len(out.read_text().splitlines()) == 3
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 3
     assert list(pictures.glob("*")) == []
     assert "3 picture(s) of evidence could not be written" in done.stderr
     assert "evidence is being lost" in done.stderr
@@ -185,4 +185,6 @@ def test_no_room_for_lines_is_one_line_and_what_is_safe_stays(tmp_path: Path) ->
     assert "Traceback" not in done.stderr
     again = CliRunner().invoke(app, line[4:], standalone_mode=False)
     assert again.return_value == 0, again.stderr
-    assert [json.loads(text)["source"] for text in out.read_text().splitlines()] == [str(p) for p in paths]
+    assert [json.loads(text)["source"] for text in out.read_text(encoding="utf-8").splitlines()] == [
+        str(p) for p in paths
+    ]

@@ -199,7 +199,7 @@ DJI = {"M3T_DJI_0001_R.JPG": 0.05, "M30T_DJI_0001_R.JPG": 0.05, "H20N_DJI_0003_R
 @pytest.mark.data
 @pytest.mark.parametrize("name", sorted(DJI))
 def test_real_dji_temperatures_agree_with_the_vendors(data_dir: Path, name: str) -> None:
-    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text())[name]
+    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text(encoding="utf-8"))[name]
     picture = read_rjpeg(data_dir / "rjpeg" / name)
     assert picture is not None
     assert picture.kind is PixelKind.CELSIUS
@@ -215,7 +215,7 @@ def test_real_dji_temperatures_agree_with_the_vendors(data_dir: Path, name: str)
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["H20T_DJI_0001_R.JPG", "M4T_DJI_0001_R.JPG", "XTS_DJI_0002_R.jpg"])
 def test_other_dji_models_give_values_that_rise_with_temperature_and_say_so(data_dir: Path, name: str) -> None:
-    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text())[name]
+    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text(encoding="utf-8"))[name]
     picture = read_rjpeg(data_dir / "rjpeg" / name)
     assert picture is not None
     assert picture.kind is PixelKind.RAW16
@@ -232,7 +232,7 @@ def test_other_dji_models_give_values_that_rise_with_temperature_and_say_so(data
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["FLIR_AX8.jpg", "FLIR_E40.jpg"])
 def test_real_flir_temperatures_agree_with_an_independent_reader(data_dir: Path, name: str) -> None:
-    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text())[name]
+    reference = json.loads((data_dir / "rjpeg" / "temperatures.json").read_text(encoding="utf-8"))[name]
     picture = read_rjpeg(data_dir / "rjpeg" / name)
     assert picture is not None
     assert picture.kind is PixelKind.CELSIUS

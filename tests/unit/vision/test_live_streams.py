@@ -218,16 +218,16 @@ def test_the_command_looks_at_a_stream(tmp_path: Path) -> None:
         ]  # fmt: skip
         result = CliRunner().invoke(app, line, standalone_mode=False)
     assert result.return_value == 0 or result.exit_code == 0, result.stderr
-    lines = [json.loads(text) for text in out.read_text().splitlines()]
+    lines = [json.loads(text) for text in out.read_text(encoding="utf-8").splitlines()]
     frames = [entry for entry in lines if entry["type"] == "frame"]
     assert len(frames) >= 2
     assert {entry["media"] for entry in frames} == {"stream"}
     assert frames[0]["no_place"] == "a stream without telemetry has no pose"
     assert lines[-1]["type"] == "stream"
     assert lines[-1]["delivered"] == len(frames)
-    assert json.loads(geo.read_text())["features"] == []
+    assert json.loads(geo.read_text(encoding="utf-8"))["features"] == []
     assert review.is_file()
-    for text in (out.read_text(), review.read_text(), result.stderr):
+    for text in (out.read_text(encoding="utf-8"), review.read_text(encoding="utf-8"), result.stderr):
         assert "secret" not in text
     again = CliRunner().invoke(app, [address, "--out", str(out)], standalone_mode=False)
     assert isinstance(again.exception, BadInputError)
@@ -259,5 +259,5 @@ def test_ctrl_c_ends_a_stream_with_all_that_was_seen(tmp_path: Path) -> None:
     assert child.returncode == 0, said
     assert "ended as asked" in said
     assert "Traceback" not in said
-    assert json.loads(out.read_text().splitlines()[-1])["type"] == "stream"
+    assert json.loads(out.read_text(encoding="utf-8").splitlines()[-1])["type"] == "stream"
     assert (tmp_path / "r.html").is_file()

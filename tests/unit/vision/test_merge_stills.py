@@ -116,7 +116,7 @@ def test_five_overlapping_photos_of_one_person_are_one_feature_and_one_card(tmp_
     code, lines, said = invoke(str(folder), "--geojson", str(geo), "--review", str(review))
     assert code == 0
     assert [len(line["detections"]) for line in lines] == [1] * 5
-    features = json.loads(geo.read_text())["features"]
+    features = json.loads(geo.read_text(encoding="utf-8"))["features"]
     assert len(features) == 1
     seen = features[0]["properties"]["sightings"]
     assert [Path(s["source"]).name for s in seen] == [f"p{i}.jpg" for i in range(5)]

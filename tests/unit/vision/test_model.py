@@ -18,7 +18,7 @@ REQUIRED_AP50 = 0.5
 
 
 def truth_boxes(label: Path, width: int, height: int) -> np.ndarray:
-    rows = [[float(v) for v in line.split()] for line in label.read_text().splitlines() if line.strip()]
+    rows = [[float(v) for v in line.split()] for line in label.read_text(encoding="utf-8").splitlines() if line.strip()]
     return np.array(
         [
             (0, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)

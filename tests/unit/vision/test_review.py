@@ -207,7 +207,7 @@ def test_stills_with_poses_give_places_features_and_cards(tmp_path: Path) -> Non
     arguments = [str(tmp_path / "in"), "--out", str(out), "--geojson", str(geo), "--review", str(review)]
     code, _, said = invoke(*arguments)
     assert code == 0
-    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert lines[0]["gsd_cm"] == pytest.approx(100 * 60 / 757.8, abs=0.01)
     assert lines[0]["pose"]["pitch_deg"] == -90.0
     place = lines[0]["detections"][0]["place"]
@@ -218,20 +218,20 @@ def test_stills_with_poses_give_places_features_and_cards(tmp_path: Path) -> Non
     assert lines[1]["pose"] is None
     assert "focal length" in lines[1]["no_place"]
     assert lines[1]["detections"] == [] or lines[1]["detections"][0]["place"] is None
-    found = json.loads(geo.read_text())
+    found = json.loads(geo.read_text(encoding="utf-8"))
     assert found["type"] == "FeatureCollection"
     assert [f["properties"]["source"] for f in found["features"]] == [str(tmp_path / "in" / "a.jpg")]
     assert found["features"][0]["geometry"]["coordinates"][:2] == [place["longitude_deg"], place["latitude_deg"]]
     read = Page()
-    read.feed(review.read_text())
+    read.feed(review.read_text(encoding="utf-8"))
     cards = json.loads(read.scripts[0][1])
     assert cards["pictures"] == "r-pictures"
     for card in cards["things"]:
         assert (tmp_path / "r-pictures" / card["crop"]).is_file()
         assert (tmp_path / "r-pictures" / card["context"]).is_file()
-    before = review.read_text()
+    before = review.read_text(encoding="utf-8")
     assert invoke(*arguments)[0] == 0  # everything is done already: both are made again from the lines
-    assert review.read_text() == before
+    assert review.read_text(encoding="utf-8") == before
     assert f"{len(cards['things'])} card(s)" in said
 
 
@@ -269,7 +269,7 @@ def test_a_video_with_subtitles_gives_tracks_with_places(tmp_path: Path) -> None
     assert last["phase"] == "end"
     here = GeoPoint(last["place"]["latitude_deg"], last["place"]["longitude_deg"])
     assert distance_m(here, GeoPoint(31.5, 121.25)) < 1.5  # it was 6 px above the centre of the first frame
-    found = json.loads((tmp_path / "g.json").read_text())["features"]
+    found = json.loads((tmp_path / "g.json").read_text(encoding="utf-8"))["features"]
     assert [f["properties"]["of"] for f in found] == ["track"]
     (tmp_path / "v.SRT").write_text("1\n00:00:00,000 --> 00:00:09,000\n[latitude: 31.5] [longitude: 121.2]\n")
     code, lines, said = invoke(str(path), "--gsd-cm", "8")
