@@ -5,11 +5,12 @@ YOLO := .venv-yolo
 READY := $(VENV)/.ready
 YOLO_READY := $(YOLO)/.ready
 
-.PHONY: help demo test check test-yolo bench wheel clean
+.PHONY: help demo test test-explore check test-yolo bench wheel clean
 
 help:
 	@echo "make demo       set up, fly the demonstration patrol on simulated drones, open runs/latest/report.html afterwards"
-	@echo "make test       set up and run the tests"
+	@echo "make test       set up and run the tests, the same examples every time"
+	@echo "make test-explore  the same tests with examples that nobody has tried yet"
 	@echo "make check      lint, types, import contracts"
 	@echo "make test-yolo  set up the heavy extra (ultralytics, several GB) and run its tests"
 	@echo "make bench      the benchmarks, printed as ratios"
@@ -32,6 +33,9 @@ demo: $(READY)
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest -n 3 --dist loadfile
+
+test-explore: $(READY)
+	$(VENV)/bin/python -m pytest -n 3 --dist loadfile --hypothesis-profile=explore
 
 check: $(READY)
 	scripts/check

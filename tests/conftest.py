@@ -12,8 +12,10 @@ import pytest
 if importlib.util.find_spec("hypothesis") is not None:  # the heavy extra's environment goes without
     from hypothesis import settings
 
-    # No test is judged by how long it takes: the machine may be busy. A failing example is printed, to be run again.
-    settings.register_profile("dronectl", deadline=None, print_blob=True)
+    # No test is judged by how long it takes: the machine may be busy. The same examples in every run, so that nothing
+    # lands or fails by luck; `make test-explore` looks for new ones, and prints what a failing one is repeated with.
+    settings.register_profile("dronectl", deadline=None, derandomize=True, print_blob=True)
+    settings.register_profile("explore", deadline=None, derandomize=False, print_blob=True)
     settings.load_profile("dronectl")
 
 if importlib.util.find_spec("coverage") is None:
