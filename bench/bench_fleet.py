@@ -15,7 +15,6 @@ import contextlib
 import json
 import math
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
 from dronectl.fleet.messages import Rates
 from dronectl.fleet.pool import LinkPool
+from dronectl.ports import free_ports
 from missions.geo import GeoPoint, destination
 from missions.mavlink_items import FRAME_GLOBAL_RELATIVE_ALT, NAV_TAKEOFF, NAV_WAYPOINT, MissionItem
 
@@ -63,18 +63,6 @@ def calibration_s():
     for number in range(1_000_000):
         total += number & 7
     return time.perf_counter() - start
-
-
-def free_ports(count):
-    """Below those that the system hands out by itself, which the simulators' own sockets get."""
-    ports = []
-    for port in random.sample(range(20_000, 32_000), 4_000):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise SystemExit("too few free UDP ports")
 
 
 def home_of(index):
@@ -175,7 +163,7 @@ async def fly(links, items):
 async def bench_cpu(options):
     count = options.vehicles or 100
     rates = Rates(position_hz=(MESSAGES_PER_S - _OTHERS_PER_S) / 2.0)
-    ports = free_ports(count)
+    ports = free_ports(socket.SOCK_DGRAM, count)
     with ExitStack() as stack:
         simulators = start_simulators(stack, ports)
         async with pool_of(ports, rates) as (pool, links, _):
@@ -207,7 +195,7 @@ async def bench_cpu(options):
 
 async def bench_scale(options):
     count = options.vehicles or 250
-    ports = free_ports(count)
+    ports = free_ports(socket.SOCK_DGRAM, count)
     with ExitStack() as stack:
         start_simulators(stack, ports)
         async with pool_of(ports) as (_, links, ready):
@@ -238,7 +226,7 @@ async def bench_scale(options):
 
 async def bench_hold(options):
     count = options.vehicles or 100
-    ports = free_ports(count + 1)
+    ports = free_ports(socket.SOCK_DGRAM, count + 1)
     with ExitStack() as stack:
         start_simulators(stack, ports)
         async with pool_of(ports) as (_, links, _):

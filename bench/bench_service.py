@@ -35,7 +35,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from bench_fleet import _BARE, MESSAGES_PER_S, calibration_s, cpu_s, free_ports
+from bench_fleet import _BARE, MESSAGES_PER_S, calibration_s, cpu_s
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -45,6 +45,7 @@ from dronectl.demo.stage import set_stage
 from dronectl.errors import UnavailableError
 from dronectl.operations.planning import plan_site_patrol
 from dronectl.paths import StateDir, config_dir
+from dronectl.ports import free_ports
 from dronectl.site import load_site
 from dronectl.terrain_io import save_terrain
 from missions.formats.qgc_plan import write_plan
@@ -175,7 +176,9 @@ def stage_of(folder, change, terrain=None):
     site_file = stage.site.file
     own = yaml.safe_load(site_file.read_text(encoding="utf-8"))
     sim = json.loads(stage.sim_document.read_text(encoding="utf-8"))
-    for drone, vehicle, port in zip(own["drones"], sim["vehicles"], free_ports(len(own["drones"])), strict=True):
+    for drone, vehicle, port in zip(
+        own["drones"], sim["vehicles"], free_ports(socket.SOCK_DGRAM, len(own["drones"])), strict=True
+    ):
         drone["connection"], vehicle["target_port"] = f"udpin://127.0.0.1:{port}", port
     site_file.write_text(yaml.safe_dump(own, allow_unicode=True, sort_keys=False), encoding="utf-8")
     stage.sim_document.write_text(json.dumps(sim))

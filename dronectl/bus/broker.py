@@ -26,6 +26,7 @@ from dronectl.bus.broker_files import User, may, read_or_make_users, write_acces
 from dronectl.bus.settings import BrokerAccess, check_broker
 from dronectl.errors import BadInputError, UnavailableError
 from dronectl.ipc import end_process
+from dronectl.ports import free_ports
 
 log = logging.getLogger(__name__)
 
@@ -191,9 +192,7 @@ def _becomes_free(port: int, grace_s: float) -> bool:
 def _free_port(wanted: int | None) -> int:
     if wanted is not None and _becomes_free(wanted, _GRACE_S):
         return wanted
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(socket.SOCK_STREAM, 1)[0]
 
 
 @contextlib.contextmanager

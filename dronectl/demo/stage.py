@@ -17,6 +17,7 @@ from typing import Any, Final
 import yaml
 
 from dronectl.errors import BadInputError
+from dronectl.ports import free_ports
 from dronectl.site import Site, load_site
 from dronectl.terrain_io import save_terrain
 
@@ -69,18 +70,6 @@ def make_run_folder(base: Path, seed: int, now: datetime, name: str) -> Path:
             f"{error.filename}: cannot be made: {error.strerror}; name another folder with --out"
         ) from error
     return folder.resolve()
-
-
-def free_ports(kind: socket.SocketKind, count: int) -> list[int]:
-    """Ports on loopback that nobody had at the moment of asking."""
-    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [int(s.getsockname()[1]) for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 def patrol_scene(site: Site) -> dict[str, Any]:

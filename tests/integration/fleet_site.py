@@ -21,6 +21,7 @@ from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.fleet import Fleet
 from dronectl.fleet.link import VehicleAddress
 from dronectl.fleet.sortie_types import Phase, Sortie
+from dronectl.ports import free_ports
 from dronectl.store import Store
 from missions.geo import Altitude, Datum, GeoPoint, destination
 from missions.model import Authority, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
@@ -34,15 +35,6 @@ LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process takes a few of
 FIRST_SYSTEM_ID = 61
 WORLDS = ["sim", pytest.param("px4", marks=[pytest.mark.px4, pytest.mark.timeout(400)])]
 PX4_SPEED = 5.0
-
-
-def free_udp_ports(count: int) -> list[int]:
-    """Ports that nobody has bound; all are open at once, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(count)]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ async def simulated(
     folder: Path, *, vehicles: int = 1, speed: float = 10.0
 ) -> AsyncIterator[tuple[SiteFiles, Simulator]]:
     """The simulator with so many vehicles, until the block ends."""
-    site = SiteFiles(folder, tuple(free_udp_ports(vehicles)))
+    site = SiteFiles(folder, tuple(free_ports(socket.SOCK_DGRAM, vehicles)))
     site.save()
     homes = [site.home(name) for name in site.vehicle_ids]
     config = {
@@ -163,7 +155,7 @@ async def world(kind: str, config: pytest.Config, folder: Path, *, vehicles: int
         async with simulated(folder, vehicles=vehicles) as (site, _):
             yield site
         return
-    site = SiteFiles(folder, tuple(free_udp_ports(vehicles)))
+    site = SiteFiles(folder, tuple(free_ports(socket.SOCK_DGRAM, vehicles)))
     site.save()
     instances = [
         Px4Instance(number, site.home(name), GROUND_AMSL_M, port, system_id=FIRST_SYSTEM_ID + i)
