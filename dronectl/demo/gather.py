@@ -19,6 +19,7 @@ from dronectl.report.truth import Truth
 from missions.energy import PlanEnergy
 from missions.geo import GeoPoint, distance_m
 from missions.model import FlightPlan, Mission
+from vision.gaps import TOLERANCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id
 
 
 def blind_times(run: Run, flights: Sequence[Flown]) -> tuple[BlindTime, ...]:
-    """The parts of the cameras' gaps in which their drones were in the air, oldest first."""
+    """The parts of the cameras' gaps in which their drones were in the air, oldest first.
+
+    Those shorter than what the service calls a gap are left out: the first and last metres of a flight are none.
+    """
     found = []
     for gap in run.gaps:
         gap_from = datetime.fromisoformat(gap["from"])
@@ -64,8 +68,8 @@ def blind_times(run: Run, flights: Sequence[Flown]) -> tuple[BlindTime, ...]:
         for flown in flights:
             for drone_id, (up, down) in flown.aloft.items():
                 began, ended = max(gap_from, up), min(gap_to, down)
-                if gap["camera_id"].startswith(f"{drone_id}-") and ended > began:
-                    seconds = (ended - began).total_seconds()
+                seconds = (ended - began).total_seconds()
+                if gap["camera_id"].startswith(f"{drone_id}-") and seconds >= TOLERANCE_S:
                     found.append(BlindTime(gap["camera_id"], began, seconds, gap["reason"]))
     return tuple(sorted(found, key=lambda b: (b.began, b.camera_id)))
 

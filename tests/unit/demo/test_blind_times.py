@@ -36,6 +36,7 @@ def test_only_the_part_in_the_air_counts():
         gap("d1-thermal", 0, 110, "its first look is still to come"),  # until 10 s after the launch
         gap("d1-thermal", 190, 320),  # over the landing and the next launch
         gap("d2-rgb", 160, 170),  # on the ground
+        gap("d2-rgb", 96, 104),  # no more than 4 s of it in the air
         gap("d1-rgb", 390, None),  # to the end
         gap("mast-1", 0, None),  # no drone's
     )
