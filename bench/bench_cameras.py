@@ -180,7 +180,7 @@ def main() -> int:
         return 0
     orders = [sys.executable, __file__, "--serve", "--moving", str(given.moving)]
     orders += [] if given.video is None else ["--video", str(given.video)]
-    with subprocess.Popen(orders, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as cameras:
+    with subprocess.Popen(orders, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as cameras:
         if cameras.stdin is None or cameras.stdout is None:
             raise SystemExit("the cameras have no pipes")
         port = int(cameras.stdout.readline())

@@ -96,7 +96,7 @@ def peer(python, areas):
         asked = {"ring": list(area.exterior.coords)[:-1], "width": width_m}
         script = Path(__file__).with_name("peer_opencoverage.py")
         done = subprocess.run(
-            [python, str(script)], input=json.dumps(asked), capture_output=True, text=True, check=False
+            [python, str(script)], input=json.dumps(asked), capture_output=True, encoding="utf-8", check=False
         )
         if done.returncode:
             print(f"{name}: opencoverage did not run: {done.stderr.strip().splitlines()[-1]}")

@@ -156,7 +156,7 @@ def peer(name, python, rows, vehicles, seconds):
         [python, __file__, "--serve", name],
         input=json.dumps({"rows": rows, "vehicles": vehicles, "seconds": seconds}),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
     if done.returncode == 3:

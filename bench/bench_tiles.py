@@ -89,7 +89,7 @@ class Peer:
         script = Path(__file__).with_name("peer_sahi.py")
         self._child = subprocess.Popen(
             [python, str(script), str(model), str(side), str(OVERLAP), str(CONFIDENCE), str(THREADS)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8",
         )  # fmt: skip
         self.name = self._answer()["versions"]
 

@@ -222,7 +222,7 @@ def cold_start(times: int) -> dict[str, list[float]]:
             for name in ("without", "with"):
                 began = time.perf_counter()
                 answer = subprocess.run(
-                    [sys.executable, __file__, "--first-look"], check=True, capture_output=True, text=True,
+                    [sys.executable, __file__, "--first-look"], check=True, capture_output=True, encoding="utf-8",
                     env=os.environ | {"XDG_CACHE_HOME": cache},
                 ).stdout.split()  # fmt: skip
                 result[f"{name}_s"].append(time.perf_counter() - began)

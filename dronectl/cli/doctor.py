@@ -51,7 +51,7 @@ def _engine_check() -> Check:
     code = "import sys, pathlib; from vision.engines.choose import load_engine; print(load_engine(pathlib.Path(sys.argv[1])).name)"
     command = [sys.executable, "-c", code, str(model)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return Check(
             "inference engine", False, True, "did not answer in 60 s", f"try another with --engine; model {model}"
@@ -81,7 +81,7 @@ def _broker_check() -> Check:
             "absent; the slower amqtt serves instead, loopback only",
             "apt install mosquitto (or your system's package)",
         )
-    done = subprocess.run([path, "-h"], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run([path, "-h"], capture_output=True, encoding="utf-8", timeout=10, check=False)
     return Check("mosquitto", True, False, (done.stdout.splitlines() or [path])[0])
 
 

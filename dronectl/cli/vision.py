@@ -236,7 +236,7 @@ def bench(
                 str(height),
             ]
             command += [] if pictures is None else ["--pictures", str(pictures)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
             if done.returncode == EXIT_DONE:
                 costs.append(json.loads(done.stdout))
             else:

@@ -155,7 +155,7 @@ def _run(python: Path, folder: Path, given: dict[str, str]) -> None:
     last = ""
     # both outputs in one: what is said as the work goes on, and the one line of an error
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", env=environment
     ) as child:
         assert child.stdout is not None  # noqa: S101
         for line in child.stdout:

@@ -216,7 +216,7 @@ def sim_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimFleet]:
             [sys.executable, "-m", "sim", "run", str(path), "--exit-with-parent"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         stack.enter_context(process)
         try:

@@ -84,7 +84,7 @@ class SiteProcesses:
         return subprocess.run(
             [sys.executable, "-m", "dronectl", *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=timeout_s,
             check=False,
             env={**os.environ, "COLUMNS": "200"},

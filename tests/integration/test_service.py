@@ -60,7 +60,7 @@ def test_openapi_document_holds_under_fire(site, tmp_path):
             "--phases", "examples,coverage,fuzzing", "--max-examples", "8", "--seed", "7", "--no-shrink", "--warnings", "off",
             "--exclude-path", "/api/v1/commands", "--request-timeout", "30", "--suppress-health-check", "all",
         ],
-        capture_output=True, text=True, timeout=200, check=False, cwd=tmp_path,
+        capture_output=True, encoding="utf-8", timeout=200, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 

@@ -32,7 +32,7 @@ class Sim:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             cwd=cwd,
         )
 
@@ -300,7 +300,7 @@ def test_a_bad_document_is_one_clear_line(change: dict, words: str, document: di
         [sys.executable, "-m", "sim", "run", path],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
         stdin=subprocess.DEVNULL,
     )
@@ -316,7 +316,7 @@ def test_the_same_system_id_twice(document: dict, tmp_path: Path):
         [sys.executable, "-m", "sim", "run", write(document, tmp_path)],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
     assert done.returncode == 2
@@ -345,7 +345,7 @@ def test_a_bad_target(target: str):
         [sys.executable, "-m", "sim", "vehicles", "--target", target],
         check=False,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
     )
     assert done.returncode == 2
@@ -361,7 +361,7 @@ def test_mavsdk_flies_one(station: Station, document: dict, tmp_path: Path):
         sim.answer()
         pilot = Path(__file__).with_name("sim_mavsdk_pilot.py")
         done = subprocess.run(
-            [sys.executable, str(pilot), str(port)], check=False, capture_output=True, text=True, timeout=110
+            [sys.executable, str(pilot), str(port)], check=False, capture_output=True, encoding="utf-8", timeout=110
         )
     facts = json.loads(done.stdout.strip().splitlines()[-1])
     assert "error" not in facts, facts

@@ -19,7 +19,7 @@ def installed(tmp_path_factory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=200,
         check=False,
         cwd=ROOT,
@@ -35,7 +35,7 @@ def run(installed: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=False,
         cwd=cwd,

@@ -9,7 +9,7 @@ import pytest
 
 def dronectl(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "dronectl", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "dronectl", *arguments], capture_output=True, encoding="utf-8", timeout=60, check=False
     )
 
 

@@ -207,7 +207,9 @@ def test_planning_needs_no_heavy_library():
         "import sys; import dronectl.cli.plan; "
         "print([m for m in ('cv2', 'openvino', 'onnxruntime', 'mavsdk', 'fastapi') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=120
+    )
     assert result.stdout.strip() == "[]"
 
 

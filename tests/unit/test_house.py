@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """House rules that no linter knows."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -26,6 +27,21 @@ def test_every_file_carries_its_licence(room):
     assert without == []
 
 
+def test_text_from_child_processes_is_utf8_whatever_the_locale():
+    """text=True decodes by the locale, which a library or a bare machine may set to ASCII."""
+    found = [
+        f"{file.relative_to(ROOT)}:{call.lineno}"
+        for room in ("dronectl", "missions", "vision", "sim", "tests", "bench", "scripts")
+        for file in (ROOT / room).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and (names := {keyword.arg for keyword in call.keywords}) & {"text", "universal_newlines"}
+        and names & {"capture_output", "stdout", "stdin", "stderr"}
+        and "encoding" not in names
+    ]
+    assert found == []
+
+
 def test_files_stay_small():
     long = {
         str(p.relative_to(ROOT)): n for p in SOURCES if (n := len(p.read_text(encoding="utf-8").splitlines())) > 500
@@ -39,5 +55,5 @@ def test_the_service_process_never_imports_cv2_an_engine_or_mavsdk():
         "print(json.dumps([m for m in ('cv2', 'mavsdk', 'onnxruntime', 'openvino', 'ultralytics', 'torch', 'sim')"
         " if m in sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60, check=True)
     assert json.loads(done.stdout) == []

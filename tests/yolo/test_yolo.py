@@ -47,7 +47,7 @@ def trained(own_set, tmp_path_factory) -> Path:
             "--weights", str(start), "--work", str(folder / "work"), "--model", str(folder / "own.onnx"),
             "--card", str(folder / "own.md"), "--epochs", "1", "--width", "160", "--height", "128", "--batch", "4",
         ],
-        capture_output=True, text=True, timeout=800, check=False, cwd=ROOT,
+        capture_output=True, encoding="utf-8", timeout=800, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return folder
@@ -81,7 +81,7 @@ def _train(folder: Path, own_set: Path, *more: str, timeout: float = 800) -> sub
             str(folder / "work"), "--model", str(folder / "next.onnx"), "--card", str(folder / "next.md"), "--width",
             "160", "--height", "128", "--batch", "4", "--steps", "prepare,train,ship", *more,
         ],
-        capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT,
+        capture_output=True, encoding="utf-8", timeout=timeout, check=False, cwd=ROOT,
     )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_without_data_it_says_so_in_one_line(tmp_path):
             sys.executable, "-m", "vision.train", "yolo", str(tmp_path / "none"), "--names", "person", "--work",
             str(tmp_path / "w"), "--model", str(tmp_path / "m.onnx"), "--card", str(tmp_path / "c.md"),
         ],
-        capture_output=True, text=True, timeout=120, check=False, cwd=ROOT,
+        capture_output=True, encoding="utf-8", timeout=120, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

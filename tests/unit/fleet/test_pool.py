@@ -172,7 +172,12 @@ asyncio.run(main())
 
 async def test_the_watchdog_ends_a_process_that_holds_the_interpreter() -> None:
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", _HANGS], capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+        subprocess.run,
+        [sys.executable, "-c", _HANGS],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=_PATIENCE_S,
+        check=False,
     )
     assert done.stdout == "alive\n"
     assert done.returncode == 1

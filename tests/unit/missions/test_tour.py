@@ -150,7 +150,7 @@ def test_the_plain_way_gives_the_answers_of_the_compiled_one():
             [sys.executable, "-c", _PROBE],
             env={**os.environ, "NUMBA_DISABLE_JIT": plain},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
         )
         answers.append(json.loads(done.stdout))

@@ -133,7 +133,7 @@ def test_killed_with_sigkill_and_run_again(tmp_path: Path) -> None:
     assert child.returncode == -signal.SIGKILL
     first = len(read_journal(journal_path(out).read_bytes())[1].done)
     assert 0 < first < 24
-    again = subprocess.run(line, capture_output=True, text=True, check=False)
+    again = subprocess.run(line, capture_output=True, encoding="utf-8", check=False)
     assert again.returncode == 1  # one of them is damaged
     assert f"{first} file(s) are done already, {24 - first} left" in again.stderr
     lines = [json.loads(text) for text in out.read_text(encoding="utf-8").splitlines()]
@@ -161,7 +161,7 @@ def test_a_full_disk_costs_pictures_and_is_reported(tmp_path: Path) -> None:
 
     done = subprocess.run(
         command(str(tmp_path / "in"), "--out", str(out), "--annotate", str(pictures), "--json"),
-        capture_output=True, text=True, check=False, preexec_fn=limit, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, encoding="utf-8", check=False, preexec_fn=limit, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert len(out.read_text(encoding="utf-8").splitlines()) == 3
@@ -179,7 +179,7 @@ def test_no_room_for_lines_is_one_line_and_what_is_safe_stays(tmp_path: Path) ->
 
     out = tmp_path / "o.jsonl"
     line = command(*map(str, paths), "--out", str(out))
-    done = subprocess.run(line, capture_output=True, text=True, check=False, preexec_fn=limit)
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", check=False, preexec_fn=limit)
     assert done.returncode == 2
     assert "make room" in done.stderr
     assert "Traceback" not in done.stderr

@@ -251,7 +251,7 @@ def test_ctrl_c_ends_a_stream_with_all_that_was_seen(tmp_path: Path) -> None:
     with mjpeg(leisurely) as address:
         line = [sys.executable, "-m", "dronectl", "detect", address, "--engine", "opencv", "--open-timeout-s", "60"]
         line += ["--gsd-cm", "8", "--out", str(out), "--review", str(tmp_path / "r.html")]
-        with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as child:
+        with subprocess.Popen(line, stderr=subprocess.PIPE, encoding="utf-8") as child:
             while child.poll() is None and not (out.exists() and b'"frame"' in out.read_bytes()):
                 time.sleep(0.02)
             child.send_signal(signal.SIGINT)
