@@ -158,7 +158,8 @@ def timetable(
 
     No leg goes above a school in its hours. Writes the day as JSON, CSV and a picture, and every flight as a .plan named
     by drone and take-off (d1-073000.plan), which `dronectl fly` takes at its time. Drones fly in layers and start up to
-    two minutes later where that keeps them 20 m across or 10 m in height apart. What cannot be kept is listed with the
+    two minutes later where that keeps them 20 m across or 10 m in height apart; where it does not, one is put off for
+    longer or given up. What cannot be kept is listed with the
     reason; the exit code is then 1, and also when findings forbid a flight.
     """
     opened = open_site(site)

@@ -11,16 +11,15 @@ from dronectl.site import Drone, Site
 from missions.energy import PlanEnergy
 from missions.model import Finding, FlightPlan, Severity
 from missions.patrol import NARROW_BAND_M
-from missions.revisit.day import DayTask, Flight
-from missions.revisit.day_plans import DayCraft, DayOrder, day_plan, kept_apart
+from missions.revisit.day import DayTask, Flight, Settled
+from missions.revisit.day_plans import DayCraft, DayOrder, DayRules, day_plan, kept_apart
 from missions.revisit.reasons import clock
-from missions.revisit.timetable import day_allows
+from missions.revisit.timetable import day_allows, day_has_room
 from missions.separation import MINIMA, check_separation
 from missions.terrain import height_at
 from missions.terrain_follow import ERROR_SIGMAS, height_band
 
 LAYER_STEP_M = MINIMA.vertical_m + 2.0  # heights follow the ground, which rises and falls between two drones
-_MOST_MOVED_S = 120.0
 _LATE_S = 5.0
 
 
@@ -60,14 +59,16 @@ class DayPlanner:
         mission = replace(plan.mission, mission_id=f"timetable-{flight_name(flight)}")
         return replace(plan, mission=mission)
 
-    def settle(self, task: DayTask, flights: list[Flight], from_s: float) -> tuple[list[Flight], int]:
-        """Move flights by up to two minutes where that keeps them apart and nothing more is missed."""
+    def settle(self, task: DayTask, flights: list[Flight], from_s: float) -> Settled:
+        """Flights that keep apart: a little later or earlier if nothing more is missed for it, else later or given up."""
         return kept_apart(
             flights,
             self.plan_of,
             self.site.limits,
-            lambda others, index, moved: day_allows(task, others, index, moved),
-            most_s=_MOST_MOVED_S,
+            DayRules(
+                as_good=lambda others, index, moved: day_allows(task, others, index, moved),
+                possible=lambda others, index, moved: day_has_room(task, others, index, moved),
+            ),
             from_s=from_s,
         )
 

@@ -113,6 +113,15 @@ class Flight:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """Flights that keep apart, those given up for it, and how many still meet: those that may not be moved."""
+
+    flights: list[Flight]
+    given_up: tuple[Flight, ...] = ()
+    meeting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Miss:
     """Something that could not be kept: from when to when nobody came, how long was wanted, and why.
 

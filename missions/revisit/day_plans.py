@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 from missions.deconflict.encounters import encounters_with
 from missions.deconflict.segments import Minima, Segments, joined, segments
-from missions.deconflict.trajectory import common_frame, places_m
+from missions.deconflict.trajectory import Trajectory, common_frame, places_m
 from missions.deconflict.trajectory import fly as motion
 from missions.energy import Performance
 from missions.errors import PlanningError
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.model import Aim, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.patrol_waypoints import aimed, looking_down_between, merged_waypoints
-from missions.revisit.day import Flight, Move, Stop
+from missions.revisit.day import Flight, Move, Settled, Stop
 from missions.revisit.ways import Place
 from missions.terrain import OutsideTerrainError, Terrain
 from missions.terrain_follow import Corner, HeightBand, follow
@@ -39,6 +39,20 @@ class DayCraft:
     home_amsl_m: float
     return_height_m: float
     band: HeightBand
+
+
+@dataclass(frozen=True, slots=True)
+class DayRules:
+    """How flights may be moved: (flights of the day, index, that one moved) to yes or no.
+
+    as_good: nothing more is missed, asked for moves up to most_s. possible: the drone and the areas that are closed by
+    the hour allow it, whatever is missed; asked up to most_forced_s where nothing as good keeps apart.
+    """
+
+    as_good: Callable[[list[Flight], int, Flight], bool]
+    possible: Callable[[list[Flight], int, Flight], bool]
+    most_s: float = 120.0
+    most_forced_s: float = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,42 +159,59 @@ def kept_apart(
     flights: Sequence[Flight],
     plan_of: Callable[[Flight], FlightPlan],
     limits: VehicleLimits,
-    allowed: Callable[[list[Flight], int, Flight], bool],
+    rules: DayRules,
     *,
-    most_s: float,
     from_s: float = -math.inf,
     minima: Minima | None = None,
-) -> tuple[list[Flight], int]:
+) -> Settled:
     """Flights, each moved by as little as keeps it apart: first stay those that may not be moved, then the others.
 
-    Watches and urgent missions are not moved, nor what starts before from_s.
-
-    allowed(flights, index, moved flight) says whether the day allows it. A flight is rather put off than brought forward;
-    one for which no move up to most_s is enough starts when it wanted to. Second comes how many those are.
+    Watches and urgent missions are not moved, nor what starts before from_s. A flight is rather put off than brought
+    forward, and rather moved so that nothing more is missed; one that meets another at every time that is possible is
+    given up, since a visit that is missed is said so, and two that meet are not flown.
     """
     minima = minima or Minima()
     out = sorted(flights, key=lambda f: (f.kind == "patrol" and f.depart_s >= from_s, f.depart_s, f.vehicle_id))
     if not out:
-        return out, 0
-    left = 0
+        return Settled(out)
+    meeting = 0
+    given_up: list[Flight] = []
     frame = common_frame([plan_of(out[0])])
-    steps = [_STEP_S * (i + 1) for i in range(int(most_s / _STEP_S))]
     settled: list[tuple[float, Segments]] = []
-    for index, flight in enumerate(out):
+    index = 0
+    while index < len(out):
+        flight = out[index]
         plan = plan_of(flight)
         flown = motion(plan, limits, places_m(plan, frame))
-        movable = flight.kind == "patrol" and flight.depart_s >= from_s
-        for seconds in (0.0, *steps, *(-s for s in steps)) if movable else (0.0,):
-            moved = later(flight, seconds)
-            piece = segments(flown, start_s=moved.depart_s, owner=index)
+
+        def apart(moved: Flight, flown: Trajectory = flown, index: int = index) -> bool:
             end = moved.depart_s + flown.duration_s
             beside = [s for e, s in settled if e > moved.depart_s and float(s.start_s[0]) < end]
-            apart = not beside or not encounters_with(piece, joined(beside), minima)
-            if apart and (seconds == 0.0 or (moved.depart_s >= from_s and allowed(out, index, moved))):
-                break
-        else:
-            moved, left = flight, left + 1
-        out[index] = moved
-        end = moved.depart_s + flown.duration_s
-        settled.append((end, segments(flown, start_s=moved.depart_s, owner=index)))
-    return out, left
+            piece = segments(flown, start_s=moved.depart_s, owner=index)
+            return not beside or not encounters_with(piece, joined(beside), minima)
+
+        if not apart(flight):
+            movable = flight.kind == "patrol" and flight.depart_s >= from_s
+            moved = _moved(out, index, rules, apart, from_s) if movable else flight
+            if moved is None:
+                given_up.append(out.pop(index))
+                continue
+            meeting += not movable
+            flight = moved
+        out[index] = flight
+        settled.append((flight.depart_s + flown.duration_s, segments(flown, start_s=flight.depart_s, owner=index)))
+        index += 1
+    return Settled(out, tuple(given_up), meeting)
+
+
+def _moved(
+    flights: list[Flight], index: int, rules: DayRules, apart: Callable[[Flight], bool], from_s: float
+) -> Flight | None:
+    """The least move that keeps apart; first of those that miss no more, then of all that are possible."""
+    for most_s, allows in ((rules.most_s, rules.as_good), (rules.most_forced_s, rules.possible)):
+        steps = [_STEP_S * (i + 1) for i in range(int(most_s / _STEP_S))]
+        for seconds in (*steps, *(-s for s in steps)):
+            moved = later(flights[index], seconds)
+            if moved.depart_s >= from_s and allows(flights, index, moved) and apart(moved):
+                return moved
+    return None

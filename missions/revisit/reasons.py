@@ -11,8 +11,15 @@ from missions.revisit.flights import do_visit, fly
 from missions.revisit.ways import Window
 
 
-def why_visit(task: DayTask, flights: Sequence[Flight], visit: Visit, gap: Window) -> str:
-    """Why nobody came to an item in a time."""
+def why_visit(
+    task: DayTask, flights: Sequence[Flight], visit: Visit, gap: Window, given_up: Sequence[Flight] = ()
+) -> str:
+    """Why nobody came to an item in a time. given_up: flights left out because they would have met others."""
+    for flight in given_up:
+        if any(s.item_id == visit.item_id and gap[0] < s.arrive_s < gap[1] for s in flight.stops):
+            return (
+                f"{flight.vehicle_id} stayed at its dock at {clock(flight.depart_s)}: it would have met another drone"
+            )
     due = min(gap[0] + visit.interval_s, gap[1])
     closed = _closed(task, visit, gap)
     if closed:

@@ -17,7 +17,19 @@ from dataclasses import dataclass
 from missions.errors import PlanningError
 from missions.model import Budget
 from missions.revisit.chains import pre_empt, watch_flights
-from missions.revisit.day import TOLERANCE_S, Craft, DayTask, Flight, Kept, Miss, Timetable, Urgent, Visit, gaps
+from missions.revisit.day import (
+    TOLERANCE_S,
+    Craft,
+    DayTask,
+    Flight,
+    Kept,
+    Miss,
+    Settled,
+    Timetable,
+    Urgent,
+    Visit,
+    gaps,
+)
 from missions.revisit.day_bound import day_bound
 from missions.revisit.flights import Do, do_visit, fly, room_s, slot_s
 from missions.revisit.reasons import why_visit
@@ -51,8 +63,8 @@ class _Due:
     window: Window
 
 
-# From flights to flights that keep apart, and how many still do not; those that start before a time stay as they are.
-Settle = Callable[[DayTask, list[Flight], float], tuple[list[Flight], int]]
+# From flights to flights that keep apart; those that start before a time stay as they are.
+Settle = Callable[[DayTask, list[Flight], float], Settled]
 
 
 def plan_day(
@@ -61,8 +73,8 @@ def plan_day(
     """The best timetable of budget.iterations tries. Same task, seed and iterations, same timetable.
 
     Urgent missions take the nearest drones at their time; what those had to do is planned anew from then on. `settle`
-    may move flights a little at the end, so that they keep apart; `day_allows` says by how much. Where it cannot, the
-    next best day that misses no more is tried.
+    may move flights at the end, or give some up, so that they keep apart. Where more is missed for it, the next best
+    days are tried, and the one that misses least is kept.
     Raises PlanningError when there is no drone or nothing to do.
     """
     if not task.craft:
@@ -71,35 +83,35 @@ def plan_day(
         raise PlanningError("there is nothing to do on this day: name at least one item with hours")
     fixed, misses = watch_flights(task)
     days, tried = _best_patrols(task, fixed, task.hours[0], budget)
-    flights = _settled(task, days, settle, -math.inf)
+    done = _settled(task, days, settle, -math.inf)
     for order in sorted(urgent, key=lambda u: u.at_s):
-        task, frozen, missed = pre_empt(task, flights, order)
+        task, frozen, missed = pre_empt(task, done.flights, order)
         misses += missed
         days, more = _best_patrols(task, frozen, order.at_s, budget)
         tried += more
-        flights = _settled(task, days, settle, order.at_s)
-    return _report(task, flights, misses, tried, tuple(urgent))
+        done = _settled(task, days, settle, order.at_s)
+    return _report(task, done, misses, tried, tuple(urgent))
 
 
-def _settled(task: DayTask, days: list[list[Flight]], settle: Settle | None, from_s: float) -> list[Flight]:
-    """The first day whose flights all keep apart, else the one with the fewest that do not."""
+def _settled(task: DayTask, days: list[list[Flight]], settle: Settle | None, from_s: float) -> Settled:
+    """The first day whose flights all keep apart and miss no more for it, else the best after keeping apart."""
     if settle is None:
-        return days[0]
-    best: tuple[int, list[Flight]] | None = None
+        return Settled(days[0])
+    least = _score(task, days[0])[0]
+    best: tuple[tuple[float, ...], Settled] | None = None
     for day in days:
-        flights, left = settle(task, day, from_s)
-        if best is None or left < best[0]:
-            best = left, flights
-        if left == 0:
+        done = settle(task, day, from_s)
+        cost = (float(done.meeting), *_score(task, done.flights))
+        if best is None or cost < best[0]:
+            best = cost, done
+        if cost[:2] <= (0.0, least):
             break
-    return best[1] if best else []
+    return best[1] if best else Settled([])
 
 
-def _report(
-    task: DayTask, flights: list[Flight], misses: list[Miss], tried: int, urgent: tuple[Urgent, ...]
-) -> Timetable:
+def _report(task: DayTask, done: Settled, misses: list[Miss], tried: int, urgent: tuple[Urgent, ...]) -> Timetable:
     kept: list[Kept] = []
-    flights = sorted(flights, key=lambda f: (f.depart_s, f.vehicle_id))
+    flights = sorted(done.flights, key=lambda f: (f.depart_s, f.vehicle_id))
     for visit in task.visits:
         arrivals = _arrivals(flights, visit.item_id)
         worst, ratio = 0.0, 0.0
@@ -110,7 +122,7 @@ def _report(
                 missed = end - start > wanted + TOLERANCE_S or (end - start >= window[1] - window[0] > 0)
                 ratio = max(ratio, (end - start) / visit.interval_s)
                 if missed:
-                    why = why_visit(task, flights, visit, (start, end))
+                    why = why_visit(task, flights, visit, (start, end), done.given_up)
                     misses.append(Miss(visit.item_id, start, end, visit.interval_s, why))
         inside = tuple(t for t in arrivals if any(a <= t <= b for a, b in visit.windows))
         kept.append(Kept(visit.item_id, inside, worst, ratio))
@@ -127,6 +139,14 @@ def _report(
 
 def day_allows(task: DayTask, flights: list[Flight], index: int, moved: Flight) -> bool:
     """Whether a patrol flight may be moved in time: nothing more is missed, swaps and hours are kept."""
+    if not day_has_room(task, flights, index, moved):
+        return False
+    before, after = _score(task, flights), _score(task, [*flights[:index], moved, *flights[index + 1 :]])
+    return after[0] <= before[0] and after[1] <= max(before[1], 1.0)
+
+
+def day_has_room(task: DayTask, flights: list[Flight], index: int, moved: Flight) -> bool:
+    """Whether a patrol flight can be flown at another time: swaps and hours are kept, whatever is missed."""
     was = flights[index]
     if moved.kind != "patrol" or moved.landed_s > max(task.hours[1], was.landed_s):
         return False
@@ -135,10 +155,7 @@ def day_allows(task: DayTask, flights: list[Flight], index: int, moved: Flight) 
         return False
     if moved.depart_s < max((f.landed_s for f in own if f.depart_s < was.depart_s), default=-math.inf) + task.swap_s:
         return False
-    if not all(task.ways.open_for(m.path_m, m.start_s, m.end_s) for m in moved.moves):
-        return False
-    before, after = _score(task, flights), _score(task, [*flights[:index], moved, *flights[index + 1 :]])
-    return after[0] <= before[0] and after[1] <= max(before[1], 1.0)
+    return all(task.ways.open_for(m.path_m, m.start_s, m.end_s) for m in moved.moves)
 
 
 def _arrivals(flights: Sequence[Flight], item_id: str) -> list[float]:

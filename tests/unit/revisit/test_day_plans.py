@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import replace
 from datetime import date
+from itertools import pairwise
 
 import pytest
 from test_timetable import MONDAY, complaints, rules_of
@@ -20,12 +21,13 @@ from dronectl.operations.closed_hours import closed_rings
 from dronectl.operations.planning import check_at_site, plan_site_patrol, read_plan_file
 from dronectl.operations.timetable import day_at_site, read_timetable_file
 from dronectl.operations.timetable_file import TimetableModel
-from dronectl.operations.timetable_plans import flight_name
+from dronectl.operations.timetable_plans import DayPlanner, flight_name
 from missions.feasibility import blockers
 from missions.judge_patrol import judge_day
 from missions.judge_separation import judge_separation
 from missions.model import Aim, Budget
-from missions.revisit.day_plans import later
+from missions.revisit.day_plans import DayRules, kept_apart, later
+from missions.revisit.timetable import day_has_room
 from missions.validate import MustLine, MustPoint, judge_patrol
 
 RUNNER = CliRunner()
@@ -69,16 +71,51 @@ def test_every_flight_of_the_day_can_be_flown_as_its_plan(site, made):
             assert judge_patrol([plan], points, lines, site.fence, site.limits, site.terrain) == []
 
 
-def test_the_judge_of_separation_finds_nothing_in_the_day(site, made):
-    """Hour by hour, each flight under a name of its own, as the judge wants them."""
-    flights = list(zip(made.found.flights, made.plans, made.energies, strict=True))
-    for hour in range(6, 22):
+def meetings(site, flights, plans):
+    """What the judge of separation says, hour by hour, each flight under a name of its own, as it wants them."""
+    found = []
+    for hour in range(5, 23):
         near = [
             (replace(p, vehicle_id=flight_name(f)), f.depart_s)
-            for f, p, e in flights
-            if f.depart_s < 3600.0 * (hour + 1) and f.depart_s + e.time_s > 3600.0 * hour
+            for f, p in zip(flights, plans, strict=True)
+            if f.depart_s < 3600.0 * (hour + 1) and f.landed_s + 60.0 > 3600.0 * hour
         ]
-        assert judge_separation([p for p, _ in near], [s - 3600.0 * hour for _, s in near], site.limits) == []
+        found += judge_separation([p for p, _ in near], [s - 3600.0 * hour for _, s in near], site.limits)
+    return found
+
+
+def test_the_judge_of_separation_finds_nothing_in_the_day(site, made):
+    assert meetings(site, made.found.flights, made.plans) == []
+
+
+def test_with_too_few_drones_visits_are_missed_and_nobody_meets(site):
+    """The school day of two drones on neighbouring pads: one of them is always wanted somewhere."""
+    two = [d.drone_id for d in site.drones[:2]]
+    made = day_at_site(site, read_timetable_file(site, None)[0], MONDAY, Budget(6), drone_ids=two)
+    assert made.found.misses
+    assert made.clean
+    assert meetings(site, made.found.flights, made.plans) == []
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_flight_that_would_meet_another_is_put_off_or_else_given_up(site, room):
+    """Every drone is to start at the same time, again and again, from neighbouring pads; nothing is closed then."""
+    made = day_at_site(site, read_timetable_file(site, None)[0], MONDAY, Budget(1))
+    planner = DayPlanner(site, site.drones)
+    patrols = [f for f in made.found.flights if f.kind == "patrol"]
+    firsts = [[f for f in patrols if f.vehicle_id == d.drone_id][-3:] for d in site.drones]
+    crowd = [later(f, 18.0 * 3600.0 + 3600.0 * i - f.depart_s) for own in firsts for i, f in enumerate(own)]
+    assert meetings(site, crowd, [planner.plan_of(f) for f in crowd])
+    no = lambda *_: False  # noqa: E731
+    yes = lambda flights, index, moved: day_has_room(made.task, flights, index, moved)  # noqa: E731
+    done = kept_apart(crowd, planner.plan_of, site.limits, DayRules(as_good=no, possible=yes if room else no))
+    assert done.meeting == 0
+    assert meetings(site, done.flights, [planner.plan_of(f) for f in done.flights]) == []
+    assert len(done.flights) + len(done.given_up) == len(crowd)
+    assert bool(done.given_up) is not room
+    for one in site.drones:
+        own = sorted((f for f in done.flights if f.vehicle_id == one.drone_id), key=lambda f: f.depart_s)
+        assert all(a.landed_s < b.depart_s for a, b in pairwise(own))
 
 
 def test_the_judges_see_a_line_flown_backwards_and_a_camera_that_looks_elsewhere(site, made):
