@@ -16,8 +16,9 @@ from dronectl.operations.search_resume import DroneNow
 from dronectl.site import Site
 from missions.fences import circle_ring
 from missions.formats.flight_file import Route
-from missions.geo import Datum, GeoError, GeoPoint, LocalFrame
+from missions.geo import Datum, GeoError, GeoPoint, LocalFrame, distance_m
 
+_AT_THE_PAD_M = 1.0
 _UP_TO = re.compile(r"^(?P<file>.+)@(?P<item>\d+)$")
 
 
@@ -63,7 +64,11 @@ def read_flown(arguments: Sequence[str]) -> list[tuple[GeoPoint, ...]]:
 def _way(route: Route) -> tuple[GeoPoint, ...]:
     points = [s.position for s in route.steps if s.position is not None]
     if route.home is not None and route.orders is not None:  # our own plans fly from the pad, looking
-        points.insert(0, route.home.position)
+        home = route.home.position
+        # The take-off stands at the pad too: places are counted from the first one after it.
+        if points and distance_m(home, points[0]) < _AT_THE_PAD_M:
+            points.pop(0)
+        points.insert(0, home)
     return tuple(points)
 
 

@@ -20,7 +20,7 @@ from dronectl.operations.planning import read_plan_file
 from dronectl.operations.probability_files import MapReading, read_probability_map
 from dronectl.operations.search_resume import Changes, DroneNow, after_flying, plan_rest, sensing_of
 from dronectl.operations.searching import Sensing, plan_site_search
-from missions.judge_search import judge_pod, judge_pos, judge_posterior
+from missions.judge_search import judge_pos, judge_posterior, passes
 from missions.model import Budget
 from missions.search.probability import from_array
 
@@ -83,16 +83,20 @@ def test_the_saved_posterior_is_that_of_the_judge(site, first, tmp_path):
         np.array([before.frame.to_enu(p) for p in points])
         for points in (way(site, folder, "d1"), way(site, folder, "d2", 9))
     ]
-    # Exact Bayes on the saved cells, with the judge's detection per cell: it samples points where we take the centres.
+    # Exact Bayes on the saved cells with the judge's passes over their centres: cell by cell, not only in the mean.
     parts = round(before.cell_m / after.cell_m)
     prior = np.repeat(np.repeat(before.p, parts, 0), parts, 1) / parts**2
-    pod = judge_pod(prior.shape, after.west_m, after.south_m, after.cell_m, tracks, WIDTH / 2.0, disc=False, samples=3)
-    oracle = np.array(judge_posterior(prior.ravel().tolist(), pod.ravel().tolist())).reshape(prior.shape)
+    middle = [
+        w + (np.arange(n) + 0.5) * after.cell_m for w, n in zip((after.west_m, after.south_m), prior.shape, strict=True)
+    ]
+    east, north = np.meshgrid(*middle)
+    seen = passes(tracks, east.ravel(), north.ravel(), WIDTH / 2.0, disc=False)
+    oracle = np.array(judge_posterior(prior.ravel().tolist(), (1.0 - np.exp(-seen)).tolist())).reshape(prior.shape)
     changed = np.abs(oracle - prior).sum()
     assert changed > 0.3
-    assert np.abs(after.p - oracle).sum() < 0.12 * changed  # edges of swaths: a cell is in, or it is not
+    assert np.abs(after.p - oracle).sum() < 0.005 * changed  # a track is thinned to a metre
     judged = judge_pos(before.p, before.west_m, before.south_m, before.cell_m, tracks, WIDTH / 2.0, disc=False)
-    assert again["found_if_flown_before"] == pytest.approx(judged, rel=0.04)  # the same edges
+    assert again["found_if_flown_before"] == pytest.approx(judged, rel=0.01)  # its points are scattered, not centres
     assert {f["vehicle_id"] for f in again["flights"]} == {"d1", "d3"}
     assert again["pos"] < summary["pos"]
     d1 = next(f for f in again["flights"] if f["vehicle_id"] == "d1")
