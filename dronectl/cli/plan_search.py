@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,7 +155,7 @@ def search(
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
-    clock = _Clock(time.monotonic(), time_limit, steps)
+    clock = SearchClock(time.monotonic(), time_limit, steps)
     opened = open_site(site)
     chart, place, lines = _chart(
         opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first
@@ -197,11 +198,14 @@ def search(
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-class _Clock:
+class SearchClock:
     """The planner's stop(): towards the time limit, or after the steps of a run that is to be repeated exactly."""
 
-    def __init__(self, began_s: float, limit_s: float, most_steps: int | None) -> None:
+    def __init__(
+        self, began_s: float, limit_s: float, most_steps: int | None, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._began_s, self._ends_s, self._most, self.steps = began_s, began_s + limit_s, most_steps, 0
+        self._now_s = now_s
         self._first_asked_s: float | None = None
 
     def stop(self) -> bool:
@@ -209,7 +213,7 @@ class _Clock:
         if self._most is not None:
             ended = self.steps >= self._most
         else:
-            now_s = time.monotonic()
+            now_s = self._now_s()
             if self._first_asked_s is None:
                 self._first_asked_s = now_s
             # checks and files are still to come; a busy machine is as slow with them as with the map before

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dronectl.cli import plan_search
 from dronectl.cli.common import open_site
+from dronectl.cli.plan_search import SearchClock
 from dronectl.errors import BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form
 from dronectl.operations.planning import check_at_site, read_plan_file
@@ -187,6 +190,28 @@ def test_a_form_is_searched_and_its_lines_are_drawn(tmp_path):
         assert word in said
     root = ET.parse(tmp_path / "search.svg").getroot()  # noqa: S314  # our own file
     assert sum(e.get("class") == "ground-line" for e in root.iter()) == 6  # three lines, three in the legend
+
+
+@given(
+    limit_s=st.floats(5.0, 300.0),
+    map_share=st.floats(0.0, 0.4),
+    after_share=st.floats(0.1, 0.6),
+    step_share=st.floats(1e-4, 0.05),
+)
+def test_the_planner_stops_in_time_for_checks_and_files(limit_s, map_share, after_share, step_share):
+    """However slow the machine: what comes after the plan takes some share of what the map before it took."""
+    now = [1000.0]
+    clock = SearchClock(1000.0, limit_s, None, lambda: now[0])
+    map_s = map_share * limit_s
+    now[0] += map_s
+    while not clock.stop():
+        now[0] += step_share * limit_s
+    planned_s = now[0] - 1000.0 - map_s
+    spent_s = now[0] + after_share * map_s - 1000.0
+    assert spent_s <= (1.0 + step_share) * limit_s + 0.2 * map_s  # the step begun is ended
+    assert spent_s >= limit_s - 0.3 * map_s - 1e-6  # nor is time given away
+    assert clock.steps > 0
+    assert planned_s > 0.0
 
 
 def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
