@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyproj
-from scipy import ndimage
 
 from dronectl.errors import BadInputError
 from missions.geo import FloatArray, GeoPoint, LocalFrame
@@ -167,6 +166,8 @@ class _Reading:
 
     def _sample(self, frame: LocalFrame, east: FloatArray, north: FloatArray) -> FloatArray:
         """Heights at places, NaN where there is none; only the window that they need is read."""
+        from scipy import ndimage  # 19 MB that a service on a grid of its own does without
+
         column, row = self._pixels(frame, east, north)
         left, right = max(0, math.floor(column.min()) - 1), min(self.raster.width, math.ceil(column.max()) + 2)
         top, bottom = max(0, math.floor(row.min()) - 1), min(self.raster.height, math.ceil(row.max()) + 2)
@@ -208,6 +209,8 @@ class _Reading:
         if empty.sum() == needed.sum():
             raise self._fail("holds no heights at the site, only voids")
         if empty.any():
+            from scipy import ndimage
+
             labels, count = ndimage.label(empty)
             sizes = np.bincount(labels.ravel())[1:]
             spot = np.argwhere(labels == int(sizes.argmax()) + 1)[int(sizes.max()) // 2]

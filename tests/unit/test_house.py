@@ -49,10 +49,10 @@ def test_files_stay_small():
     assert long == {}
 
 
-def test_the_service_process_never_imports_cv2_an_engine_or_mavsdk():
+def test_the_service_process_never_imports_cv2_an_engine_mavsdk_or_scipy():
     code = (
         "import json, sys, dronectl.service, dronectl.cli.up;"
-        "print(json.dumps([m for m in ('cv2', 'mavsdk', 'onnxruntime', 'openvino', 'ultralytics', 'torch', 'sim')"
+        "print(json.dumps([m for m in ('cv2', 'mavsdk', 'onnxruntime', 'openvino', 'ultralytics', 'torch', 'sim', 'scipy')"
         " if m in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", timeout=60, check=True)
