@@ -211,8 +211,10 @@ class _Walk:
         altitude = step.altitude if step.altitude is not None else height
         place = position or step.position or here
         yaw, circled = step.params[3], " (loiter circle)" if position is not None else ""
+        early = step.params[1] if step.command in {NAV_WAYPOINT, NAV_SPLINE_WAYPOINT} else None
+        radius = early if early is not None and early > 0.0 else self.starter.radius_m
         self.waypoints.append(
-            Waypoint(place, altitude, self.speed_m_s, max(0.0, hold_s), self.starter.radius_m, None if circled else yaw)
+            Waypoint(place, altitude, self.speed_m_s, max(0.0, hold_s), radius, None if circled else yaw)
         )
         self.step_of.append(index)
         self.names.append(f"item {index + 1}{circled}")
