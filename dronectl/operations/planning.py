@@ -129,7 +129,7 @@ def check_at_site(
         )
     drone = site.drone(plan.vehicle_id)
     # As it will be flown here: inside both fences, coming home at the height that the plan carries (ADR 8).
-    bounded = replace(plan, fence=merged(site.fence, plan.fence))
+    bounded = replace(plan, fence=merged(site.fence, plan.fence, home_amsl_m=plan.home_amsl_m))
     findings = check_plan(
         bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s, names=names
     )
