@@ -242,9 +242,7 @@ def _highest(terrain: Terrain, frame: LocalFrame, middles: FloatArray, reach_m: 
     return np.asarray(np.maximum.reduce(corners), dtype=np.float64)
 
 
-def _blocks(
-    terrain: GridTerrain, first: NDArray[np.int64], count: NDArray[np.int64], size: int
-) -> NDArray[np.float32]:
+def _blocks(terrain: GridTerrain, first: NDArray[np.int64], count: NDArray[np.int64], size: int) -> NDArray[np.float32]:
     """(rows, columns) highest nodes of blocks of size x size, their edges included; `first` (column, row) begins them."""
     (columns, rows), (column, row) = count.tolist(), first.tolist()
     known = terrain.heights_amsl_m
@@ -256,7 +254,8 @@ def _blocks(
         into[...] = np.where(np.isnan(part), np.float32(np.inf), part)
     rowed = np.maximum(padded[:-1].reshape(rows, size, -1).max(axis=1), padded[size::size])
     within: NDArray[np.float32] = rowed[:, :-1].reshape(rows, columns, size).max(axis=2)
-    return np.maximum(within, rowed[:, size::size])
+    highest: NDArray[np.float32] = np.maximum(within, rowed[:, size::size])
+    return highest
 
 
 def _step(terrain: Terrain) -> float:

@@ -197,7 +197,12 @@ REFUSALS = {
         "mission.items[1]: a speed change must set a speed above 0 (not of climb",
     ),
     "stops": (
-        [simple(*TAKEOFF), survey(LINES), simple(16, [0] * 4, at(9, 9), 60.0) | {"autoContinue": False}, simple(*RETURN)],
+        [
+            simple(*TAKEOFF),
+            survey(LINES),
+            simple(16, [0] * 4, at(9, 9), 60.0) | {"autoContinue": False},
+            simple(*RETURN),
+        ],
         "does not go on by itself",
     ),
     "stops, simple": (

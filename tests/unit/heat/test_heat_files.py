@@ -147,7 +147,8 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, content, said):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "is no JSON"), pytest.param("1" * 5000, "no JSON", id="digits"), ("[]", "no GeoJSON FeatureCollection")]
+    ("text", "said"),
+    [("{", "is no JSON"), pytest.param("1" * 5000, "no JSON", id="digits"), ("[]", "no GeoJSON FeatureCollection")],
 )
 def test_a_broken_geojson_is_refused(tmp_path, text, said):
     file = tmp_path / "c.geojson"
