@@ -205,7 +205,10 @@ def plan_site_cover(
         )
         for s in found.sorties
     ]
-    verdict = judge_coverage(paths, outlines_of(area), seen_m)
+    try:
+        verdict = judge_coverage(paths, outlines_of(area), seen_m)
+    except ValueError as error:
+        raise BadInputError(f"{file}: {error} ({seen_m:.0f} m are seen at once); split the area") from error
     return SiteCover(
         site_id=site.site_id,
         area=area,
