@@ -61,7 +61,7 @@ def test_a_slanting_corridor_is_judged_with_cells_that_fit_its_box(metres):
     assert cell >= 1.0
     rings = [np.asarray(made.shape.exterior.coords)[:-1]]
     verdict = judge_photos(
-        np.zeros((0, 5)), rings, lambda x, y: np.zeros(len(x)), 0.5, 0.5, 1000.0, needed=1, cell_m=cell
+        np.zeros((0, 5)), rings, lambda x, _: np.zeros(len(x)), 0.5, 0.5, 1000.0, needed=1, cell_m=cell
     )
     assert verdict.cells > 0
 
