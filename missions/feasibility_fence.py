@@ -16,12 +16,13 @@ from shapely.geometry import LineString, Point
 from shapely.geometry.base import BaseGeometry
 
 from missions.fences import FenceShape, deepest, farthest_outside, fence_margin_m, fence_shape
-from missions.geo import FloatArray, GeoPoint, LocalFrame
+from missions.geo import FloatArray, GeoPoint, LocalFrame, distance_m
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 from missions.plan_legs import Leg, Names, named, said
 from missions.rings import ring_fault
 
 _TOLERANCE_M = 0.05
+_FARTHEST_CORNER_M = 2_500_000.0  # in the local frame a ring beyond would enclose the other part of the world
 _RETURN_FROM_EVERY_M = 50.0
 _MAX_RETURNS = 20_000
 _RETURNS_MEASURED = 48  # of those that cross one keep-out: the ones nearest to its middle
@@ -59,6 +60,9 @@ def check_fence(plan: FlightPlan, limits: VehicleLimits, legs: Sequence[Leg], na
     if crossed:
         return crossed
     shape = fence_shape(plan.fence, context.frame)
+    if shape.inside.is_empty:
+        message = "the inclusion rings have no area in common, and a flight has to be inside all; redraw them"
+        return [Finding("fence-invalid", Severity.BLOCKER, message)]
     findings = []
     home = Point(0.0, 0.0)
     if not shape.inside.covers(home) or any(k.intersects(home) for k in shape.keep_outs):
@@ -80,10 +84,16 @@ def check_fence(plan: FlightPlan, limits: VehicleLimits, legs: Sequence[Leg], na
 
 
 def _crossed_rings(context: _Context) -> list[Finding]:
-    """Rings that cross themselves or have no area: nobody can say what is inside."""
+    """Rings that cross themselves, have no area, or reach round the world: nobody can say what is inside."""
     findings = []
     for kind, rings in (("inclusion", context.plan.fence.inclusion), ("keep-out", context.plan.fence.exclusion)):
         for number, ring in enumerate(rings, 1):
+            far = next((c for c in ring if distance_m(c, context.plan.home) > _FARTHEST_CORNER_M), None)
+            if far is not None:
+                away = said(distance_m(far, context.plan.home))
+                message = f"{kind} ring {number} has a corner {away} from home; draw fences around where is flown"
+                findings.append(Finding("fence-invalid", Severity.BLOCKER, message, None, far))
+                continue
             fault = ring_fault(ring)
             if fault is not None:
                 message = f"{kind} ring {number} {fault.message}; redraw it"
@@ -129,8 +139,6 @@ def _margins(context: _Context) -> FloatArray:
 
 def _near_edge(context: _Context, shape: FenceShape) -> np.ndarray:
     """For each leg whether it has to be measured against the outer edge."""
-    if shape.inside.is_empty:
-        return np.zeros(len(context.legs), dtype=bool)
     lines, boundary = _lines(context.legs), shape.inside.boundary
     shapely.prepare(boundary)
     near = shapely.dwithin(boundary, lines, _margins(context))
@@ -214,7 +222,7 @@ def _returns(context: _Context) -> _Returns:
 def _returns_outside(context: _Context, shape: FenceShape, outside: set[int], returns: _Returns) -> list[Finding]:
     """The same for the outer edge, which a straight way home may cut where the fence is not convex."""
     ways, items = returns
-    if shape.inside.is_empty or not shape.inside.covers(Point(0.0, 0.0)):
+    if not shape.inside.covers(Point(0.0, 0.0)):
         return []
     shapely.prepare(shape.inside)
     wanted = np.isin(items, [i for i in range(len(context.plan.waypoints)) if i not in outside])

@@ -42,15 +42,17 @@ from missions.plan_legs import said
 MAX_WAYPOINTS: Final = 10_000
 _MAX_STEPS_DONE = 200_000
 _SAME_PLACE_M = 5.0
+_APART_M = 1.0
 _PAD_M = 30.0
 _SIDES = 24
 _SHORTEST_SIDE_M = 1.5
 _HOVER_RADIUS_M = 2.0
 _DEFAULT_RADIUS_M = 80.0  # PX4's NAV_LOITER_RAD
 _MAX_RADIUS_M = 20_000.0
+_OVER_GROUND = frozenset({0.0, 1.0})  # speed changes of these kinds; the others set climb and descent
 _DO_FENCE_ENABLE = 207
 _HARMLESS = frozenset(  # they move cameras, gimbals, servos or the nose, not the vehicle
-    {112, 113, 114, 115, 181, 182, 183, 184, 189, 195, 196, 197, 200, 201, 202, 203, 204, 205, 206, 211, 214}
+    {112, 114, 115, 181, 182, 183, 184, 189, 195, 196, 197, 200, 201, 202, 203, 204, 205, 206, 211, 214}
     | {530, 531, 532, 534, 1000, 1001, 2000, 2001, 2003, 2500, 2501}
 )
 
@@ -170,15 +172,18 @@ class _Walk:
         elif command == NAV_LAND:
             self._land(at, step)
         elif command == NAV_DELAY:
-            if self.waypoints and first > 0.0:
-                self.waypoints[-1] = replace(self.waypoints[-1], hold_s=self.waypoints[-1].hold_s + first)
+            self._delay(at, step)
         elif command == DO_CHANGE_SPEED:
-            self.speed_m_s = second if second > 0.0 else self.speed_m_s
+            if first in _OVER_GROUND and second > 0.0:
+                self.speed_m_s = second
         elif command == _DO_FENCE_ENABLE:
             if first != 1.0:
                 self._say("fence-off", Severity.BLOCKER, at, "switches the fence off; remove it")
         elif command not in _HARMLESS:
             self._say("unsupported-item", Severity.BLOCKER, at, "cannot be checked; remove it or fly it by hand")
+        if not step.autocontinue and not self.ended:
+            what = "does not go on by itself (autocontinue is off): the vehicle waits there until its battery is empty"
+            self._say("stops-here", Severity.BLOCKER, at, f"{what}; switch it on")
         return at + 1
 
     def _jump(self, at: int, target: int, rounds: int) -> int:
@@ -206,12 +211,23 @@ class _Walk:
         altitude = step.altitude if step.altitude is not None else height
         place = position or step.position or here
         yaw, circled = step.params[3], " (loiter circle)" if position is not None else ""
+        early = step.params[1] if step.command in {NAV_WAYPOINT, NAV_SPLINE_WAYPOINT} else None
+        radius = early if early is not None and early > 0.0 else self.starter.radius_m
         self.waypoints.append(
-            Waypoint(place, altitude, self.speed_m_s, max(0.0, hold_s), self.starter.radius_m, None if circled else yaw)
+            Waypoint(place, altitude, self.speed_m_s, max(0.0, hold_s), radius, None if circled else yaw)
         )
         self.step_of.append(index)
         self.names.append(f"item {index + 1}{circled}")
         self.speed_m_s = None
+
+    def _delay(self, index: int, step: Step) -> None:
+        seconds = step.params[0] or 0.0
+        if seconds < 0.0:
+            self._say("waits-for-a-time", Severity.BLOCKER, index, "waits for a time of day; give it seconds")
+        elif seconds and self.waypoints:
+            self.waypoints[-1] = replace(self.waypoints[-1], hold_s=self.waypoints[-1].hold_s + seconds)
+        elif seconds:  # over the pad
+            self._add(index, replace(step, params=(seconds, None, None, None)), hold_s=seconds)
 
     def _takeoff(self, index: int, step: Step) -> None:
         altitude = step.altitude or Altitude(0.0, Datum.HOME)
@@ -231,6 +247,7 @@ class _Walk:
         if away > _PAD_M:
             what = f"lands {said(away)} from home; the way there is checked, the descent and the ground there are not"
             self._say("lands-away", Severity.WARNING, index, what)
+        if distance_m(here, place) > _APART_M:  # flown to at the height that the vehicle has: it does not climb first
             self._add(index, replace(step, position=place, altitude=height))
         self.ended = True
 
@@ -249,20 +266,25 @@ class _Walk:
             self._say("loiter-radius", Severity.BLOCKER, index, what)
             radius = 0.0
         hold_s = first if command == NAV_LOITER_TIME else 0.0
+        before, height = self._at()
+        # Only on the circle does PX4 change to another height.
+        levels = [step] if command != NAV_LOITER_TO_ALT else [replace(step, altitude=height), step]
+        if levels[0].altitude == step.altitude:
+            levels = [step]
         if radius < _HOVER_RADIUS_M:
-            self._add(index, step, hold_s=hold_s)
+            for level in levels:
+                self._add(index, level, hold_s=hold_s)
             return
         rounds = max(1, math.ceil(first)) if command == NAV_LOITER_TURNS else 1
-        centre = step.position or self._at()[0]
-        before = self._at()[0]
+        centre = step.position or before
         sides = max(8, min(_SIDES, int(2.0 * math.pi * radius / _SHORTEST_SIDE_M)))
         reach = radius / math.cos(math.pi / sides)  # the sides lie outside the circle
         start = bearing_deg(centre, before) if distance_m(centre, before) > 1.0 else 0.0
         ring = [destination(centre, start + 360.0 * i / sides, reach) for i in range(sides)]
-        self._add(index, step, position=ring[0])
-        for _ in range(min(rounds, MAX_WAYPOINTS // sides + 1)):
+        self._add(index, levels[0], position=ring[0])
+        for level in levels * min(rounds, MAX_WAYPOINTS // sides + 1):
             for place in (*ring[1:], ring[0]):
-                self._add(index, step, position=place)
+                self._add(index, level, position=place)
         if hold_s:
             self.waypoints[-1] = replace(self.waypoints[-1], hold_s=hold_s)
 

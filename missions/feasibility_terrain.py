@@ -28,8 +28,8 @@ _MAX_RETURNS_PER_LEG = 50
 _MAX_RETURNS = 8_000
 _MAX_SAMPLES_PER_RETURN = 4000
 _RASTER_CELLS = 700  # on a side
-_RASTER_DOUBT_M = 6.0  # by which the ground between a raster's middles may be higher than at them
-_MEASURED = 64
+_SAMPLES_PER_CELL = 1.0 / 0.95
+_RASTER_DOUBT_M = 6.0  # by which ground that is no grid may be higher between a raster's middles than at them
 _MOST_MEASURED = 400
 
 
@@ -136,8 +136,8 @@ def check_return_height(
 ) -> list[Finding]:
     """The straight way home at the return height clears the ground from anywhere on the plan.
 
-    The ground is looked up once per cell of a raster around home; ways that the highest ground of their cells leaves
-    no room for are then measured exactly, the worst ones first.
+    The highest ground is looked up once per cell of a raster around home; ways that it leaves no room for are then
+    measured exactly, the worst ones first.
     """
     frame = LocalFrame(plan.home)
     needed = limits.min_height_above_ground_m + ERROR_SIGMAS * terrain.vertical_error_m
@@ -148,13 +148,11 @@ def check_return_height(
         room = _least_room(plan.home_amsl_m, ways, terrain, frame)
     except OutsideTerrainError:
         room = np.full(len(ways.items), -np.inf)  # measure all of them, to say which one
-    suspects = np.flatnonzero(room < needed + _RASTER_DOUBT_M)
+    suspects = np.flatnonzero(room < needed)
     suspects = suspects[np.argsort(room[suspects], kind="stable")]
     worst: tuple[float, int, FloatArray] | None = None
     for rank, way in enumerate(suspects):
-        if worst is not None and rank >= _MEASURED and room[way] > worst[0] + _RASTER_DOUBT_M:
-            break
-        if worst is not None and rank >= _MOST_MEASURED:
+        if worst is not None and (room[way] > worst[0] or rank >= _MOST_MEASURED):
             break
         start, top, item = ways.starts[way], float(ways.tops[way]), int(ways.items[way])
         distance = float(np.hypot(*start))
@@ -202,12 +200,12 @@ def _ways_home(plan: FlightPlan, legs: Sequence[Leg]) -> _Ways:
 
 
 def _least_room(home_amsl_m: float, ways: _Ways, terrain: Terrain, frame: LocalFrame) -> FloatArray:
-    """Least height over the ground of each way home, by the cells of a raster. Raises OutsideTerrainError."""
+    """What each way home has over the highest ground of its raster cells, or less. Raises OutsideTerrainError."""
     reach = float(np.abs(ways.starts).max())
     cell = max(_step(terrain), 2.0 * reach / _RASTER_CELLS)
     side = int(np.ceil(reach / cell)) * 2 + 3
     distance = np.hypot(ways.starts[:, 0], ways.starts[:, 1])
-    counts = np.ceil(distance / cell).astype(np.int64) + 1
+    counts = np.ceil(distance / cell * _SAMPLES_PER_CELL).astype(np.int64) + 1
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rank = np.arange(int(counts.sum())) - np.repeat(first, counts)
     least = _COLUMN_M / distance
@@ -220,8 +218,44 @@ def _least_room(home_amsl_m: float, ways: _Ways, terrain: Terrain, frame: LocalF
     cells = np.flatnonzero(seen)
     middles = np.stack([cells % side - side // 2, cells // side - side // 2], axis=1).astype(np.float64) * cell
     heights = np.full(side * side, -np.inf)
-    heights[cells] = _ground(terrain, frame, middles)
+    heights[cells] = _highest(terrain, frame, middles, cell)
     return np.asarray(home_amsl_m + ways.tops - np.maximum.reduceat(heights[crossed], first))
+
+
+def _highest(terrain: Terrain, frame: LocalFrame, middles: FloatArray, reach_m: float) -> FloatArray:
+    """No ground within reach_m of a middle, east or north, is higher. Infinite where part of it is not known.
+
+    A grid is highest at one of its nodes. They are put together in blocks as wide as what is within reach, so that at
+    most four of these hold it. Raises OutsideTerrainError for other terrains, as they do.
+    """
+    if not isinstance(terrain, GridTerrain):
+        return _ground(terrain, frame, middles) + _RASTER_DOUBT_M
+    nodes = reach_m / terrain.resolution_m
+    size = int(np.ceil(2.0 * nodes))
+    there = (frame.to_frame_array(middles, terrain.frame) - (terrain.west_m, terrain.south_m)) / terrain.resolution_m
+    low = np.floor((there - nodes) / size).astype(np.int64)
+    high = np.floor((there + nodes) / size).astype(np.int64)
+    first, count = low.min(axis=0), high.max(axis=0) - low.min(axis=0) + 1
+    blocks = _blocks(terrain, first * size, count, size)
+    (west, south), (east, north) = (low - first).T, (high - first).T
+    corners = (blocks[south, west], blocks[south, east], blocks[north, west], blocks[north, east])
+    return np.asarray(np.maximum.reduce(corners), dtype=np.float64)
+
+
+def _blocks(terrain: GridTerrain, first: NDArray[np.int64], count: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """(rows, columns) highest nodes of blocks of size x size, their edges included; `first` (column, row) begins them."""
+    (columns, rows), (column, row) = count.tolist(), first.tolist()
+    known = terrain.heights_amsl_m
+    padded = np.full((rows * size + 1, columns * size + 1), np.inf, dtype=np.float32)
+    south, west = max(0, row), max(0, column)
+    part = known[south : max(0, row + len(padded)), west : max(0, column + padded.shape[1])]
+    if part.size:
+        into = padded[south - row :, west - column :][: part.shape[0], : part.shape[1]]
+        into[...] = np.where(np.isnan(part), np.float32(np.inf), part)
+    rowed = np.maximum(padded[:-1].reshape(rows, size, -1).max(axis=1), padded[size::size])
+    within: NDArray[np.float32] = rowed[:, :-1].reshape(rows, columns, size).max(axis=2)
+    highest: NDArray[np.float32] = np.maximum(within, rowed[:, size::size])
+    return highest
 
 
 def _step(terrain: Terrain) -> float:

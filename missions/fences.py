@@ -11,7 +11,8 @@ import shapely
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from missions.geo import GeoPoint, LocalFrame, destination
+from missions.energy import DatumError, height_above_home_m
+from missions.geo import Altitude, GeoError, GeoPoint, LocalFrame, destination
 from missions.model import Geofence, VehicleLimits
 
 _CIRCLE_SIDES = 36
@@ -52,16 +53,32 @@ def _polygon(ring: tuple[GeoPoint, ...], frame: LocalFrame) -> Polygon:
 
 
 def circle_ring(centre: GeoPoint, radius_m: float, *, inclusion: bool) -> tuple[GeoPoint, ...]:
-    """A circle as a ring on the safe side: inside an inclusion circle, around a keep-out."""
+    """A circle as a ring on the safe side: inside an inclusion circle, around a keep-out. GeoError beyond 85 degrees."""
     reach = radius_m if inclusion else radius_m / math.cos(math.pi / _CIRCLE_SIDES)
-    return tuple(destination(centre, 360.0 * i / _CIRCLE_SIDES, reach) for i in range(_CIRCLE_SIDES))
+    try:
+        return tuple(destination(centre, 360.0 * i / _CIRCLE_SIDES, reach) for i in range(_CIRCLE_SIDES))
+    except GeoError as error:
+        raise GeoError(f"a fence circle of {radius_m / 1000.0:.0f} km reaches a pole; make it smaller") from error
 
 
-def merged(first: Geofence, second: Geofence) -> Geofence:
-    """Both fences at once: every ring of either (equal rings once), and the first one's height limit if it has one."""
+def merged(first: Geofence, second: Geofence, *, home_amsl_m: float) -> Geofence:
+    """Both fences at once for a flight from a home of that height: every ring of either (equal rings once), the lower top.
+
+    A top of the second that is not related to home does not count.
+    """
     inclusion = first.inclusion + tuple(r for r in second.inclusion if r not in first.inclusion)
     exclusion = first.exclusion + tuple(r for r in second.exclusion if r not in first.exclusion)
-    return Geofence(inclusion, exclusion, first.max_altitude or second.max_altitude)
+    return Geofence(inclusion, exclusion, _lower(first.max_altitude, second.max_altitude, home_amsl_m))
+
+
+def _lower(first: Altitude | None, second: Altitude | None, home_amsl_m: float) -> Altitude | None:
+    if first is None or second is None:
+        return first or second
+    try:
+        lower = height_above_home_m(second, home_amsl_m) < height_above_home_m(first, home_amsl_m)
+    except DatumError:
+        return first
+    return second if lower else first
 
 
 def stopping_m(speed_m_s: float, limits: VehicleLimits) -> float:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from shapely.geometry import LineString
 
 from missions.energy import height_above_home_m
 from missions.geo import FloatArray, LocalFrame
-from missions.model import FlightPlan, VehicleLimits
+from missions.model import FlightPlan, VehicleLimits, Waypoint
 
 Names = Sequence[str] | None  # what messages call the waypoints
+_EARLY_M = 10.0  # PX4's usual acceptance radius: what margins allow for
 
 
 def named(index: int, names: Names) -> str:
@@ -55,6 +57,7 @@ class Leg:
 def plan_legs(plan: FlightPlan, limits: VehicleLimits, names: Names = None) -> tuple[Leg, ...]:
     """Home to the first waypoint, between waypoints, and the return at its own height.
 
+    A waypoint with a large acceptance radius is passed on the straight line that cuts its corner: one more leg.
     Raises DatumError for an altitude that is not related to home.
     """
     frame = LocalFrame(plan.home)
@@ -79,7 +82,26 @@ def plan_legs(plan: FlightPlan, limits: VehicleLimits, names: Names = None) -> t
         name = f"the return from {named(before, names)} to home"
         flown = min(max(speed, 0.0), limits.max_speed_m_s)
         legs.append(Leg(name, before, None, at, (0.0, 0.0), top, top, flown))
-    return tuple(legs)
+    cut = [_cut_corner(a, b, plan.waypoints[a.item], names) for a, b in pairwise(legs) if a.item is not None]
+    return (*legs, *(leg for leg in cut if leg is not None))
+
+
+def _cut_corner(to: Leg, on: Leg, waypoint: Waypoint, names: Names) -> Leg | None:
+    radius = waypoint.acceptance_radius_m
+    if to.item is None or radius <= _EARLY_M or waypoint.hold_s > 0.0 or on.item is None:
+        return None
+    early, late = (min(1.0, radius / leg.length_m) if leg.length_m > 0.0 else 1.0 for leg in (to, on))
+
+    def at(leg: Leg, share: float) -> tuple[tuple[float, float], float]:
+        (x0, y0), (x1, y1) = leg.start_m, leg.end_m
+        height = leg.start_height_m + share * (leg.end_height_m - leg.start_height_m)
+        return (x0 + share * (x1 - x0), y0 + share * (y1 - y0)), height
+
+    start, start_height = at(to, 1.0 - early)
+    end, end_height = at(on, late)
+    name = f"the corner cut at {named(to.item, names)} (acceptance radius {said(radius)})"
+    speed = max(to.speed_m_s, on.speed_m_s)
+    return Leg(name, to.item, to.item, start, end, start_height, end_height, speed)
 
 
 def distinct(legs: Sequence[Leg]) -> tuple[Leg, ...]:

@@ -35,6 +35,8 @@ def ring_fault(ring: Sequence[GeoPoint]) -> RingFault | None:
         if b - a < 2 or (a == 0 and b == count - 1):
             continue  # itself, or a neighbour
         meet = shapely.intersection(sides[a], sides[b]).representative_point()
+        if meet.is_empty:  # of sides too short for their meeting to have a place
+            continue
         where = frame.to_geo(meet.x, meet.y)
         message = (
             f"crosses itself: sides {a + 1} and {b + 1} meet near {where.latitude_deg:.6f}, {where.longitude_deg:.6f}"

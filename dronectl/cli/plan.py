@@ -62,7 +62,10 @@ def patrol(
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to search for a better split.", min=0)] = 5000,
-    wind: Annotated[float, typer.Option(help="Wind in m/s to check the plans against.", min=0, max=60)] = 0.0,
+    wind: Annotated[
+        float,
+        typer.Option(help="Wind in m/s against every leg: times, batteries and checks are those in it.", min=0, max=60),
+    ] = 0.0,
     at: Annotated[
         str | None,
         typer.Option(

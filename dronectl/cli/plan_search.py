@@ -242,6 +242,10 @@ def _chart(
     if map_file is not None:
         if form is not None or category is not None:
             raise BadInputError("give either a form, or --category (with --terrain), or --map")
+        if terrain is not None or hours is not None or features is not None or left_out:
+            raise BadInputError(
+                "the map says where people may be; leave out --terrain, --hours, --features and --ignore"
+            )
         place = None if at is None else read_place(at, "--at")
         chart = read_probability_map(map_file, MapReading(place, cell_size, north_first))
         return chart, place or chart.frame.origin, ()

@@ -80,7 +80,7 @@ def read_area(file: Path, site: Site, corridor_m: float | None = None) -> list[A
         raise BadInputError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise BadInputError(f"{file}: is not JSON: {error}") from error
     found: list[AreaRings] = []
     for kind, where, rings in _geometries(document, "$", file):
@@ -139,8 +139,11 @@ def _position(value: Any, where: str, file: Path, site: Site) -> GeoPoint:
     numbers = isinstance(value, list) and len(value) >= 2
     if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value[:2]):
         raise BadInputError(f"{file}: {where}: a position is [longitude, latitude] in degrees")
-    longitude, latitude = float(value[0]), float(value[1])
     home = site.frame.origin
+    try:
+        longitude, latitude = float(value[0]), float(value[1])
+    except OverflowError:
+        raise BadInputError(f"{file}: {where}: a position is [longitude, latitude] in degrees") from None
     try:
         point = GeoPoint(latitude, longitude)
     except GeoError as error:
@@ -202,7 +205,10 @@ def plan_site_cover(
         )
         for s in found.sorties
     ]
-    verdict = judge_coverage(paths, outlines_of(area), seen_m)
+    try:
+        verdict = judge_coverage(paths, outlines_of(area), seen_m)
+    except ValueError as error:
+        raise BadInputError(f"{file}: {error} ({seen_m:.0f} m are seen at once); split the area") from error
     return SiteCover(
         site_id=site.site_id,
         area=area,

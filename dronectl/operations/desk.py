@@ -300,7 +300,7 @@ class Desk:
             raise BadInputError(str(error)) from error
         if plan.vehicle_id != vehicle_id:
             raise BadInputError(f"the plan is for {plan.vehicle_id}, not {vehicle_id}; plan again for {vehicle_id}")
-        return replace(plan, fence=merged(site.fence, plan.fence))
+        return replace(plan, fence=merged(site.fence, plan.fence, home_amsl_m=plan.home_amsl_m))
 
     # --- views
 

@@ -148,6 +148,8 @@ def _features(file: Path, text: str, rejects: list[Reject]) -> Iterator[_Row]:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadInputError(f"{file}:{error.lineno}: is no JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; a tower of brackets
+        raise BadInputError(f"{file}: is no JSON: {error}") from error
     features = document.get("features") if isinstance(document, dict) else None
     if not isinstance(features, list):
         raise BadInputError(f"{file}: is no GeoJSON FeatureCollection with features")

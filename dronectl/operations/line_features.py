@@ -85,5 +85,5 @@ def _point(where: str, value: Any, system: ReferenceSystem) -> GeoPoint:
         return from_gcj02(latitude, longitude) if system is ReferenceSystem.GCJ02 else GeoPoint(latitude, longitude)
     except GeoError as error:
         raise BadInputError(f"{where}.geometry: {error}") from error
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         raise BadInputError(f"{where}.geometry: {value!r} is no [longitude, latitude]") from None

@@ -41,6 +41,7 @@ from missions.terrain import OutsideTerrainError
 _COMPLETE: Final = 0.995  # cells on the area's edge may fall either way
 _CELLS_ACROSS: Final = 16.0  # of a picture
 _MAX_CELLS: Final = 200_000
+_MAX_CELLS_BOXED: Final = 3_000_000  # in the box around the area, which a slanting corridor hardly fills
 _BLUR_PX: Final = 1.0  # more smears the detail that was asked for
 
 
@@ -250,8 +251,15 @@ def _judged(
         camera.height_px / camera.fy_px / 2.0,
         min(camera.fx_px, camera.fy_px),
         needed=views[0].needed,
-        cell_m=max(across / _CELLS_ACROSS, math.sqrt(area.shape.area / _MAX_CELLS)),
+        cell_m=judged_cell_m(area, across),
     )
+
+
+def judged_cell_m(area: CoverArea, across_m: float) -> float:
+    """How large the judge's cells are: a sixteenth of a picture, larger where the area or the box around it asks for it."""
+    west, south, east, north = area.shape.bounds
+    boxed = (east - west) * (north - south)
+    return max(across_m / _CELLS_ACROSS, math.sqrt(area.shape.area / _MAX_CELLS), math.sqrt(boxed / _MAX_CELLS_BOXED))
 
 
 def view_document(found: SiteMap, view: PhotoView) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from missions.formats.flight_file import (
     Route,
     refuse_swapped,
 )
-from missions.geo import Altitude, Datum, GeoPoint
+from missions.geo import Altitude, Datum, GeoError, GeoPoint
 from missions.model import Finding, FlightPlan, Severity
 from missions.separation import Breach, check_separation
 from missions.terrain import OutsideTerrainError, height_at
@@ -135,12 +135,16 @@ class _Judge:
         except PlanError as error:
             raise BadInputError(str(error)) from error
         route, lifted = self._above_sea(route)
-        flight = fly_steps(route, fence_of(content), starter)
-        losses = [Finding("unsupported-item", Severity.BLOCKER, str(loss)) for loss in content.losses]
+        try:
+            fence = fence_of(content)
+        except GeoError as error:
+            raise BadInputError(f"{self.file}: {error}") from error
+        flight = fly_steps(route, fence, starter)
+        losses = [Finding("unsupported-item", Severity.BLOCKER, loss.message) for loss in content.losses]
         marked: list[tuple[Finding, str | None]] = []
         marked += zip(losses, (loss.place for loss in content.losses), strict=True)
         marked += [(f, self._place(route, f.item)) for f in (*lifted, *flight.findings)]
-        bounded = replace(flight.plan, fence=merged(self.site.fence, flight.plan.fence))
+        bounded = replace(flight.plan, fence=merged(self.site.fence, fence, home_amsl_m=flight.plan.home_amsl_m))
         marked += [(f, f"rallyPoints.points[{i}]") for i, f in enumerate(check_rally(content.rally, bounded))]
         judged = self._at_site(flight.plan, flight.names)
         for finding in judged:

@@ -88,14 +88,15 @@ def plan_site_patrol(
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
     flying = {plan.vehicle_id for plan in found.plans}
+    energies = tuple(energy_of(site, plan, wind_m_s=wind_m_s) for plan in found.plans)
     return SitePlan(
         site_id=site.site_id,
         plans=found.plans,
-        energies=found.energies,
+        energies=energies,
         findings=tuple(tuple(check_at_site(site, plan, wind_m_s=wind_m_s)) for plan in found.plans),
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
-        longest_s=found.longest_s,
-        bound_s=found.bound_s,
+        longest_s=max(e.time_s for e in energies),
+        bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
         separation=least_separation(found.plans, site.limits, wind_m_s=wind_m_s),
     )
 
@@ -129,7 +130,7 @@ def check_at_site(
         )
     drone = site.drone(plan.vehicle_id)
     # As it will be flown here: inside both fences, coming home at the height that the plan carries (ADR 8).
-    bounded = replace(plan, fence=merged(site.fence, plan.fence))
+    bounded = replace(plan, fence=merged(site.fence, plan.fence, home_amsl_m=plan.home_amsl_m))
     findings = check_plan(
         bounded, site.limits, site.terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s, names=names
     )

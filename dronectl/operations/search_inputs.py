@@ -78,7 +78,10 @@ def read_zones(files: Sequence[Path]) -> tuple[tuple[GeoPoint, ...], ...]:
     for file in files:
         found = read_file(file, heights=Datum.HOME)
         here = [r.corners for r in found.rings if not r.inclusion]
-        here += [circle_ring(c.centre, c.radius_m, inclusion=False) for c in found.circles if not c.inclusion]
+        try:
+            here += [circle_ring(c.centre, c.radius_m, inclusion=False) for c in found.circles if not c.inclusion]
+        except GeoError as error:
+            raise BadInputError(f"{file}: {error}") from error
         if not here:
             raise BadInputError(
                 f"{file}: holds no zone to keep out of; draw an exclusion polygon (GeoJSON: kind keep-out)"

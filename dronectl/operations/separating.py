@@ -84,7 +84,10 @@ def separate_at_site(
     was = tuple(
         Flight(p, (starts_s or {}).get(p.vehicle_id, 0.0), (priorities or {}).get(p.vehicle_id, 0)) for p in plans
     )
-    bounded = [replace(f, plan=replace(f.plan, fence=merged(site.fence, f.plan.fence))) for f in was]
+    bounded = [
+        replace(f, plan=replace(f.plan, fence=merged(site.fence, f.plan.fence, home_amsl_m=f.plan.home_amsl_m)))
+        for f in was
+    ]
     rules = replace(rules, terrain=site.terrain)
     try:
         found = resolve(bounded, site.limits, rules)

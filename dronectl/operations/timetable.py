@@ -108,6 +108,8 @@ def read_weights(file: Path, site: Site) -> dict[str, float]:
         raise BadInputError(f"{file}: cannot be read: {error}") from error
     except json.JSONDecodeError as error:
         raise BadInputError(f"{file}:{error.lineno}: is no JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; a tower of brackets
+        raise BadInputError(f"{file}: is no JSON: {error}") from error
     weights = document.get("weights") if isinstance(document, dict) else None
     if not isinstance(weights, dict) or not weights:
         raise BadInputError(f"{file}: weights: is missing or empty; give the heat.json of `dronectl plan heat`")

@@ -22,6 +22,10 @@ def parse_json(text: str, source: str) -> Any:
         return json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise PlanError(f"{source}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
+    except ValueError as error:  # a number of thousands of digits
+        if isinstance(error, PlanError):
+            raise
+        raise PlanError(f"{source}: not JSON: {error}") from error
     except RecursionError as error:
         raise PlanError(f"{source}: is nested too deeply to be a plan") from error
 

@@ -130,8 +130,8 @@ def _wrong(step: Step) -> str | None:
         return "has a negative time or radius; correct it"
     if step.command == NAV_DELAY and first < 0.0:
         return "waits for a time of day, which is not supported; give it seconds"
-    if step.command == DO_CHANGE_SPEED and (second <= 0.0 or (third and third != -1.0)):
-        return "must set a speed above 0 and no throttle"
+    if step.command == DO_CHANGE_SPEED and (first not in {0.0, 1.0} or second <= 0.0 or third not in {0.0, -1.0}):
+        return "must set a speed above 0 (not of climb or descent) and no throttle"
     if step.command == DO_JUMP and (first != int(first) or second != int(second)):
         return "must go to a whole item, a whole number of times"
     if step.command == DO_SET_CAM_TRIGG_DIST and first < 0.0:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import accumulate
 from typing import Final
 
 from missions.errors import PlanError
@@ -165,17 +166,20 @@ class _Items:
         self.steps.append(replace(step, position=None if here else node.geo(values[4], values[5]), altitude=altitude))
 
     def linked(self) -> tuple[Step, ...]:
-        """Jumps to identities become jumps to steps."""
+        """Jumps to identities become jumps to steps; those to nowhere are left out, and the others count without them."""
+        targets = [int(s.params[0]) if s.command == DO_JUMP and s.params[0] is not None else None for s in self.steps]
+        lost = [target is not None and target not in self.index_of_id for target in targets]
+        before = [0, *accumulate(lost)]
         out = []
-        for step in self.steps:
-            target = None if step.command != DO_JUMP or step.params[0] is None else int(step.params[0])
-            if target is None:
-                out.append(step)
-            elif target in self.index_of_id:
-                out.append(replace(step, params=(float(self.index_of_id[target]), *step.params[1:])))
-            else:
+        for step, target, gone in zip(self.steps, targets, lost, strict=True):
+            if gone:
                 self.losses.append(Loss(step.place, f"jumps to item {target}, which there is not; it is left out"))
-        if len(out) != len(self.steps) and self.surveys:
+            elif target is None:
+                out.append(step)
+            else:
+                index = self.index_of_id[target]
+                out.append(replace(step, params=(float(index - before[index]), *step.params[1:])))
+        if any(lost) and self.surveys:
             raise PlanError(f"{self.losses[-1]}; mend the jump first, as the plan also holds surveys")
         return tuple(out)
 

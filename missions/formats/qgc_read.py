@@ -25,6 +25,7 @@ from missions.mavlink_items import (
     DO_MOUNT_CONTROL,
     DO_SET_CAM_TRIGG_DIST,
     IMAGE_START_CAPTURE,
+    NAV_RETURN_TO_LAUNCH,
     NAV_TAKEOFF,
     NAV_WAYPOINT,
     compile_plan,
@@ -145,6 +146,9 @@ class _Items:
         for number, node in enumerate(nodes):
             if self.returned:
                 node.fail(f"item {number + 1} comes after the return to launch; remove it or move it before")
+            keep = node.find("autoContinue")
+            if keep is not None and not keep.flag() and self._command(node) != NAV_RETURN_TO_LAUNCH:
+                keep.fail("the vehicle would wait there until its battery is empty; set it to true")
             self._one(number, node, flown)
         if not self.returned:
             self.mission.get("items").fail("does not end with a return to launch (command 20); add one")
@@ -167,8 +171,8 @@ class _Items:
             self.speed_m_s = self.gimbal_deg = None
         elif command == DO_CHANGE_SPEED:
             speed = params[1].number()
-            if speed <= 0.0 or _value(params[2], -1.0) not in {-1.0, 0.0}:
-                node.fail("a speed change must set a speed above 0 and no throttle")
+            if speed <= 0.0 or _value(params[2], -1.0) not in {-1.0, 0.0} or _value(params[0], 1.0) not in {0.0, 1.0}:
+                node.fail("a speed change must set a speed above 0 (not of climb or descent) and no throttle")
             if flown.waypoints or self.cruise_is_set:
                 self.speed_m_s = speed
             else:
@@ -272,7 +276,10 @@ def _fence(root: Node) -> Geofence:
         radius = circle.get("circle").get("radius").number()
         if radius <= 0.0:
             circle.get("circle").get("radius").fail("must be above 0")
-        rings[inclusion].append(circle_ring(centre, radius, inclusion=inclusion))
+        try:
+            rings[inclusion].append(circle_ring(centre, radius, inclusion=inclusion))
+        except GeoError as error:
+            circle.fail(str(error))
     return Geofence(tuple(rings[True]), tuple(rings[False]))
 
 

@@ -73,7 +73,7 @@ def plain_route(route: Route, what: str) -> PlainRoute:
             lose(index, step, f"a {step.name} after the {ended} is not written")
         elif step.command == NAV_RETURN_TO_LAUNCH:
             ended = step.name
-        elif step.command == DO_CHANGE_SPEED and second is not None and second > 0.0:
+        elif step.command == DO_CHANGE_SPEED and first in {None, 0.0, 1.0} and second is not None and second > 0.0:
             speed = second
         elif step.command in _GIMBAL and first is not None and not second and (not third or _is_rate(step)):
             gimbal = first

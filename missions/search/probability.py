@@ -43,6 +43,8 @@ class ProbabilityMap:
         _check(self.p)
         if not (math.isfinite(self.cell_m) and self.cell_m > 0.0):
             raise PlanningError(f"a probability map needs cells above 0 m, not {self.cell_m} m")
+        if not (math.isfinite(self.west_m) and math.isfinite(self.south_m)):
+            raise PlanningError(f"a probability map has a corner, not one at {self.west_m} m, {self.south_m} m")
         if abs(float(self.p.sum()) - 1.0) > _SUM_ERROR:
             raise PlanningError(f"a probability map sums to 1, not to {float(self.p.sum()):.6g}")
 

@@ -48,6 +48,18 @@ def run(*arguments):
     return RUNNER.invoke(APP, [str(a) for a in arguments])
 
 
+def test_times_and_batteries_in_wind_are_those_that_check_says(tmp_path):
+    """`plan patrol --wind` and `check --wind` speak of the same flights: neither of a calm day."""
+    result = run("plan", "patrol", "--out", tmp_path, "--iterations", 100, "--wind", 7, "--json")
+    summary = json.loads(result.stdout)
+    assert len(summary["flights"]) == 3
+    for flight in summary["flights"]:
+        said = json.loads(run("check", tmp_path / flight["file"], "--wind", 7, "--json").stdout)
+        assert (flight["time_s"], flight["battery_at_landing"]) == (said["time_s"], said["battery_at_landing"])
+    assert summary["longest_s"] == max(f["time_s"] for f in summary["flights"])
+    assert summary["ratio"] == pytest.approx(summary["longest_s"] / summary["bound_s"], abs=1e-3)
+
+
 def test_the_demonstration_patrol_is_clean_short_and_judged_good(site, patrol):
     folder, summary = patrol
     assert summary["clean"]

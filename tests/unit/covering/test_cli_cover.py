@@ -80,6 +80,7 @@ def test_an_area_that_the_fence_cuts_is_said_with_exit_code_1(tmp_path):
         (polygon([[a - 20.0, b] for a, b in RING]), "km from site"),
         (polygon([RING[0], "x", RING[2], RING[0]]), r"\[longitude, latitude\]"),
         (polygon([RING[0], RING[1], RING[0]]), "at least 4"),
+        (polygon([RING[0], [10**400, 29.7], RING[2], RING[0]]), r"\[0\]\[1\]: a position is \[longitude"),
         ({"type": "Point", "coordinates": RING[0]}, "is Point"),
         ({"type": "FeatureCollection", "features": []}, "holds no polygon"),
         ([], "no GeoJSON object"),
@@ -97,6 +98,9 @@ def test_files_that_are_none_are_refused(site, tmp_path):
     (tmp_path / "text").write_text("not json", encoding="utf-8")
     with pytest.raises(BadInputError, match="not JSON"):
         read_area(tmp_path / "text", site)
+    (tmp_path / "digits").write_text("1" * 5000, encoding="utf-8")
+    with pytest.raises(BadInputError, match="not JSON"):
+        read_area(tmp_path / "digits", site)
 
 
 @pytest.mark.parametrize(

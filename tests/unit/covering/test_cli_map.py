@@ -7,15 +7,20 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
+from dronectl.operations.mapping import judged_cell_m
 from dronectl.operations.planning import read_plan_file
 from dronectl.paths import default_site_file
 from dronectl.site import load_site
+from missions.coverage.area import corridor, cover_area
+from missions.geo import GeoPoint, LocalFrame
+from missions.judge_photos import judge_photos
 from missions.mavlink_items import compile_plan
 
 RUNNER = CliRunner()
@@ -45,6 +50,20 @@ def area(folder, ring=RING):
 def run(folder, site_file, *arguments, ring=RING):
     common = ["plan", "map", area(folder, ring), "--site", str(site_file), "--out", str(folder / "out")]
     return RUNNER.invoke(app, [*common, *arguments])
+
+
+@pytest.mark.parametrize("metres", [100.0, 3000.0, 20_000.0])
+def test_a_slanting_corridor_is_judged_with_cells_that_fit_its_box(metres):
+    """A narrow corridor has little area, but the box around it is all that the judge's cells fill."""
+    frame = LocalFrame(GeoPoint(29.74, 107.27))
+    made = cover_area(corridor([frame.to_geo(0.0, 0.0), frame.to_geo(metres, metres)], 8.0))
+    cell = judged_cell_m(made, 16.0)
+    assert cell >= 1.0
+    rings = [np.asarray(made.shape.exterior.coords)[:-1]]
+    verdict = judge_photos(
+        np.zeros((0, 5)), rings, lambda x, _: np.zeros(len(x)), 0.5, 0.5, 1000.0, needed=1, cell_m=cell
+    )
+    assert verdict.cells > 0
 
 
 @pytest.mark.parametrize(("preset", "views"), [("ortho", 1), ("model3d", 2), ("carpet", 2)])

@@ -191,6 +191,24 @@ REFUSALS = {
         [simple(*TAKEOFF), survey(LINES), simple(16, [0] * 4, at(9, 9), 60.0, frame=10), simple(*RETURN)],
         "an altitude above terrain",
     ),
+    "climb speed": ([simple(*TAKEOFF), survey(LINES), simple(178, [2, 3, -1, 0]), simple(*RETURN)], "not of climb"),
+    "climb speed alone": (
+        [simple(*TAKEOFF), simple(178, [3, 3, -1, 0]), simple(16, [0] * 4, at(9, 9), 60.0), simple(*RETURN)],
+        "mission.items[1]: a speed change must set a speed above 0 (not of climb",
+    ),
+    "stops": (
+        [
+            simple(*TAKEOFF),
+            survey(LINES),
+            simple(16, [0] * 4, at(9, 9), 60.0) | {"autoContinue": False},
+            simple(*RETURN),
+        ],
+        "does not go on by itself",
+    ),
+    "stops, simple": (
+        [simple(*TAKEOFF), simple(16, [0] * 4, at(9, 9), 60.0) | {"autoContinue": False}, simple(*RETURN)],
+        "mission.items[1].autoContinue: the vehicle would wait there",
+    ),
     "time of day": ([simple(*TAKEOFF), survey(LINES), simple(93, [-1, 8, 0, 0]), simple(*RETURN)], "time of day"),
 }
 

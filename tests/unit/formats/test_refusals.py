@@ -48,6 +48,8 @@ REFUSED = {
     "short geojson": (GEO.format("Polygon", "[[[0,0],[1,0],[0,0]]]"), "at least 4 positions"),
     "swapped geojson": (GEO.format("LineString", "[[29.7, 107.2], [29.7, 107.3]]"), "geometry.coordinates[0]: latitude 107.2 is outside [-90, 90]; latitude and longitude look swapped"),
     "other system": ('{"type": "FeatureCollection", "crs": {"name": "EPSG:3857"}, "features": []}', "crs: another reference system"),
+    "endless number": ('{"type": "Point", "coordinates": [' + "1" * 5000 + ", 1]}", "some.file: not JSON: Exceeds the limit"),
+    "great number": ('{"type": "Point", "coordinates": [' + "1" * 400 + ", 1]}", "coordinates[0]: is too large a number"),
     "no geometry": (GEO.format("Curve", "[]"), "'Curve' is no geometry of GeoJSON"),
     "doctype": ('<!DOCTYPE kml [<!ENTITY a "b">]>\n<kml>&a;</kml>', "line 1: declares a document type or entities"),
     "torn kml": ("<kml>\n<Document>\n", "line 3: not XML"),

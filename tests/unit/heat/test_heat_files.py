@@ -146,7 +146,10 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, content, said):
         read_cases(tmp_path / "none.csv", WGS84)
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "no GeoJSON FeatureCollection")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "is no JSON"), pytest.param("1" * 5000, "no JSON", id="digits"), ("[]", "no GeoJSON FeatureCollection")],
+)
 def test_a_broken_geojson_is_refused(tmp_path, text, said):
     file = tmp_path / "c.geojson"
     file.write_text(text)

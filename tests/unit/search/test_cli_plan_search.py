@@ -163,6 +163,8 @@ def test_a_map_from_a_file_is_searched_where_it_is_likely(site, tmp_path):
         (["--at", LAST_SEEN, "--category", "dog"], "dementia"),
         (["--at", LAST_SEEN, "--category", "hiker", "--terrain", "urban"], "no figures"),
         (["--at", LAST_SEEN, "--map", "absent.npz"], "absent.npz"),
+        (["--at", LAST_SEEN, "--map", "x.npz", "--hours", "3"], "leave out"),
+        (["--at", LAST_SEEN, "--map", "x.npz", "--ignore", "lines"], "leave out"),
         (["--at", LAST_SEEN, "--category", "dementia", "--drones", "d9"], "d9"),
         (["--at", LAST_SEEN, "--category", "dementia", "--wind", "25"], "wind"),
         (["--at", LAST_SEEN, "--category", "dementia", "--height", "20"], "above ground"),

@@ -108,6 +108,9 @@ def test_maps_that_are_none_are_refused(weights, word):
 
 
 def test_a_map_that_does_not_sum_to_one_is_refused():
+    for corner in ({"west_m": np.inf, "south_m": 0.0}, {"west_m": 0.0, "south_m": np.nan}):
+        with pytest.raises(PlanningError, match="a probability map has a corner"):
+            from_array(np.ones((2, 2)), FRAME, 30.0, source="test", **corner)
     with pytest.raises(PlanningError, match="sums to 1"):
         ProbabilityMap(FRAME, 0.0, 0.0, 10.0, np.full((2, 2), 0.3), "test")
 
