@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from missions.model import Camera
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame, PixelKind, finite
 from vision.wire import PREFIX, WireError, decode_header, decode_pixels, decode_prefix, encode_done
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class FrameSocket:
                 vehicle_id=self._vehicle_id,
                 sequence=header.sequence,
                 exposure_s=header.exposure_s,
-                pixels=decode_pixels(header, payload),
+                pixels=finite(decode_pixels(header, payload)),
                 kind=PixelKind(header.kind),
                 camera=self._camera,
             )

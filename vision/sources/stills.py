@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from missions.model import Modality
 from vision.errors import PictureError
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame, PixelKind, finite
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
 from vision.sources.exif import ExifFacts
@@ -26,6 +26,8 @@ from vision.sources.rjpeg import ThermalPicture, thermal_in
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
 VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
 _GREY_TOLERANCE: Final = 6.0  # JPEG's colour noise in a grey picture
+_COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
+_HOTTEST_C: Final = 150.0
 _SPREAD_SAMPLES: Final = 60_000
 _MOST_BYTES: Final = 400 << 20
 _MOST_PIXELS: Final = 120_000_000  # three bytes each: more would not fit the memory that a run is promised to take
@@ -168,8 +170,22 @@ def classify(path: Path, picture: NDArray[np.generic]) -> tuple[NDArray[np.gener
             (np.float32, PixelKind.CELSIUS),
         ):
             if picture.dtype == dtype:
-                return np.ascontiguousarray(picture), kind
+                return np.ascontiguousarray(picture if kind is not PixelKind.CELSIUS else _degrees(path, picture)), kind
     raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
+
+
+def _degrees(path: Path, picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Numbers with a fraction, which are degrees Celsius if they can be; PictureError if not."""
+    try:
+        degrees = finite(picture)
+    except ValueError as error:
+        raise PictureError(f"{path}: {error}") from error
+    middle = float(np.median(degrees[::4, ::4]))
+    if not _COLDEST_C <= middle <= _HOTTEST_C:
+        raise PictureError(
+            f"{path}: its values have a median of {middle:.0f}: no degrees Celsius (kelvin less 273.15 would be)"
+        )
+    return degrees
 
 
 def own_gsd_m(thermal: ThermalPicture) -> float | None:
