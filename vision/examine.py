@@ -136,7 +136,8 @@ class Examiner:
         frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
         name = self._names.of(path)
-        self._draw(frame, observations, name)
+        if look.refusal is None:
+            self._draw(frame, observations, name)
         if self._review is not None and observations:
             self._cut(self._review, frame, observations, name, line)
         yield line

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from dronectl.cli.detect import detect
 from vision.errors import PictureError
 from vision.frame import finite
+from vision.model_card import DEFAULT_MODEL
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.stills import read_still
 
@@ -95,3 +96,13 @@ def test_a_picture_of_any_size_is_looked_at_or_named(tmp_path: Path) -> None:
     for more in ([], ["--gsd-cm", "5"]):
         _, lines, _ = run(tmp_path, "--annotate", str(tmp_path / "out"), "--review", str(tmp_path / "r.html"), *more)
         assert len(lines) == 24
+
+
+def test_a_picture_that_was_not_looked_at_is_not_handed_on_as_if_it_were(tmp_path: Path) -> None:
+    """Nobody was looked for in it, so nobody in it is blurred; and a picture without boxes says that nobody is there."""
+    colour = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "c.png"), colour)
+    code, (line,), _ = run(tmp_path, "--model", str(DEFAULT_MODEL), "--annotate", str(tmp_path / "out"))
+    assert code == 2
+    assert line["not_looked_at"]
+    assert not list((tmp_path / "out").glob("*.jpg"))
