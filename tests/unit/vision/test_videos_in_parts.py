@@ -16,10 +16,12 @@ from dronectl.cli.detect import detect
 from missions.geo import GeoPoint, LocalFrame
 from missions.terrain import GridTerrain
 from tests.vision_files import person_picture
+from vision.errors import PictureError
 from vision.examine import Examiner
 from vision.examine_types import ExamineOptions
 from vision.lookers import Lookers
 from vision.model_card import DEFAULT_MODEL
+from vision.sources.stills import read_video
 from vision.thermal import HotSpotDetector
 from vision.yolo import load_yolo
 
@@ -104,3 +106,41 @@ def test_a_video_that_begins_at_take_off_lies_on_the_height_model_too(tmp_path: 
     assert last["gsd_cm"] == pytest.approx(100 * 60.0 / focal_px, rel=0.01)
     (person,) = [d for d in last["detections"] if d["kind"] == "person"]
     assert person["place"]["amsl_m"] == pytest.approx(420.0, abs=0.5)
+
+
+def recording(path: Path, fourcc: str, frames: int = 60) -> bytes:
+    """Ten frames a second of a ground that passes by."""
+    ground = np.repeat(person_picture()[..., None], 3, 2)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*fourcc), 10.0, (640, 512))
+    for k in range(frames):
+        writer.write(np.roll(ground, 3 * k, axis=1))
+    writer.release()
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("suffix", "fourcc"), [("avi", "MJPG"), ("mkv", "MJPG"), ("mp4", "mp4v")])
+def test_a_video_that_ends_before_its_time_is_named(tmp_path: Path, suffix: str, fourcc: str) -> None:
+    path = tmp_path / f"v.{suffix}"
+    data = recording(path, fourcc)
+    assert len(list(read_video(path))) == len(list(read_video(path, 7))) * 7 - 3 == 60
+    if suffix == "mp4":  # its index is at the end: a hole makes the decoder stop
+        damaged = bytearray(data)
+        damaged[len(data) // 3 : len(data) // 3 + 30_000] = bytes(30_000)
+    else:
+        damaged = bytearray(data[: len(data) // 2])
+    path.write_bytes(damaged)
+    seen = []
+    with pytest.raises(PictureError, match=r"v\.\w+: .* of 6\.\d s .*cut off"):
+        seen.extend(read_video(path, 2))
+    assert 5 < len(seen) < 20
+
+
+def test_a_video_cut_off_keeps_its_lines_and_ends_with_code_1(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    data = recording(path, "MJPG", 30)
+    path.write_bytes(data[: len(data) // 2])
+    result = CliRunner().invoke(app, [str(path), "--gsd-cm", "8", "--every", "5"], standalone_mode=False)
+    kinds = [json.loads(line)["type"] for line in result.stdout.splitlines()]
+    assert result.return_value == 1
+    assert kinds[-1] == "error"
+    assert kinds.count("frame") == 3
