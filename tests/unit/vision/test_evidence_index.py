@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from missions.geo import GeoPoint, destination, distance_m
 from missions.model import Modality
+from vision import clips
 from vision.clips import ClipWriter, Film
 from vision.evidence import About, EvidenceStore, unknowable
 from vision.evidence_index import FILE, EvidenceIndex, Indexed
@@ -180,3 +181,16 @@ def test_a_folder_that_takes_no_clip_costs_the_clip_alone(tmp_path, broken):
     assert store.lost == (1 if broken else 0)
     assert len(list(tmp_path.glob("e/*.avi"))) == (0 if broken else 1)
     assert not list(tmp_path.glob("e/.*.tmp*"))
+
+
+def test_a_camera_that_falls_silent_does_not_keep_its_clip_to_itself(tmp_path, monkeypatch):
+    """It has landed, or is away: what it showed before is written all the same, and takes nobody's room."""
+    monkeypatch.setattr(clips, "SILENT_S", 0.3)
+    writer = ClipWriter(EvidenceStore(tmp_path))
+    film = Film(writer, "cam")
+    for frame, people in frames(4):
+        film.take(frame, people, None)
+    film.begin("t1-1", about(), 3.0)
+    wait(lambda: film.late() == () and film.of("t1"))
+    assert [p.name for p in tmp_path.glob("*.avi")] == ["t1-1-clip.avi"]
+    writer.close()
