@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -106,3 +108,18 @@ def test_a_picture_that_was_not_looked_at_is_not_handed_on_as_if_it_were(tmp_pat
     assert code == 2
     assert line["not_looked_at"]
     assert not list((tmp_path / "out").glob("*.jpg"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_standard_output_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.png"
+    cv2.imwrite(str(path), np.full((64, 64), 90, np.uint8))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "dronectl", "detect", str(path)],
+            stdout=full, stderr=subprocess.PIPE, text=True, encoding="utf-8", timeout=300, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "error: standard output: No space left on device" in " ".join(done.stderr.split())
