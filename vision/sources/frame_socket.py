@@ -129,6 +129,9 @@ class FrameSocket:
         payload = await reader.readexactly(header.payload_bytes)
         if header.camera_id != self._camera.camera_id:
             raise WireError(f"this is camera {header.camera_id}, not {self._camera.camera_id}")
+        stated = (self._camera.height_px, self._camera.width_px)
+        if header.shape[:2] != stated:  # the lens is known in those pixels: in others every place would be wrong
+            raise WireError(f"a frame of shape {header.shape}, and the camera is said to have {stated}")
         try:
             frame = Frame(
                 source_id=header.camera_id,

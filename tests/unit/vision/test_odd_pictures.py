@@ -114,7 +114,7 @@ def test_a_picture_that_was_not_looked_at_is_not_handed_on_as_if_it_were(tmp_pat
 def test_standard_output_that_takes_no_more_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "p.png"
     cv2.imwrite(str(path), np.full((64, 64), 90, np.uint8))
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "dronectl", "detect", str(path)],
             stdout=full, stderr=subprocess.PIPE, text=True, encoding="utf-8", timeout=300, check=False,
