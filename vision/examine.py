@@ -21,6 +21,7 @@ from vision.examine_lines import (
     frame_line,
     kind_of,
     look_line,
+    model_line,
     place_line,
     track_line,
     values_line,
@@ -231,7 +232,9 @@ class Examiner:
     def _moving(
         self, source: str, path: Path, media: str, frames: Iterable[Frame], located: _Located
     ) -> Iterator[Line]:
-        eyes: dict[bool, CameraEye] = {}  # by whether their frames are in colour: a recording can hold both
+        eyes: dict[
+            bool, tuple[CameraEye, Line]
+        ] = {}  # by whether their frames are in colour: a recording can hold both
         broken: PictureError | None = None
         amsl_known = located.subtitles is not None and located.subtitles.amsl_known
         locator = located.locator
@@ -252,26 +255,28 @@ class Examiner:
             refusal = self._learned.refusal(frame, gsd)
             observations: tuple[Observation, ...] = ()
             tracks: list[Line] = []
+            said = model_line(self._learned.yolo(frame).card)
             if refusal is None:
                 self._tell_experimental(self._learned.yolo(frame).card)
                 colour = frame.kind is PixelKind.BGR8
                 if colour not in eyes:
-                    eyes[colour] = self._eye(path, frame, located, f"video{len(eyes) + 1 if eyes else ''}")
-                outcome = eyes[colour].look(frame)
+                    eye = self._eye(path, frame, located, f"video{len(eyes) + 1 if eyes else ''}")
+                    eyes[colour] = eye, said
+                outcome = eyes[colour][0].look(frame)
                 observations, refusal = outcome.observations, outcome.why_not
-                tracks = [track_line(source, media, s, amsl_known=amsl_known) for s in outcome.sightings]
+                tracks = [track_line(source, media, s, amsl_known=amsl_known) | said for s in outcome.sightings]
                 self.tally.tracks += sum(s.phase is Phase.NEW for s in outcome.sightings)
             self.tally.not_looked_at += refusal is not None
             self.tally.without_gsd += gsd is None and refusal is None
-            line = frame_line(source, media, frame, gsd, refusal, located.why_not)
+            line = frame_line(source, media, frame, gsd, refusal, located.why_not) | said
             line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=amsl_known)
             yield line
             if observations:
                 frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
                 self._draw(frame, observations, f"{self._names.of(path)}-{frame.sequence:06d}")
             yield from tracks
-        for eye in eyes.values():
-            yield from (track_line(source, media, s, amsl_known=amsl_known) for s in eye.finish())
+        for eye, said in eyes.values():
+            yield from (track_line(source, media, s, amsl_known=amsl_known) | said for s in eye.finish())
         if broken is not None:
             raise broken
 

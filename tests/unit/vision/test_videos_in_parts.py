@@ -20,6 +20,7 @@ from vision.errors import PictureError
 from vision.examine import Examiner
 from vision.examine_types import ExamineOptions
 from vision.lookers import Lookers
+from vision.merge_stills import things
 from vision.model_card import DEFAULT_MODEL
 from vision.sources.stills import read_video
 from vision.thermal import HotSpotDetector
@@ -144,3 +145,16 @@ def test_a_video_cut_off_keeps_its_lines_and_ends_with_code_1(tmp_path: Path) ->
     assert result.return_value == 1
     assert kinds[-1] == "error"
     assert kinds.count("frame") == 3
+
+
+def test_tracks_of_an_experimental_model_say_that_it_is_one(tmp_path: Path) -> None:
+    model = tmp_path / "m.onnx"
+    model.write_bytes(DEFAULT_MODEL.read_bytes())
+    card = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    model.with_suffix(".json").write_text(json.dumps(card | {"status": "experimental"}), encoding="utf-8")
+    video(tmp_path / "v.avi", [])
+    lines = lines_of(str(tmp_path / "v.avi"), "--gsd-cm", "8", "--model", str(model))
+    assert lines
+    assert all(line["experimental"] for line in lines)
+    assert all(thing.experimental for thing in things(lines))
+    assert not any("experimental" in line for line in lines_of(str(tmp_path / "v.avi"), "--gsd-cm", "8"))
