@@ -35,7 +35,7 @@ def finite(pixels: NDArray[Any]) -> NDArray[Any]:
     if not good.any():
         raise ValueError("none of its pixels is a number")
     low, high = pixels[good].min(), pixels[good].max()
-    return np.nan_to_num(pixels, nan=low, posinf=high, neginf=low)
+    return np.asarray(np.nan_to_num(pixels, nan=low, posinf=high, neginf=low))
 
 
 @dataclass(frozen=True, slots=True)
