@@ -248,6 +248,8 @@ class Service:
             await asyncio.sleep(_VISIT_PERIOD_S)
             for report in self._perception.cameras if self._perception is not None else ():
                 before, looked[report.camera_id] = looked.get(report.camera_id), report.looked_at
+                if report.camera_id not in cameras:
+                    continue  # on a mast, which always looks at the same ground
                 camera, drone_id = cameras[report.camera_id]
                 pose = self._poses.get(drone_id)
                 if camera.modality is not Modality.THERMAL or pose is None or before is None:

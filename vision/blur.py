@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Colour pictures that are kept show no people who could be known.
 
-Everybody who was detected is blurred, not only whom the picture is about.
+Everybody who was detected is blurred, not only whom the picture is about; and where nobody was looked for, everything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from vision.frame import Frame
 from vision.sighting import Kind
+from vision.tiles import Tile
 from vision.unite import Observation
 
 BLUR_FROM_PX: Final = 25.0  # smaller figures cannot be told apart
@@ -35,4 +36,18 @@ def blurred(frame: Frame, observations: Sequence[Observation]) -> Frame:
         if region.size:
             tiny = cv2.resize(region, (_LEFT, _LEFT), interpolation=cv2.INTER_AREA)
             region[...] = cv2.resize(tiny, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return replace(frame, pixels=pixels)
+
+
+def searched_only(frame: Frame, left_out: Sequence[Tile]) -> Frame:
+    """The frame with all that no tile looked at made so coarse that nobody in it can be known; itself where that is nothing."""
+    if not left_out:
+        return frame
+    pixels = np.array(frame.pixels)
+    for part in left_out:
+        region = pixels[part.top_px : part.bottom_px, part.left_px : part.right_px]
+        rows, columns = region.shape[:2]
+        few = (max(1, round(columns / BLUR_FROM_PX)), max(1, round(rows / BLUR_FROM_PX)))
+        coarse = cv2.resize(region, few, interpolation=cv2.INTER_AREA)
+        region[...] = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
     return replace(frame, pixels=pixels)

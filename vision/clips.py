@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 BEFORE_S: Final = 4.0
 AFTER_S: Final = 4.0
+SILENT_S: Final = 60.0  # of our clock: a camera without a frame for so long adds no more to its clips
 _KEPT_FRAMES: Final = 40  # per camera, whatever its rate
 _MAX_FRAMES: Final = 80  # of one clip
 _MAX_WIDTH_PX: Final = 640
@@ -49,6 +51,7 @@ class _Clip:
     name: str
     camera_id: str
     until_s: float
+    heard_s: float = field(default_factory=time.monotonic)  # of our clock: the camera's newest frame
     frames: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
 
 
@@ -112,7 +115,12 @@ class ClipWriter:
 
     def _run(self) -> None:
         while True:
-            item = self._queue.get()
+            for clip in [c for c in self._open if time.monotonic() - c.heard_s > SILENT_S]:
+                self._write(clip)
+            try:
+                item = self._queue.get(timeout=SILENT_S if self._open else None)
+            except queue.Empty:
+                continue
             if isinstance(item, _Frame):
                 self._frame(item)
             elif isinstance(item, _Clip):
@@ -140,6 +148,7 @@ class ClipWriter:
         while kept[0][0] < at - BEFORE_S - AFTER_S:
             kept.popleft()
         for clip in [c for c in self._open if c.camera_id == item.camera_id]:
+            clip.heard_s = time.monotonic()
             if at <= clip.until_s and len(clip.frames) < _MAX_FRAMES:
                 clip.frames.append((at, encoded))
             if at >= clip.until_s or len(clip.frames) >= _MAX_FRAMES or at < clip.until_s - 60.0:

@@ -8,10 +8,12 @@ legal hold is never expired.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +23,9 @@ from vision.errors import EvidenceError
 
 FILE: Final = "index.sqlite"
 _BUSY_S: Final = 5.0
+_BEING_WRITTEN_S: Final = 3600.0  # a file so young may get its entry yet
 _METRES_PER_DEGREE: Final = 110_000.0  # at least, north to south
+_WRITTEN: Final = frozenset({".jpg", ".avi", ".tmp"})  # what is written into an evidence folder, also half
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS pictures (
   path TEXT PRIMARY KEY, sha256 TEXT NOT NULL, role TEXT NOT NULL, tag TEXT NOT NULL, taken_at REAL NOT NULL,
@@ -104,23 +108,48 @@ class EvidenceIndex:
             return db.execute("UPDATE pictures SET hold = ? WHERE path = ?", (reason, path)).rowcount > 0
 
     def expired(self, now_s: float, retention_days: Mapping[str, float]) -> list[Indexed]:
-        """Pictures whose time is up, the oldest first. `retention_days` by tag; "default" for the others."""
+        """Pictures whose time is up, the oldest first. `retention_days` by tag; "default" for the others.
+
+        Among them files without an entry, by when they were written: a process that was killed may leave some.
+        """
         default = retention_days["default"]
-        return [
+        known = self.find()
+        due = [
             item
-            for item in self.find()
+            for item in known
             if item.hold is None and now_s - item.taken_at_s > 86400.0 * retention_days.get(item.tag, default)
         ]
+        return due + self._strays({item.path for item in known}, now_s - max(_BEING_WRITTEN_S, 86400.0 * default))
+
+    def _strays(self, known: AbstractSet[str], before_s: float) -> list[Indexed]:
+        try:
+            paths = list(self.folder.iterdir())
+        except OSError as error:
+            raise EvidenceError(f"{self.folder}: cannot be read ({error.strerror})") from error
+        found = []
+        for path in paths:
+            try:
+                written_s = path.stat().st_mtime
+                if path.name in known or path.suffix not in _WRITTEN or written_s >= before_s:
+                    continue
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            except OSError:
+                continue  # somebody else was faster, or it is none of ours
+            found.append(Indexed(path.name, digest, "", "default", written_s, "", None, "", None, None, None, None, ""))
+        return sorted(found, key=lambda item: item.taken_at_s)
 
     def remove(self, item: Indexed) -> bool:
         """Delete a picture and its row unless it has come under hold meanwhile. Raises EvidenceError."""
         with self._open() as db:
             gone = db.execute("DELETE FROM pictures WHERE path = ? AND hold IS NULL", (item.path,)).rowcount > 0
-            if gone:
+            held = db.execute("SELECT 1 FROM pictures WHERE path = ?", (item.path,)).fetchone() is not None
+            path = self.folder / item.path
+            if gone or (not held and path.exists()):
+                gone = True
                 try:
-                    (self.folder / item.path).unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
                 except OSError as error:
-                    raise EvidenceError(f"{self.folder / item.path}: cannot be deleted ({error.strerror})") from error
+                    raise EvidenceError(f"{path}: cannot be deleted ({error.strerror})") from error
         return gone
 
     @contextlib.contextmanager

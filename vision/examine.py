@@ -21,6 +21,7 @@ from vision.examine_lines import (
     frame_line,
     kind_of,
     look_line,
+    model_line,
     place_line,
     track_line,
     values_line,
@@ -50,17 +51,24 @@ _MOST_SUBTITLE_BYTES: Final = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Located:
-    """Where a moving source's frames get their poses, and why they get none."""
+    """Where a moving source's frames get their poses and places, and why they get none.
+
+    locator and raised_m hold for the whole flight: the ground, and what brings the file's heights into its datum.
+    """
 
     subtitles: SubtitlePoses | None
     camera: Camera | None
     why_not: str
     tell: bool = True
+    locator: Locator | None = None
+    raised_m: float = 0.0
 
     def posed(self, frame: Frame) -> Frame:
         if self.subtitles is None or self.camera is None:
             return frame
-        return replace(frame, camera=self.camera, pose=self.subtitles.at(frame.exposure_s))
+        pose = self.subtitles.at(frame.exposure_s)
+        pose = None if pose is None else replace(pose, amsl_m=pose.amsl_m + self.raised_m)
+        return replace(frame, camera=self.camera, pose=pose)
 
 
 class Examiner:
@@ -129,7 +137,8 @@ class Examiner:
         frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
         name = self._names.of(path)
-        self._draw(frame, observations, name)
+        if look.refusal is None:
+            self._draw(frame, observations, name)
         if self._review is not None and observations:
             self._cut(self._review, frame, observations, name, line)
         yield line
@@ -213,15 +222,22 @@ class Examiner:
         camera = make_camera(
             self._names.of(path), _modality(first), width, height, Lens(focal, width / 2.0, height / 2.0)
         )
-        return _Located(poses, camera, "the subtitles have a gap here, or another zoom", tell=False)
+        why_not = "the subtitles have a gap here, or another zoom"
+        highest = poses.highest()  # on the ground at take-off a height model and a barometer may disagree
+        if highest is None:
+            return _Located(poses, camera, why_not, tell=False)
+        pose, locator = self._ground.under(highest, poses.ground_amsl_m, amsl_known=poses.amsl_known)
+        return _Located(poses, camera, why_not, False, locator, pose.amsl_m - highest.amsl_m)
 
     def _moving(
         self, source: str, path: Path, media: str, frames: Iterable[Frame], located: _Located
     ) -> Iterator[Line]:
-        eye: CameraEye | None = None
+        eyes: dict[
+            bool, tuple[CameraEye, Line]
+        ] = {}  # by whether their frames are in colour: a recording can hold both
         broken: PictureError | None = None
         amsl_known = located.subtitles is not None and located.subtitles.amsl_known
-        locator: Locator | None = None
+        locator = located.locator
         looking = iter(frames)
         while broken is None:
             try:
@@ -233,48 +249,51 @@ class Examiner:
                 break
             frame = located.posed(bare)
             gsd = self._options.scale.gsd(frame.width_px)
-            if frame.pose is not None and located.subtitles is not None and located.camera is not None:
-                pose, under = self._ground.under(frame.pose, located.subtitles.ground_amsl_m, amsl_known=amsl_known)
-                frame, locator = replace(frame, pose=pose), locator or under
-                gsd = locator.gsd_m(located.camera, pose)
+            if frame.pose is not None and locator is not None and located.camera is not None:
+                gsd = locator.gsd_m(located.camera, frame.pose)
             self.tally.pictures += 1
             refusal = self._learned.refusal(frame, gsd)
             observations: tuple[Observation, ...] = ()
             tracks: list[Line] = []
+            said = model_line(self._learned.yolo(frame).card)
             if refusal is None:
                 self._tell_experimental(self._learned.yolo(frame).card)
-                eye = eye or self._eye(path, frame, located.camera, locator)
-                outcome = eye.look(frame)
+                colour = frame.kind is PixelKind.BGR8
+                if colour not in eyes:
+                    eye = self._eye(path, frame, located, f"video{len(eyes) + 1 if eyes else ''}")
+                    eyes[colour] = eye, said
+                outcome = eyes[colour][0].look(frame)
                 observations, refusal = outcome.observations, outcome.why_not
-                tracks = [track_line(source, media, s, amsl_known=amsl_known) for s in outcome.sightings]
+                tracks = [track_line(source, media, s, amsl_known=amsl_known) | said for s in outcome.sightings]
                 self.tally.tracks += sum(s.phase is Phase.NEW for s in outcome.sightings)
             self.tally.not_looked_at += refusal is not None
             self.tally.without_gsd += gsd is None and refusal is None
-            line = frame_line(source, media, frame, gsd, refusal, located.why_not)
+            line = frame_line(source, media, frame, gsd, refusal, located.why_not) | said
             line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=amsl_known)
             yield line
             if observations:
                 frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
                 self._draw(frame, observations, f"{self._names.of(path)}-{frame.sequence:06d}")
             yield from tracks
-        if eye is not None:
-            yield from (track_line(source, media, s, amsl_known=amsl_known) for s in eye.finish())
+        for eye, said in eyes.values():
+            yield from (track_line(source, media, s, amsl_known=amsl_known) | said for s in eye.finish())
         if broken is not None:
             raise broken
 
-    def _eye(self, path: Path, frame: Frame, camera: Camera | None, locator: Locator | None) -> CameraEye:
-        name = self._names.of(path)
-        width, height = frame.width_px, frame.height_px
-        if camera is None:  # without a pose nothing is projected through it
+    def _eye(self, path: Path, frame: Frame, located: _Located, run_id: str) -> CameraEye:
+        name, width, height = self._names.of(path), frame.width_px, frame.height_px
+        if located.camera is None:  # without a pose nothing is projected through it
             camera = Camera(name, _modality(frame), width, height, 1.0, 1.0, width / 2, height / 2)
+        else:
+            camera = replace(located.camera, modality=_modality(frame))
         return CameraEye(
             camera,
             None,
             self._learned.detector(frame),
             self._classical,
-            locator,
+            located.locator,
             self._review or self._annotated,
-            "video",
+            run_id,
             gsd_m=self._options.scale.gsd(width),
         )
 

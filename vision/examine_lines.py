@@ -11,6 +11,7 @@ from missions.geo import FloatArray
 from vision.ellipse import common_covariance, covariance, ellipse95
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.lookers import Look
+from vision.model_card import ModelCard
 from vision.sighting import GroundEllipse, GroundVelocity, Kind, Sighting
 from vision.unite import Observation
 
@@ -127,11 +128,17 @@ def frame_line(
     }
 
 
-def look_line(look: Look) -> Line:
-    """Which model looked at a picture, whether it is experimental, and in how many tiles."""
-    line: Line = {"model": look.model.label}
-    if look.model.experimental:
+def model_line(model: ModelCard) -> Line:
+    """Which model looked, and whether it is experimental."""
+    line: Line = {"model": model.label}
+    if model.experimental:
         line["experimental"] = True
+    return line
+
+
+def look_line(look: Look) -> Line:
+    """The same of a look at a picture, and in how many tiles."""
+    line = model_line(look.model)
     if look.tiles is not None:
         line["tiles"] = look.tiles.tiles
     return line

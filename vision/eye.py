@@ -22,7 +22,7 @@ import numpy as np
 
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
-from vision.blur import blurred
+from vision.blur import blurred, searched_only
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
 from vision.daylight import sun_up, utc_of
@@ -132,10 +132,11 @@ class CameraEye:
         else:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
-        shown = blurred(frame, seen) if events and frame.kind is PixelKind.BGR8 else frame
+        left_out = () if glance.tiles is None or frame.kind is not PixelKind.BGR8 else glance.tiles.not_looked_at
+        shown = blurred(searched_only(frame, left_out), seen) if events and frame.kind is PixelKind.BGR8 else frame
         late = () if self._film is None else self._film.late()
-        if self._film is not None:
-            self._film.take(frame, seen, glance.gsd_m)
+        if self._film is not None:  # of known scale, it is made too small to know anybody in it
+            self._film.take(searched_only(frame, left_out) if glance.gsd_m is None else frame, seen, glance.gsd_m)
         sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
         return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
@@ -157,27 +158,30 @@ class CameraEye:
         if pose is None:
             raise ValueError("tracking on the ground needs a pose")
         placed: list[tuple[Observation, GroundFix]] = []
+        nowhere: list[Observation] = []
         for observation in observations:
             x, y = observation.centre_px
             if pose.pitch_deg > _OBLIQUE_FROM_DEG:
                 y = observation.bottom_px - 0.1 * (observation.bottom_px - observation.top_px)
             vague = _SMOKE_SIGMA * observation.longest_px if observation.smoke else 0.0
             fix = locator.locate(self._camera, pose, x, y, max(_PIXEL_SIGMA, vague))
-            if fix is not None:
+            if fix is None:
+                nowhere.append(observation)
+            else:
                 ray = locator.camera_place(pose) - np.array([*fix.east_north_m, fix.amsl_m])
                 east, north, up = (float(v) for v in ray / np.linalg.norm(ray))
                 size_m = observation.longest_px * fix.metres_per_px
                 sized = replace(observation, size_m=size_m, view=(east, north, up))
                 placed.append((sized, fix))
-        if len(placed) < len(observations):
-            self.not_looked_at["no ground behind a detection"] += len(observations) - len(placed)
+        if nowhere:
+            self.not_looked_at["no ground behind a detection"] += len(nowhere)
 
         def in_view(place: FloatArray, amsl_m: float) -> bool:
             pixel = locator.pixel_of(self._camera, pose, place, amsl_m)
             return pixel is not None and glance.covers(pixel)
 
         sun = sun_up(frame, None if sent_monotonic_s is None else utc_of(sent_monotonic_s))
-        return self._ground.step(frame.exposure_s, placed, in_view, sun_up=sun), [o for o, _ in placed]
+        return self._ground.step(frame.exposure_s, placed, in_view, sun_up=sun), [*(o for o, _ in placed), *nowhere]
 
     def _in_pixels(
         self, glance: Glance, observations: Sequence[Observation]

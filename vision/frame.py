@@ -22,6 +22,22 @@ class PixelKind(StrEnum):
     GREY8 = "grey8"  # uint8 (h, w), brighter is warmer; auto-gained, no absolute temperature
 
 
+def finite(pixels: NDArray[Any]) -> NDArray[Any]:
+    """The picture, where pixels that are no number (dead, out of the formula's range) are as cold as its coldest.
+
+    Endless heat is as hot as its hottest. ValueError where there is no number at all.
+    """
+    if pixels.dtype.kind != "f":
+        return pixels
+    good = np.isfinite(pixels)
+    if good.all():
+        return pixels
+    if not good.any():
+        raise ValueError("none of its pixels is a number")
+    low, high = pixels[good].min(), pixels[good].max()
+    return np.asarray(np.nan_to_num(pixels, nan=low, posinf=high, neginf=low))
+
+
 @dataclass(frozen=True, slots=True)
 class CameraPose:
     """Where the camera was and where it looked when the shutter opened, with one-sigma doubts.

@@ -28,7 +28,7 @@ from vision.sighting import GroundEllipse, Kind, Phase, Sighting
 from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker, walks
 
 _WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
-_RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
+_RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.SMOKE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,18 @@ class Assignment:
 class Merger:
     """Incidents of one site. Feed sightings in order; deterministic, no clock, no I/O."""
 
-    def __init__(self, frame: LocalFrame, rules: MergeRules | None = None) -> None:
+    def __init__(self, frame: LocalFrame, rules: MergeRules | None = None, first: int = 1) -> None:
+        """first: the number of the first incident that is opened."""
         self._frame = frame
         self._rules = rules or MergeRules()
         self._incidents: dict[int, Incident] = {}
         self._of_track: dict[str, int] = {}
-        self._next = 1
+        self._next = first
+
+    @property
+    def next_number(self) -> int:
+        """The number of the incident that is opened next; none of its incidents ever had it."""
+        return self._next
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -105,7 +111,7 @@ class Merger:
         """Take up incidents of an earlier run, in place of what is held."""
         self._incidents = {i.number: i for i in incidents}
         self._of_track = {track: i.number for i in self._incidents.values() for track in i.members}
-        self._next = max(self._incidents, default=0) + 1
+        self._next = max(self._next, max(self._incidents, default=0) + 1)
 
     def add(self, sighting: Sighting, at_s: float, looked_s: float | None = None) -> Assignment:
         """Find or open the incident of a sighting. A track stays with its incident once it has one.

@@ -183,6 +183,12 @@ class SubtitlePoses:
             clock_common_sigma_s=_CLOCK_SIGMA_S,
         )
 
+    def highest(self) -> CameraPose | None:
+        """The pose farthest above take-off; None where nothing is known."""
+        usable = [s for s in self._samples if not self._zoomed(s)]
+        top = max(usable, key=lambda s: s.above_home_m or 0.0, default=None)
+        return None if top is None else self.at(top.time_s)
+
     def _zoomed(self, sample: SrtSample) -> bool:
         """Whether the lens is not the one that the video began with, so that its camera does not hold."""
         if sample.focal_35mm is None or self.focal_35mm is None:

@@ -97,5 +97,6 @@ def track_thing(line: Line) -> Thing:
         no_place=None if line["place"] else "the camera's pose is not known",
         crop=picture("crop"),
         context=picture("context"),
+        experimental=line.get("experimental"),
         **more,
     )

@@ -36,6 +36,7 @@ class Mergers:
         self._mergers: dict[str | None, merge.Merger] = {}
         self._pace: Pace | None = None
         self._placed: set[str | None] = set()
+        self._first = 1  # number of a new merger's first incident: a mission that was let go may come back
 
     def add(self, sighting: Sighting, mission_id: str | None, at: datetime) -> merge.Incident:
         """The mission's incident of a sighting, as it is now."""
@@ -46,7 +47,7 @@ class Mergers:
         self._mergers[mission_id] = merger
         if len(self._mergers) > MAX_MISSIONS:
             oldest = next(iter(self._mergers))
-            del self._mergers[oldest]
+            self._first = max(self._first, self._mergers.pop(oldest).next_number)
             self._placed.discard(oldest)
         if len(merger.incidents) > MAX_MERGED:
             newest = sorted(merger.incidents, key=lambda i: i.last_s)[-MAX_MERGED // 2 :]
@@ -82,7 +83,7 @@ class Mergers:
         place = None if sighting is None else sighting.place
         if place is not None:
             self._placed.add(mission_id)
-        merger = merge.Merger(frame_near(place or _ANYWHERE))
+        merger = merge.Merger(frame_near(place or _ANYWHERE), first=self._first)
         merger.restore(known)
         return merger
 

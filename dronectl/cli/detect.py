@@ -142,11 +142,12 @@ def detect(
         bool, typer.Option("--json", help="Print the closing summary as JSON on standard error, too.")
     ] = False,
 ) -> None:
-    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour ones with a model of yours.
+    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour ones.
 
-    No model for colour pictures ships: they are refused unless --model names one, as `dronectl vision train --modality
-    rgb` makes it. They are then looked at in tiles, and people larger than 25 pixels are blurred in every picture that
-    is written. Never take an empty result for an empty area.
+    The model for colour pictures that ships is an experiment and misses people: `dronectl vision train --modality rgb`
+    makes one of your own, which --model then names. Colour pictures are looked at in tiles, and people found in them who
+    are larger than 25 pixels are blurred in every picture that is written. Grey pictures are taken for thermal ones. Never
+    take an empty result for an empty area.
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the

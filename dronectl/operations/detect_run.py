@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -211,12 +212,26 @@ def _to_stdout(files: Sequence[Path], examiner: Examiner, watcher: Watcher, spoo
         found = examiner.tally.detections
         for line in _lines(examiner, path):
             data = encode(line)
-            sys.stdout.write(data.decode())
+            put(data)
             if spool is not None:
                 spool.write(data)
         watcher.step(path.name, examiner.tally.detections - found)
-    sys.stdout.flush()
+    put(b"", now=True)
     return examiner.tally
+
+
+def put(data: bytes, *, now: bool = False) -> None:
+    """Write to standard output; BadInputError where it takes no more. now: without waiting for more to write."""
+    try:
+        sys.stdout.write(data.decode())
+        if now:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever read it has seen enough
+    except OSError as error:
+        with contextlib.suppress(OSError):  # what is still in its buffer cannot be written at the end either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BadInputError(f"standard output: {error.strerror or error}; with --out FILE a run can go on") from error
 
 
 def _lines(examiner: Examiner, path: Path) -> Iterator[dict[str, Any]]:

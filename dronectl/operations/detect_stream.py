@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
 from dronectl.operations.detect_journal import journal_path
-from dronectl.operations.detect_run import DetectRequest, encode, load_detectors, make_more, say, wants_more
+from dronectl.operations.detect_run import DetectRequest, encode, load_detectors, make_more, put, say, wants_more
 from vision.errors import VisionError
 from vision.examine import Examiner
 from vision.frame import Frame
@@ -137,8 +136,7 @@ def _sink(out: Path | None, request: DetectRequest) -> Iterator[tuple[Any, Binar
 
             def to_stdout(line: dict[str, Any]) -> None:
                 data = encode(line)
-                sys.stdout.write(data.decode())
-                sys.stdout.flush()  # whoever reads a stream's lines wants them now
+                put(data, now=True)  # whoever reads a stream's lines wants them now
                 if spool is not None:
                     spool.write(data)
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import PictureError
+from vision.frame import finite
 from vision.sources.jpeg_segments import JpegFile
 
 _PREFIX: Final = b"FLIR\0"
@@ -127,7 +128,7 @@ def _camera(record: bytes) -> FlirCamera:
 
 
 def celsius(raw: NDArray[np.uint16], c: FlirCamera) -> NDArray[np.float32]:
-    """Counts to degrees Celsius of the object, with air and window between taken off."""
+    """Counts to degrees Celsius of the object, with air and window between taken off. ValueError for what has none."""
     if not (c.r1 > 0 and c.r2 > 0 and c.b > 0 and 0 < c.emissivity <= 1):
         raise ValueError("constants out of range")
 
@@ -148,4 +149,5 @@ def celsius(raw: NDArray[np.uint16], c: FlirCamera) -> NDArray[np.float32]:
         + ((1 - window) * counts(c.window_k) if window < 1 else 0.0)
     )
     signal = (raw.astype(np.float64) - added) / through
-    return (c.b / np.log(c.r1 / (c.r2 * (signal + c.o)) + c.f) - _KELVIN).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):  # counts colder than the formula knows
+        return finite((c.b / np.log(c.r1 / (c.r2 * (signal + c.o)) + c.f) - _KELVIN).astype(np.float32))

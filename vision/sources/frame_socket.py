@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from missions.model import Camera
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame, PixelKind, finite
 from vision.wire import PREFIX, WireError, decode_header, decode_pixels, decode_prefix, encode_done
 
 log = logging.getLogger(__name__)
@@ -129,13 +129,16 @@ class FrameSocket:
         payload = await reader.readexactly(header.payload_bytes)
         if header.camera_id != self._camera.camera_id:
             raise WireError(f"this is camera {header.camera_id}, not {self._camera.camera_id}")
+        stated = (self._camera.height_px, self._camera.width_px)
+        if header.shape[:2] != stated:  # the lens is known in those pixels: in others every place would be wrong
+            raise WireError(f"a frame of shape {header.shape}, and the camera is said to have {stated}")
         try:
             frame = Frame(
                 source_id=header.camera_id,
                 vehicle_id=self._vehicle_id,
                 sequence=header.sequence,
                 exposure_s=header.exposure_s,
-                pixels=decode_pixels(header, payload),
+                pixels=finite(decode_pixels(header, payload)),
                 kind=PixelKind(header.kind),
                 camera=self._camera,
             )

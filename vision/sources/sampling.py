@@ -21,6 +21,7 @@ import zlib
 from collections import deque
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ _RESTART_S: Final = (0.2, 5.0)
 _RETRY_CAP_S: Final = 60.0
 _MOST_BYTES: Final = 1 << 28
 _SPREAD: Final = 1 << 16
+_SAME_SHAPE: Final = 0.02
 
 
 class VisitFailedError(Exception):
@@ -182,12 +184,24 @@ class SampledCamera:
         self.stats.last_error, self.stats.connected = why, False
         self.stats.bad += 1
 
+    def _fitted(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """The picture in the pixels in which the lens is known. VisitFailedError for one of another shape."""
+        (height, width), camera = picture.shape[:2], self._camera
+        if (width, height) == (camera.width_px, camera.height_px):
+            return picture
+        if abs(width * camera.height_px / (height * camera.width_px) - 1.0) > _SAME_SHAPE:
+            raise VisitFailedError(
+                f"its pictures are {width}x{height} pixels, and the site file says {camera.width_px}x{camera.height_px}"
+            )
+        return np.asarray(cv2.resize(picture, (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA))
+
     def _take(self, picture: NDArray[Any], at_s: float) -> None:
         thermal = self._camera.modality is Modality.THERMAL
         if thermal and picture.ndim == 3:
             picture = np.ascontiguousarray(picture[..., 1])  # a grey picture in colour clothes
         elif not thermal and picture.ndim == 2:
             picture = np.repeat(picture[..., None], 3, axis=2)
+        picture = self._fitted(picture)
         kind = PixelKind.GREY8 if thermal else PixelKind.BGR8
         self._visits += 1
         frame = Frame(self._camera.camera_id, None, self._visits, at_s, picture, kind, self._camera)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from missions.model import Modality
 from vision.errors import PictureError
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame, PixelKind, finite
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
 from vision.sources.exif import ExifFacts
@@ -25,7 +25,12 @@ from vision.sources.rjpeg import ThermalPicture, thermal_in
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
 VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
+_BARE: Final = frozenset({".mjpeg", ".h264"})
+_END_S: Final = 1.0  # a video may end so much before its stated end, as by its sound
+_END_SHARE: Final = 0.02
 _GREY_TOLERANCE: Final = 6.0  # JPEG's colour noise in a grey picture
+_COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
+_HOTTEST_C: Final = 150.0
 _SPREAD_SAMPLES: Final = 60_000
 _MOST_BYTES: Final = 400 << 20
 _MOST_PIXELS: Final = 120_000_000  # three bytes each: more would not fit the memory that a run is promised to take
@@ -168,8 +173,22 @@ def classify(path: Path, picture: NDArray[np.generic]) -> tuple[NDArray[np.gener
             (np.float32, PixelKind.CELSIUS),
         ):
             if picture.dtype == dtype:
-                return np.ascontiguousarray(picture), kind
+                return np.ascontiguousarray(picture if kind is not PixelKind.CELSIUS else _degrees(path, picture)), kind
     raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
+
+
+def _degrees(path: Path, picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Numbers with a fraction, which are degrees Celsius if they can be; PictureError if not."""
+    try:
+        degrees = finite(picture)
+    except ValueError as error:
+        raise PictureError(f"{path}: {error}") from error
+    middle = float(np.median(degrees[::4, ::4]))
+    if not _COLDEST_C <= middle <= _HOTTEST_C:
+        raise PictureError(
+            f"{path}: its values have a median of {middle:.0f}: no degrees Celsius (kelvin less 273.15 would be)"
+        )
+    return degrees
 
 
 def own_gsd_m(thermal: ThermalPicture) -> float | None:
@@ -192,7 +211,8 @@ def own_gsd_m(thermal: ThermalPicture) -> float | None:
 def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
     """Every n-th frame of a video; `exposure_s` is the time in the video.
 
-    PictureError when it does not open, and, after the frames before it, where its picture size changes.
+    PictureError when it does not open, and, after the frames before it, where its picture size changes or where it ends
+    before the time that it states.
     """
     capture = cv2.VideoCapture(str(path))
     watch: SizeWatch | None = None
@@ -200,6 +220,7 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
         if not capture.isOpened():
             raise PictureError(f"{path}: this video cannot be opened; it is damaged, cut off or of an unknown codec")
         watch = SizeWatch(path)
+        stated_s = _stated_s(path, capture)
         number, first, time_s = 0, None, 0.0
         while True:
             size = watch.next()
@@ -212,17 +233,36 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
             if number % every:
                 if not capture.grab():
                     break
+                time_s = _time_s(capture)
             else:
                 ok, picture = capture.read()
                 if not ok:
                     break
                 pixels, kind = classify(path, np.asarray(picture))
-                time_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+                time_s = _time_s(capture)
                 yield Frame(path.name, None, number, time_s, pixels, kind)
             number += 1
         if number == 0:
             raise PictureError(f"{path}: this video has no frames that can be decoded")
+        if stated_s is not None and time_s < stated_s - max(_END_S, _END_SHARE * stated_s):
+            raise PictureError(
+                f"{path}: the video ends at {time_s:.1f} of {stated_s:.1f} s (frame {number}): it is damaged or cut off; "
+                "the part before it was looked at"
+            )
     finally:
         capture.release()
         if watch is not None:
             watch.close()
+
+
+def _time_s(capture: cv2.VideoCapture) -> float:
+    """The time in the video of the frame that was read last."""
+    return float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+
+
+def _stated_s(path: Path, capture: cv2.VideoCapture) -> float | None:
+    """How long a video says that it is; None for a bare stream, of which the decoder only guesses it."""
+    frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    if path.suffix.lower() in _BARE or not (0 < frames < math.inf and 0 < rate < math.inf):
+        return None
+    return float(frames / rate)

@@ -3,7 +3,9 @@
 
 import hashlib
 import math
+import os
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from missions.geo import GeoPoint, destination, distance_m
 from missions.model import Modality
+from vision import clips
 from vision.clips import ClipWriter, Film
 from vision.evidence import About, EvidenceStore, unknowable
 from vision.evidence_index import FILE, EvidenceIndex, Indexed
@@ -180,3 +183,34 @@ def test_a_folder_that_takes_no_clip_costs_the_clip_alone(tmp_path, broken):
     assert store.lost == (1 if broken else 0)
     assert len(list(tmp_path.glob("e/*.avi"))) == (0 if broken else 1)
     assert not list(tmp_path.glob("e/.*.tmp*"))
+
+
+def test_a_camera_that_falls_silent_does_not_keep_its_clip_to_itself(tmp_path, monkeypatch):
+    """It has landed, or is away: what it showed before is written all the same, and takes nobody's room."""
+    monkeypatch.setattr(clips, "SILENT_S", 0.3)
+    writer = ClipWriter(EvidenceStore(tmp_path))
+    film = Film(writer, "cam")
+    for frame, people in frames(4):
+        film.take(frame, people, None)
+    film.begin("t1-1", about(), 3.0)
+    wait(lambda: film.late() == () and film.of("t1"))
+    assert [p.name for p in tmp_path.glob("*.avi")] == ["t1-1-clip.avi"]
+    writer.close()
+
+
+def test_what_a_killed_process_left_without_an_entry_goes_too_when_its_time_is_up(tmp_path):
+    index = EvidenceIndex(tmp_path)
+    index.add(indexed("kept.jpg", taken_at_s=99 * 86400.0))
+    index.add(replace(indexed("held.jpg", taken_at_s=0.0), hold="a case"))
+    names = ("kept.jpg", "held.jpg", "stray.jpg", ".t1-clip.77.tmp.avi", ".t2.jpg.77.tmp", "young.jpg", "notes.txt")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+        day = 99.0 if name == "young.jpg" else 1.0
+        os.utime(tmp_path / name, (day * 86400.0, day * 86400.0))
+    due = index.expired(100 * 86400.0, {"default": 30.0, "person": 90.0})
+    assert sorted(item.path for item in due) == [".t1-clip.77.tmp.avi", ".t2.jpg.77.tmp", "stray.jpg"]
+    assert {item.sha256 for item in due} == {hashlib.sha256(b"x").hexdigest()}
+    assert all(index.remove(item) for item in due)
+    assert not any(index.remove(item) for item in due)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == sorted(["kept.jpg", "held.jpg", "young.jpg", "notes.txt", FILE])

@@ -141,6 +141,7 @@ GARBAGE = {
     "wrong camera": message(1, camera_id="other"),
     "wrong kind": message(1, kind="smell"),
     "kind against dtype": message(1, kind="grey8"),
+    "another size": message(1, shape=(12, 64)),
 }
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -255,3 +256,19 @@ async def test_sampled_cameras_go_through_the_pipeline() -> None:
     assert broken.looked_at == 0
     assert broken.why_not is not None
     assert "404" in broken.why_not
+
+
+async def test_pictures_of_another_size_than_the_site_says_are_fitted_or_named() -> None:
+    """The lens is known in the stated pixels: in others every place would be wrong."""
+    async with site() as (_, url), sampler() as visits:
+        twice = SampledCamera(f"{url}/still", replace(CAMERA, width_px=320, height_px=240), 0.2, visits)
+        other = SampledCamera(f"{url}/still", replace(CAMERA, height_px=100), 0.2, visits)
+        tasks = [asyncio.create_task(camera.run()) for camera in (twice, other)]
+        received = await twice.next()
+        assert (received.frame.width_px, received.frame.height_px) == (320, 240)
+        await until(lambda: other.stats.last_error is not None)
+        assert other.stats.last_error == "its pictures are 160x120 pixels, and the site file says 160x100"
+        assert other.stats.received == 0
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
