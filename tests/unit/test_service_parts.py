@@ -24,7 +24,9 @@ from dronectl.store import Store
 from vision.pipeline_types import CameraReport
 
 MAST = "{id: cam-square, name: Market square mast, position: [29.738441, 107.270744]}"
-LOOK = "look: {type: rgb, address: 'http://127.0.0.1:9/frame.jpg', every_s: 2, height_m: 8, yaw_deg: 45, pitch_deg: -30}}"
+LOOK = (
+    "look: {type: rgb, address: 'http://127.0.0.1:9/frame.jpg', every_s: 2, height_m: 8, yaw_deg: 45, pitch_deg: -30}}"
+)
 
 
 def site_with_a_mast(folder) -> Site:
