@@ -184,6 +184,18 @@ class Fleet:
             raise FlightRefusedError("the fleet is not running")
         if vehicle.sortie is not None:
             raise FlightRefusedError(f"{plan.vehicle_id} already flies sortie {vehicle.sortie.sortie_id}")
+        if plan.vehicle_id in self._beginning:
+            raise FlightRefusedError(f"a flight of {plan.vehicle_id} is being ordered by somebody else")
+        # Before the first await: whoever orders the next flight compares it with this one.
+        self._beginning[plan.vehicle_id] = plan
+        try:
+            return await self._begin(vehicle, plan, actor=actor, reason=reason, override=override)
+        finally:
+            del self._beginning[plan.vehicle_id]
+
+    async def _begin(
+        self, vehicle: Vehicle, plan: FlightPlan, *, actor: str, reason: str, override: Override | None
+    ) -> str:
         try:
             hashed = plan_hash(plan)
         except ValueError as error:
@@ -239,9 +251,9 @@ class Fleet:
         return self._vehicle(vehicle_id).sortie
 
     def plan_under_way(self, vehicle_id: str) -> FlightPlan | None:
-        """What a vehicle flies now; None when it has no sortie under way."""
+        """What a vehicle flies now, or is just being ordered to fly; None when it has nothing to do."""
         vehicle = self._vehicle(vehicle_id)
-        return None if vehicle.sortie is None else vehicle.plan
+        return self._beginning.get(vehicle_id) if vehicle.sortie is None else vehicle.plan
 
     def mission_of(self, sortie_id: str) -> Mission | None:
         """What a sortie in `sorties` is flown for."""

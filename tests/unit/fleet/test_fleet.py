@@ -189,19 +189,22 @@ async def logged(store: Store) -> list[tuple[str, str]]:
         return [tuple(row) for row in rows]
 
 
-@pytest.mark.parametrize("kind", [CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT])
-async def test_a_disk_that_does_not_answer_delays_no_hold_and_the_log_follows(tmp_path, kind):
+async def test_a_disk_that_does_not_answer_delays_no_hold_and_the_log_follows(tmp_path):
+    kinds = [CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT]
     async with Store.open(tmp_path / "site.db", "site") as store:
         fleet = fleet_of(store)
         async with stuck(store):
             async with asyncio.timeout(20.0):
-                result = await fleet.command(kind, "d1", actor="p", reason="", timeout_s=0.2, expires_in_s=10.0)
-            assert "not running" in result.detail  # it got as far as the link, whose worker is not up
+                results = await asyncio.gather(
+                    *(fleet.command(k, "d1", actor="p", reason="", timeout_s=0.2, expires_in_s=10.0) for k in kinds)
+                )
+            assert all("not running" in r.detail for r in results)  # as far as the link, whose worker is not up
             assert await logged(store) == []
         async with asyncio.timeout(20.0):
-            while len(await logged(store)) < 2:
+            while len(await logged(store)) < 8:
                 await asyncio.sleep(0.02)
-        assert await logged(store) == [(str(kind), "sent"), (str(kind), "failed")]
+        for kind in kinds:
+            assert [event for k, event in await logged(store) if k == kind] == ["sent", "failed"]
 
 
 async def test_a_disk_that_does_not_answer_holds_up_a_resume(tmp_path):
@@ -225,3 +228,25 @@ async def test_a_log_that_fails_in_an_unheard_of_way_stops_no_hold(tmp_path, mon
         monkeypatch.setattr(store, "session", refuse)
         result = await fleet.command(CommandKind.HOLD, "d1", actor="p", reason="", timeout_s=0.2)
         assert "not running" in result.detail
+
+
+async def test_a_flight_counts_as_under_way_as_soon_as_it_is_ordered(tmp_path):
+    """Two orders at once must see each other's plans: their return heights are compared before either is journalled."""
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        running = asyncio.create_task(fleet.run())
+        try:
+            async with asyncio.timeout(20.0):
+                await fleet.started.wait()
+            async with stuck(store):
+                flying = asyncio.create_task(fleet.fly(plan(), actor="p", reason=""))
+                await asyncio.sleep(0.05)
+                assert fleet.plan_under_way("d1") == plan()
+                with pytest.raises(FlightRefusedError, match="being ordered"):
+                    await fleet.fly(plan(), actor="q", reason="")
+                flying.cancel()
+                await asyncio.gather(flying, return_exceptions=True)
+                assert fleet.plan_under_way("d1") is None
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
