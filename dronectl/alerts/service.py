@@ -133,7 +133,7 @@ class AlertService:
         async with self.lock:
             self.counters.sightings += 1
             now = self._clock.utc()
-            merged = self._mergers.add(sighting, mission_id, now)
+            merged = self._mergers.add(sighting, mission_id, now, self.book.incidents)
             incident = self.book.of_number(mission_id, merged.number)
             observed = self._observed(sighting, now)
             if incident is None or self._forgotten(incident, now):

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
+from dronectl.alerts.incidents import MAX_MISSIONS
 from dronectl.alerts.model import AlertSite, Responder
 from dronectl.alerts.rules import DEFAULT_RULES
 from dronectl.alerts.service import AlertService
@@ -240,6 +241,20 @@ async def test_another_mission_is_another_incident(tmp_path):
         await service.handle(sighting("t1"), mission_id="m1")
         await service.handle(sighting("t2", vehicle_id="d2", camera_id="c2"), mission_id="m2")
         assert len(service.alerts()) == 2
+
+
+async def test_many_missions_at_once_lose_no_alert_and_double_none(tmp_path):
+    """More missions than mergers are kept for: one that comes back knows its things, and what is new there is new."""
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        missions = [f"m{n}" for n in range(MAX_MISSIONS + 4)]
+        for mission in missions:
+            await service.handle(sighting(f"{mission} first"), mission_id=mission)
+        for mission in missions:
+            await service.handle(sighting(f"{mission} far", north=900.0), mission_id=mission)
+        assert service.counters.alerts == 2 * len(missions)
+        for mission in missions:
+            await service.handle(sighting(f"{mission} first again"), mission_id=mission)
+        assert service.counters.alerts == 2 * len(missions)
 
 
 async def test_reviews_not_floods(tmp_path):
