@@ -97,6 +97,8 @@ class AlertService:
             found.sort(key=lambda incident: incident.incident_id)
             for incident in found:
                 self.book.keep_incident(incident)
+                if incident.settled_at is not None:  # a service that was killed may not have said so
+                    self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
             self._mergers.restore(found, self._clock.utc())
             for alert in (*reversed(recent), *still_open):
                 self.book.keep_alert(alert)

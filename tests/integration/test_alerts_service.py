@@ -296,6 +296,20 @@ async def test_a_restarted_service_goes_on_where_it_was(tmp_path):
         assert [r.sequence for r in await outbox(store)] == [1, 2]
 
 
+async def test_an_incident_that_ended_just_before_a_kill_does_not_stay_retained_as_open(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        await service.handle(sighting())
+        (alert,) = service.alerts()
+        resolved = Action(alert_id=alert.alert_id, action="resolve", by="desk", outcome="found")
+        assert await service.act(resolved, event_id="e1", source="/console", said_at=START) is None
+    async with alert_service(tmp_path / "a.db") as (again, _store, _):  # the first never reached the broker
+        await again.load()
+        bus = again._bus
+        topic = bus.topics.incident(alert.incident_id)
+        assert topic in bus._dirty
+        assert topic in bus._ending
+
+
 async def test_acks_close_everything_up_to_them(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, store, clock):
         for number in (1, 2, 3):
