@@ -119,6 +119,10 @@ def sound(sighting: Sighting) -> Sighting:
         temperature_max_c=_finite(sighting.temperature_max_c),
         size_m=_finite(sighting.size_m),
         speed_m_s=_finite(sighting.speed_m_s),
+        first_exposure_s=_finite(sighting.first_exposure_s) or 0.0,
+        last_exposure_s=_finite(sighting.last_exposure_s) or _finite(sighting.first_exposure_s) or 0.0,
+        confirmed_exposure_monotonic_s=_finite(sighting.confirmed_exposure_monotonic_s),
+        depression_deg=_finite(sighting.depression_deg),
         velocity=_usable(sighting.velocity),
         evidence=tuple(item for item in sighting.evidence if _SHA256.fullmatch(item.sha256)),
     )
