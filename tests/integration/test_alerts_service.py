@@ -481,6 +481,25 @@ async def test_the_console_may_act_too(tmp_path):
             )
 
 
+@pytest.mark.parametrize(
+    ("table", "document"),
+    [("alerts", '{"schema_version": 2}'), ("alerts", '{"schema_version": 1}'), ("incidents", '{"schema_version": 1}')],
+)
+async def test_an_alert_of_another_release_does_not_keep_the_service_down(tmp_path, caplog, table, document):
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        await service.handle(sighting())
+        (alert,) = service.alerts()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
+        db.execute(f"UPDATE {table} SET document = ?", (document,))  # noqa: S608  # one of two names
+    async with alert_service(tmp_path / "a.db") as (service, store, _):
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        await heard(service, 1)
+        await service.handle(sighting("t2"), mission_id="m2")
+        assert service.counters.alerts == 1
+        assert "cannot be read" in caplog.text
+        assert next(row.alert_id for row in await outbox(store)) == alert.alert_id
+
+
 async def test_documents_in_the_store_have_a_version(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, store, _clock):
         await service.handle(replace(sighting(), speed_m_s=None))
