@@ -81,7 +81,7 @@ async def open_alerts(session: AsyncSession, site_id: str) -> list[AlertRecord]:
         .where(AlertRow.site_id == site_id, AlertRow.ended_at.is_(None))
         .order_by(AlertRow.id)
     )
-    return _records((await session.execute(query)).tuples(), AlertRecord)
+    return _records(await session.execute(query), AlertRecord)
 
 
 async def recent_alerts(session: AsyncSession, site_id: str, limit: int) -> list[AlertRecord]:
@@ -92,7 +92,7 @@ async def recent_alerts(session: AsyncSession, site_id: str, limit: int) -> list
         .order_by(AlertRow.created_at.desc(), AlertRow.id.desc())
         .limit(limit)
     )
-    return _records((await session.execute(query)).tuples(), AlertRecord)
+    return _records(await session.execute(query), AlertRecord)
 
 
 async def recent_incidents(session: AsyncSession, site_id: str, limit: int) -> list[Incident]:
@@ -102,7 +102,7 @@ async def recent_incidents(session: AsyncSession, site_id: str, limit: int) -> l
     settled = await session.execute(
         mine.where(IncidentRow.ended_at.is_not(None)).order_by(IncidentRow.ended_at.desc()).limit(limit)
     )
-    return _records((*still_open.tuples(), *settled.tuples()), Incident)
+    return _records((*still_open, *settled), Incident)
 
 
 def _document(record: AlertRecord | Incident) -> dict[str, Any]:
@@ -110,8 +110,9 @@ def _document(record: AlertRecord | Incident) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
-def _records(rows: Iterable[tuple[str, dict[str, Any]]], kind: type[T]) -> list[T]:
-    found = (_record(document, kind, key) for key, document in rows)
+def _records(rows: Iterable[Any], kind: type[T]) -> list[T]:
+    """The readable ones of rows with an id and a document."""
+    found = (_record(row.document, kind, row.id) for row in rows)
     return [record for record in found if record is not None]
 
 
