@@ -50,7 +50,7 @@ from dronectl.site import Site
 from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
 from dronectl.terrain_io import grid_file
-from missions.geo import GeoPoint
+from missions.geo import GeoError, GeoPoint
 from missions.model import Camera, Modality
 from missions.terrain import OutsideTerrainError, height_at
 from vision.errors import EvidenceError
@@ -247,6 +247,8 @@ class Service:
         while True:
             await asyncio.sleep(_VISIT_PERIOD_S)
             for report in self._perception.cameras if self._perception is not None else ():
+                if report.camera_id not in cameras:
+                    continue  # a fixed one: only what flies over ground visits it
                 before, looked[report.camera_id] = looked.get(report.camera_id), report.looked_at
                 if report.camera_id not in cameras:
                     continue  # on a mast, which always looks at the same ground
@@ -259,10 +261,10 @@ class Service:
                     await alerts.looked(ring)
 
     def _seen(self, camera: Camera, pose: PoseSample) -> tuple[tuple[float, float], ...] | None:
-        point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
         try:
+            point = GeoPoint(pose.latitude_deg, pose.longitude_deg)
             height_m = pose.amsl_m - height_at(self._site.terrain, point)
-        except OutsideTerrainError:
+        except (GeoError, OutsideTerrainError):
             return None
         return footprint(camera, *self._site.frame.to_enu(point), height_m, pose.yaw_deg)
 

@@ -111,7 +111,7 @@ class Merger:
         """Take up incidents of an earlier run, in place of what is held."""
         self._incidents = {i.number: i for i in incidents}
         self._of_track = {track: i.number for i in self._incidents.values() for track in i.members}
-        self._next = max(self._next, max(self._incidents, default=0) + 1)
+        self._next = max(self._next, max(self._incidents, default=0) + 1)  # a number is never given twice
 
     def add(self, sighting: Sighting, at_s: float, looked_s: float | None = None) -> Assignment:
         """Find or open the incident of a sighting. A track stays with its incident once it has one.

@@ -38,11 +38,20 @@ class Mergers:
         self._placed: set[str | None] = set()
         self._first = 1  # number of a new merger's first incident: a mission that was let go may come back
 
-    def add(self, sighting: Sighting, mission_id: str | None, at: datetime) -> merge.Incident:
-        """The mission's incident of a sighting, as it is now."""
+    def add(
+        self, sighting: Sighting, mission_id: str | None, at: datetime, known_incidents: Iterable[Incident] = ()
+    ) -> merge.Incident:
+        """The mission's incident of a sighting, as it is now. `known_incidents`, newest last, are those that are held.
+
+        A mission whose merger had to give way to others takes its things up again from them: their numbers are taken.
+        """
         merger = self._mergers.pop(mission_id, None)
         if merger is None or (mission_id not in self._placed and sighting.place is not None):
-            known = () if merger is None else merger.incidents
+            if merger is None:
+                mine = (i for i in known_incidents if i.mission_id == mission_id and i.number >= 0)
+                known = tuple({i.number: _as_merged(i) for i in mine}.values())
+            else:
+                known = merger.incidents
             merger = self._new(mission_id, known, sighting)
         self._mergers[mission_id] = merger
         if len(self._mergers) > MAX_MISSIONS:
@@ -65,15 +74,7 @@ class Mergers:
         for incident in incidents:
             if incident.number < 0:  # made by rules, not by the merger
                 continue
-            missions.setdefault(incident.mission_id, {})[incident.number] = merge.Incident(
-                number=incident.number,
-                kind=incident.kind,
-                confidence=incident.confidence,
-                place=incident.place,
-                first_s=incident.opened_at.timestamp(),
-                last_s=max(m.at_s for m in incident.members),
-                members={m.sighting.track_id: m for m in incident.members},
-            )
+            missions.setdefault(incident.mission_id, {})[incident.number] = _as_merged(incident)
             self._pace.at_least(max(m.at_s for m in incident.members))
         for mission_id, known in missions.items():
             placed = [m.sighting for i in known.values() for m in i.members.values() if m.sighting.place is not None]
@@ -86,6 +87,19 @@ class Mergers:
         merger = merge.Merger(frame_near(place or _ANYWHERE), first=self._first)
         merger.restore(known)
         return merger
+
+
+def _as_merged(incident: Incident) -> merge.Incident:
+    """An incident as its merger knew it."""
+    return merge.Incident(
+        number=incident.number,
+        kind=incident.kind,
+        confidence=incident.confidence,
+        place=incident.place,
+        first_s=incident.opened_at.timestamp(),
+        last_s=max(m.at_s for m in incident.members),
+        members={m.sighting.track_id: m for m in incident.members},
+    )
 
 
 def sound(sighting: Sighting) -> Sighting:
@@ -106,6 +120,10 @@ def sound(sighting: Sighting) -> Sighting:
         temperature_max_c=_finite(sighting.temperature_max_c),
         size_m=_finite(sighting.size_m),
         speed_m_s=_finite(sighting.speed_m_s),
+        first_exposure_s=_finite(sighting.first_exposure_s) or 0.0,
+        last_exposure_s=_finite(sighting.last_exposure_s) or _finite(sighting.first_exposure_s) or 0.0,
+        confirmed_exposure_monotonic_s=_finite(sighting.confirmed_exposure_monotonic_s),
+        depression_deg=_finite(sighting.depression_deg),
         velocity=_usable(sighting.velocity),
         evidence=tuple(item for item in sighting.evidence if _SHA256.fullmatch(item.sha256)),
     )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -12,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dronectl.alerts.model import AlertRecord, Incident
 from dronectl.store.models import AlertRow, IncidentRow
 from dronectl.store.upsert import upsert
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
 T = TypeVar("T")
@@ -61,42 +65,44 @@ def _incident_values(site_id: str, incident: Incident) -> dict[str, Any]:
 async def read_alert(session: AsyncSession, site_id: str, alert_id: str) -> AlertRecord | None:
     """One alert, open or ended."""
     row = await session.get(AlertRow, (site_id, alert_id))
-    return None if row is None else _record(row.document, AlertRecord)
+    return None if row is None else _record(row.document, AlertRecord, alert_id)
 
 
 async def read_incident(session: AsyncSession, site_id: str, incident_id: str) -> Incident | None:
     """One incident, open or ended."""
     row = await session.get(IncidentRow, (site_id, incident_id))
-    return None if row is None else _record(row.document, Incident)
+    return None if row is None else _record(row.document, Incident, incident_id)
 
 
 async def open_alerts(session: AsyncSession, site_id: str) -> list[AlertRecord]:
     """All alerts that have not ended, oldest first."""
     query = (
-        select(AlertRow.document).where(AlertRow.site_id == site_id, AlertRow.ended_at.is_(None)).order_by(AlertRow.id)
+        select(AlertRow.id, AlertRow.document)
+        .where(AlertRow.site_id == site_id, AlertRow.ended_at.is_(None))
+        .order_by(AlertRow.id)
     )
-    return [_record(document, AlertRecord) for document in await session.scalars(query)]
+    return _records(await session.execute(query), AlertRecord)
 
 
 async def recent_alerts(session: AsyncSession, site_id: str, limit: int) -> list[AlertRecord]:
     """The newest alerts, open or ended, newest first."""
     query = (
-        select(AlertRow.document)
+        select(AlertRow.id, AlertRow.document)
         .where(AlertRow.site_id == site_id)
         .order_by(AlertRow.created_at.desc(), AlertRow.id.desc())
         .limit(limit)
     )
-    return [_record(document, AlertRecord) for document in await session.scalars(query)]
+    return _records(await session.execute(query), AlertRecord)
 
 
 async def recent_incidents(session: AsyncSession, site_id: str, limit: int) -> list[Incident]:
     """All open incidents, and of the settled ones the newest up to `limit`."""
-    mine = select(IncidentRow.document).where(IncidentRow.site_id == site_id)
-    still_open = await session.scalars(mine.where(IncidentRow.ended_at.is_(None)).order_by(IncidentRow.id))
-    settled = await session.scalars(
+    mine = select(IncidentRow.id, IncidentRow.document).where(IncidentRow.site_id == site_id)
+    still_open = await session.execute(mine.where(IncidentRow.ended_at.is_(None)).order_by(IncidentRow.id))
+    settled = await session.execute(
         mine.where(IncidentRow.ended_at.is_not(None)).order_by(IncidentRow.ended_at.desc()).limit(limit)
     )
-    return [_record(document, Incident) for document in (*still_open, *settled)]
+    return _records((*still_open, *settled), Incident)
 
 
 def _document(record: AlertRecord | Incident) -> dict[str, Any]:
@@ -104,5 +110,19 @@ def _document(record: AlertRecord | Incident) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, **document}
 
 
-def _record(document: dict[str, Any], kind: type[T]) -> T:
-    return msgspec.convert(document, kind)
+def _records(rows: Iterable[Any], kind: type[T]) -> list[T]:
+    """The readable ones of rows with an id and a document."""
+    found = (_record(row.document, kind, row.id) for row in rows)
+    return [record for record in found if record is not None]
+
+
+def _record(document: dict[str, Any], kind: type[T], key: str) -> T | None:
+    """None, and one line in the log, for what another release wrote: the service must come up without it."""
+    why = f"it has schema version {document.get('schema_version')}"
+    if document.get("schema_version") == SCHEMA_VERSION:
+        try:
+            return msgspec.convert(document, kind)
+        except msgspec.MsgspecError as error:
+            why = str(error)
+    log.error("%s %s cannot be read: %s", kind.__name__, key, why)
+    return None

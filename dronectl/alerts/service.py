@@ -97,6 +97,8 @@ class AlertService:
             found.sort(key=lambda incident: incident.incident_id)
             for incident in found:
                 self.book.keep_incident(incident)
+                if incident.settled_at is not None:  # a service that was killed may not have said so
+                    self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
             self._mergers.restore(found, self._clock.utc())
             for alert in (*reversed(recent), *still_open):
                 self.book.keep_alert(alert)
@@ -133,7 +135,7 @@ class AlertService:
         async with self.lock:
             self.counters.sightings += 1
             now = self._clock.utc()
-            merged = self._mergers.add(sighting, mission_id, now)
+            merged = self._mergers.add(sighting, mission_id, now, self.book.incidents)
             incident = self.book.of_number(mission_id, merged.number)
             observed = self._observed(sighting, now)
             if incident is None or self._forgotten(incident, now):

@@ -81,11 +81,11 @@ class Doorkeeper:
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
-        host = _host_only(headers.get("host", ""))
+        host = _host_of("//" + headers.get("host", ""))
         if host not in self._hosts:
             return 421, "this service does not answer to that host name"
         origin = headers.get("origin")
-        if origin is not None and (urlsplit(origin).hostname or "") not in self._hosts:
+        if origin is not None and _host_of(origin) not in self._hosts:
             return 403, "requests from other origins are refused"
         if scope["path"] in OPEN_PATHS:
             return None
@@ -95,8 +95,9 @@ class Doorkeeper:
         return None
 
 
-def _host_only(value: str) -> str:
+def _host_of(url: str) -> str:
+    """Empty for what cannot be read."""
     try:
-        return urlsplit(f"//{value}").hostname or ""
+        return urlsplit(url).hostname or ""
     except ValueError:
         return ""

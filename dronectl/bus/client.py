@@ -126,6 +126,12 @@ class Bus:
         else:
             self._ending.discard(topic)
 
+    def remove_retained(self, topic: str) -> None:
+        """Remove what an earlier run may have left at the broker under a topic."""
+        self._retained[topic] = b""
+        self._ending.add(topic)
+        self._touch(topic)
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1 and wait for the broker's PUBACK, which is no delivery. Raises BusDownError."""
         client = self._client
@@ -224,7 +230,8 @@ class Bus:
                 self._dirty.discard(topic)
                 ending = topic in self._ending
                 try:
-                    await self.publish(topic, payload, retain=not ending)
+                    if payload:
+                        await self.publish(topic, payload, retain=not ending)
                     if ending:
                         await self.publish(topic, b"", retain=True)
                 except BusDownError:
@@ -233,7 +240,7 @@ class Bus:
                 if ending and topic not in self._dirty:
                     self._ending.discard(topic)
                     self._retained.pop(topic)
-                    self._said.pop(topic)
+                    self._said.pop(topic, None)
 
     async def _flush_telemetry(self, client: aiomqtt.Client) -> None:
         while True:

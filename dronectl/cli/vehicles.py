@@ -100,13 +100,21 @@ def fly(
 
 def _read_plan(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
     except OSError as error:
         raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadInputError(f"{file}: is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise BadInputError(f"{file}:{error.lineno}: is not a plan: {error.msg}") from error
+    except ValueError as error:
+        raise BadInputError(f"{file}: is not a plan: {error}") from error
+    except RecursionError:
+        raise BadInputError(f"{file}: is not a plan: it is nested too deep") from None
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number in JSON; QGroundControl writes null")
 
 
 VehicleArgument = Annotated[str | None, typer.Argument(help="Vehicle id.", metavar="ID")]

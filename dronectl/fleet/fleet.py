@@ -9,18 +9,18 @@ vehicles go on and have their verified failsafes.
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
 from dronectl.clock import Clock
 from dronectl.fleet.carry_out import carry_out
-from dronectl.fleet.commands import Command, CommandKind, CommandLog, CommandResult, new_command
+from dronectl.fleet.commands import CommandKind, CommandLog, CommandResult, new_command
 from dronectl.fleet.doors import DoorCount, Doors
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.journal import SortieJournal, plan_hash
 from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleState
+from dronectl.fleet.order_log import OrderLog
 from dronectl.fleet.pool import LinkPool
 from dronectl.fleet.preflight import Override, Preflight
 from dronectl.fleet.sortie_rules import refusal
@@ -33,15 +33,11 @@ from dronectl.supervise import ChildReport
 from missions.model import Finding, FlightPlan, Mission, Severity, VehicleLimits
 from missions.terrain import Terrain
 
-log = logging.getLogger(__name__)
-
 TICK_S: Final = 0.25
 PUBLISH_S: Final = 0.1
 CONFIRM_TIMEOUT_S: Final = 10.0
 EXPIRES_IN_S: Final = 30.0
 _ENDED_KEPT: Final = 256  # ended sorties that stay in `sorties`
-
-_SAFE: Final = (CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT)
 
 
 class UnknownVehicleError(Exception):
@@ -78,10 +74,11 @@ class Fleet:
         self.started = asyncio.Event()  # open sorties are adopted; flights and commands are taken
         self._clock = clock
         self._merged = dict(self.states.value)
+        self._beginning: dict[str, FlightPlan] = {}  # by vehicle: flights being logged, not yet sorties
         self._missions: dict[str, Mission] = {}  # by sortie id, as long as the sortie is in `sorties`
         self._publishing: asyncio.TimerHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._log = CommandLog(store, clock)
+        self._orders = OrderLog(CommandLog(store, clock))
         self._journal = SortieJournal(store, clock)
         self._doors = Doors(addresses)
         self._pool = LinkPool(
@@ -115,6 +112,7 @@ class Fleet:
         finally:
             self.started.clear()
             self._tasks = None
+            await self._orders.finish()
             if self._publishing is not None:
                 self._publish()
 
@@ -158,30 +156,12 @@ class Fleet:
             new_command(kind, v.vehicle_id, actor=actor, reason=reason, clock=self._clock, expires_in_s=expires_in_s)
             for v in vehicles
         ]
-        logged = await self._issue(commands)
+        issuing = await self._orders.issue(commands)
         results = await asyncio.gather(
             *(carry_out(c, v, self._clock, timeout_s) for c, v in zip(commands, vehicles, strict=True))
         )
-        if logged:
-            await self._close(list(zip(commands, results, strict=True)))
+        await self._orders.close(issuing, list(zip(commands, results, strict=True)))
         return results
-
-    async def _issue(self, commands: Sequence[Command]) -> bool:
-        """Log before sending. What brings a vehicle to a stop or home is sent even when the disk is full."""
-        try:
-            await self._log.issue(commands)
-        except StoreError as error:
-            if any(command.kind not in _SAFE for command in commands):
-                raise
-            log.error("a command is sent without being logged: %s", error)  # noqa: TRY400  # one clear line
-            return False
-        return True
-
-    async def _close(self, results: Sequence[tuple[Command, CommandResult]]) -> None:
-        try:
-            await self._log.close(results)
-        except StoreError as error:
-            log.error("what came of %d command(s) is not logged: %s", len(results), error)  # noqa: TRY400  # as above
 
     # --- flights
 
@@ -204,6 +184,18 @@ class Fleet:
             raise FlightRefusedError("the fleet is not running")
         if vehicle.sortie is not None:
             raise FlightRefusedError(f"{plan.vehicle_id} already flies sortie {vehicle.sortie.sortie_id}")
+        if plan.vehicle_id in self._beginning:
+            raise FlightRefusedError(f"a flight of {plan.vehicle_id} is being ordered by somebody else")
+        # Before the first await: whoever orders the next flight compares it with this one.
+        self._beginning[plan.vehicle_id] = plan
+        try:
+            return await self._begin(vehicle, plan, actor=actor, reason=reason, override=override)
+        finally:
+            del self._beginning[plan.vehicle_id]
+
+    async def _begin(
+        self, vehicle: Vehicle, plan: FlightPlan, *, actor: str, reason: str, override: Override | None
+    ) -> str:
         try:
             hashed = plan_hash(plan)
         except ValueError as error:
@@ -217,7 +209,7 @@ class Fleet:
             clock=self._clock,
             expires_in_s=EXPIRES_IN_S,
         )
-        await self._log.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": hashed})
+        issuing = await self._orders.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": hashed})
         ok, detail = True, f"sortie {sortie.sortie_id}"
         try:
             await vehicle.begin(sortie, plan, actor=actor, reason=reason, override=override)
@@ -230,7 +222,7 @@ class Fleet:
         finally:
             state = self._merged[plan.vehicle_id]
             taken = CommandResult(command.command_id, plan.vehicle_id, CommandKind.FLY, ok, False, detail, state)
-            await self._close([(command, taken)])
+            await self._orders.close(issuing, [(command, taken)])
         return sortie.sortie_id
 
     async def wait(self, sortie_id: str) -> Sortie:
@@ -259,9 +251,9 @@ class Fleet:
         return self._vehicle(vehicle_id).sortie
 
     def plan_under_way(self, vehicle_id: str) -> FlightPlan | None:
-        """What a vehicle flies now; None when it has no sortie under way."""
+        """What a vehicle flies now, or is just being ordered to fly; None when it has nothing to do."""
         vehicle = self._vehicle(vehicle_id)
-        return None if vehicle.sortie is None else vehicle.plan
+        return self._beginning.get(vehicle_id) if vehicle.sortie is None else vehicle.plan
 
     def mission_of(self, sortie_id: str) -> Mission | None:
         """What a sortie in `sorties` is flown for."""

@@ -162,7 +162,9 @@ class SortieJournal:
         written = asyncio.get_running_loop().create_future() if wait else None
         row = self._row(sortie, step, mission_id, None, readback_hash, detail)
         if len(self._waiting) >= _MAX_WAITING:
-            self._waiting.popleft()
+            gone = self._waiting.popleft().written
+            if gone is not None and not gone.done():
+                gone.set_exception(StoreError("the flight journal is far behind: the store does not answer"))
         self._waiting.append(_Waiting(row, sortie.outcome if step == ENDED_STEP else None, written))
         self._wake.set()
         return written

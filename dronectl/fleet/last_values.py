@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,9 @@ from dronectl.fleet.link import FlightMode, LandedState, PoseSample, VehicleAddr
 
 STALE_AFTER_S: Final = 3.0
 _REBOOT_STEP_S: Final = 1.0
+MAX_LATITUDE_DEG: Final = 90.0
+MAX_LONGITUDE_DEG: Final = 180.0
+_NO_AUTOPILOT: Final = 8  # MAV_AUTOPILOT_INVALID: a gimbal, a companion computer, another ground station
 _NO_MISSION_TOTAL: Final = 65535  # MISSION_CURRENT.total: none, or not told
 _M_PER_DEG_LATITUDE: Final = 111_320.0
 _PAIR_WITHIN_S: Final = 0.5
@@ -25,8 +28,19 @@ _ATTITUDES_KEPT: Final = 64
 
 
 def known(value: float) -> float | None:
-    """None for the library's NaN."""
-    return None if math.isnan(value) else value
+    """None for what is no number: the library's NaN, and an infinity from the air."""
+    return value if math.isfinite(value) else None
+
+
+def known_place(latitude_deg: float, longitude_deg: float) -> tuple[float, float] | tuple[None, None]:
+    """A place on Earth, or neither: MAVLink's INT32_MAX for "not known" comes out of the library as 214.7 degrees."""
+    on_earth = abs(latitude_deg) <= MAX_LATITUDE_DEG and abs(longitude_deg) <= MAX_LONGITUDE_DEG
+    return (latitude_deg, longitude_deg) if on_earth else (None, None)
+
+
+def known_fraction(percent: float) -> float | None:
+    """A battery's fraction; None for what is no percentage: MAVLink's -1 for "not known", and NaN."""
+    return percent / 100.0 if 0.0 <= percent <= 100.0 else None
 
 
 class Freshness:
@@ -120,18 +134,30 @@ class GlobalPosition(msgspec.Struct, frozen=True):
 
 
 class Attitude(msgspec.Struct, frozen=True):
-    """ATTITUDE (30): radians."""
+    """ATTITUDE (30): radians. The library writes what is no number as null."""
 
     time_boot_ms: int
-    roll: float
-    pitch: float
-    yaw: float
+    roll: float | None
+    pitch: float | None
+    yaw: float | None
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """HEARTBEAT (0), as far as it says who sent it."""
+
+    autopilot: int
 
 
 decode_mission_current = msgspec.json.Decoder(MissionCurrent).decode
 decode_mission_reached = msgspec.json.Decoder(MissionItemReached).decode
 decode_position = msgspec.json.Decoder(GlobalPosition).decode
 decode_attitude = msgspec.json.Decoder(Attitude).decode
+_decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode
+
+
+def is_autopilots(heartbeat: str) -> bool:
+    """Whether the autopilot itself sent it: other components of its system id may go on when it is silent."""
+    return _decode_heartbeat(heartbeat).autopilot != _NO_AUTOPILOT
 
 
 class MissionProgress:
@@ -200,27 +226,42 @@ def vehicle_state(
     )
 
 
+class _Angles(NamedTuple):
+    """An attitude that is one: radians."""
+
+    time_boot_ms: int
+    roll: float
+    pitch: float
+    yaw: float
+
+
 class PosePairer:
     """Positions and attitudes of one vehicle, paired by the vehicle's clock into PoseSamples.
 
     A sample is given for each attitude. The position nearest in time is carried to the attitude's moment with its own
     velocity: over the 50 ms that a 10 Hz stream leaves, an acceleration of 3 m/s2 costs 4 mm. Both messages stamped
-    alike are taken as they are. Attitudes without a position within 0.5 s are dropped.
+    alike are taken as they are. Attitudes without a position within 0.5 s are dropped, and so is what is no number or
+    not on Earth.
     """
 
     def __init__(self, vehicle_id: str) -> None:
         self._vehicle_id = vehicle_id
         self._positions: deque[GlobalPosition] = deque(maxlen=_POSITIONS_KEPT)
-        self._attitudes: deque[Attitude] = deque(maxlen=_ATTITUDES_KEPT)
+        self._attitudes: deque[_Angles] = deque(maxlen=_ATTITUDES_KEPT)
 
     def position(self, message: GlobalPosition) -> None:
+        if known_place(message.lat / 1e7, message.lon / 1e7) == (None, None):
+            return
         if self._positions and message.time_boot_ms < self._positions[-1].time_boot_ms - _REBOOT_STEP_S * 1e3:
             self._positions.clear()
             self._attitudes.clear()
         self._positions.append(message)
 
     def attitude(self, message: Attitude) -> None:
-        self._attitudes.append(message)
+        roll, pitch, yaw = message.roll, message.pitch, message.yaw
+        if roll is None or pitch is None or yaw is None or not math.isfinite(roll + pitch + yaw):
+            return
+        self._attitudes.append(_Angles(message.time_boot_ms, roll, pitch, yaw))
 
     def take(self) -> list[PoseSample]:
         """The samples that have become possible, oldest first; attitudes newer than every position wait for one."""
@@ -237,7 +278,7 @@ class PosePairer:
                 samples.append(self._sample(attitude, nearest, ahead_s))
         return samples
 
-    def _sample(self, attitude: Attitude, position: GlobalPosition, ahead_s: float) -> PoseSample:
+    def _sample(self, attitude: _Angles, position: GlobalPosition, ahead_s: float) -> PoseSample:
         north_m_s, east_m_s, down_m_s = position.vx / 100.0, position.vy / 100.0, position.vz / 100.0
         latitude_deg = position.lat / 1e7
         m_per_deg_longitude = _M_PER_DEG_LATITUDE * math.cos(math.radians(latitude_deg))

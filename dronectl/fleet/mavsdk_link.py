@@ -40,7 +40,7 @@ from mavsdk.system import System
 
 from dronectl.fleet.door import Door, DoorError, port_taken
 from dronectl.fleet.lanes import CallThreads
-from dronectl.fleet.last_values import FastValues, SlowValues, known
+from dronectl.fleet.last_values import FastValues, SlowValues, known, known_fraction, known_place
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
 from dronectl.fleet.messages import Rates
 from dronectl.fleet.native import WrongTypeError
@@ -138,13 +138,14 @@ class NativeVehicle:
     def fast_values(self) -> FastValues:
         telemetry = self._telemetry
         attitude, position, velocity = telemetry.attitude_euler(), telemetry.position(), telemetry.velocity_ned()
+        latitude_deg, longitude_deg = known_place(position.latitude_deg, position.longitude_deg)
         return FastValues(
             timestamp_us=attitude.timestamp_us,
             mode=_MODES.get(telemetry.flight_mode(), FlightMode.UNKNOWN),
             armed=bool(telemetry.armed()),
             landed=_LANDED.get(telemetry.landed_state(), LandedState.UNKNOWN),
-            latitude_deg=known(position.latitude_deg),
-            longitude_deg=known(position.longitude_deg),
+            latitude_deg=latitude_deg,
+            longitude_deg=longitude_deg,
             amsl_m=known(position.absolute_altitude_m),
             height_above_home_m=known(position.relative_altitude_m),
             velocity_north_m_s=known(velocity.north_m_s),
@@ -158,12 +159,12 @@ class NativeVehicle:
     def slow_values(self) -> SlowValues:
         telemetry = self._telemetry
         battery, health, home = telemetry.battery(), telemetry.health(), telemetry.home()
-        remaining_percent = known(battery.remaining_percent)
+        home_latitude_deg, home_longitude_deg = known_place(home.latitude_deg, home.longitude_deg)
         return SlowValues(
-            battery_fraction=None if remaining_percent is None else remaining_percent / 100.0,
+            battery_fraction=known_fraction(battery.remaining_percent),
             battery_v=known(battery.voltage_v),
-            home_latitude_deg=known(home.latitude_deg),
-            home_longitude_deg=known(home.longitude_deg),
+            home_latitude_deg=home_latitude_deg,
+            home_longitude_deg=home_longitude_deg,
             home_amsl_m=known(home.absolute_altitude_m),
             position_ok=bool(health.is_global_position_ok),
             home_ok=bool(health.is_home_position_ok),

@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from dronectl.fleet.last_values import FastValues, SlowValues
+from dronectl.fleet.link import LinkError, LinkFailure
 from missions.mavlink_items import MissionItem
 
 
-class WrongTypeError(Exception):
+class WrongTypeError(LinkError):
     """A parameter is of the other type."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(LinkFailure.ERROR, message)
 
 
 class Native(Protocol):

@@ -18,7 +18,7 @@ from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
 from dronectl.fleet.state import age_s, alive, on_ground_disarmed
 from missions.energy import DatumError, plan_energy
 from missions.feasibility import check_plan
-from missions.geo import GeoPoint, distance_m
+from missions.geo import GeoError, GeoPoint, distance_m
 from missions.mavlink_items import compile_fence, differences
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 from missions.terrain import Terrain
@@ -97,10 +97,11 @@ def check_vehicle(state: VehicleState, plan: FlightPlan, now_s: float) -> list[F
         )
     if not state.position_ok or state.latitude_deg is None or state.longitude_deg is None:
         block("no-position", f"{state.vehicle_id} has no global position yet; wait for its position estimate")
-    if not state.home_ok or state.home_latitude_deg is None or state.home_longitude_deg is None:
+    home = _home_of(state)
+    if home is None or state.home_amsl_m is None:
         block("no-home", f"{state.vehicle_id} has no home position yet")
     else:
-        found += _check_home(state, plan, GeoPoint(state.home_latitude_deg, state.home_longitude_deg))
+        found += _check_home(plan, home, state.home_amsl_m)
     if not state.armable:
         said = f"; it says: {state.last_text}" if state.last_text else ""
         block("not-armable", f"{state.vehicle_id} does not pass its own checks for arming{said}")
@@ -109,7 +110,17 @@ def check_vehicle(state: VehicleState, plan: FlightPlan, now_s: float) -> list[F
     return found
 
 
-def _check_home(state: VehicleState, plan: FlightPlan, home: GeoPoint) -> list[Finding]:
+def _home_of(state: VehicleState) -> GeoPoint | None:
+    """Where the vehicle's home is; None when it has none, or none that can be."""
+    if not state.home_ok or state.home_latitude_deg is None or state.home_longitude_deg is None:
+        return None
+    try:
+        return GeoPoint(state.home_latitude_deg, state.home_longitude_deg)
+    except GeoError:
+        return None
+
+
+def _check_home(plan: FlightPlan, home: GeoPoint, home_amsl_m: float) -> list[Finding]:
     away = distance_m(home, plan.home)
     if away > HOME_MAX_M:
         message = (
@@ -117,9 +128,7 @@ def _check_home(state: VehicleState, plan: FlightPlan, home: GeoPoint) -> list[F
             "plan from where it stands"
         )
         return [Finding("home-differs", Severity.BLOCKER, message, None, home)]
-    if state.home_amsl_m is None:
-        return []
-    higher = state.home_amsl_m - plan.home_amsl_m
+    higher = home_amsl_m - plan.home_amsl_m
     if abs(higher) <= HOME_MAX_HEIGHT_M:
         return []
     message = (

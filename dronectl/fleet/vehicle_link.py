@@ -27,6 +27,7 @@ from dronectl.fleet.last_values import (
     decode_mission_current,
     decode_mission_reached,
     decode_position,
+    is_autopilots,
     vehicle_state,
 )
 from dronectl.fleet.link import (
@@ -187,6 +188,8 @@ class MavsdkLink:
         """The few callbacks. They run on a thread of the library, and only store."""
 
         def on_heartbeat(_name: str, fields: str) -> None:
+            if not is_autopilots(fields):
+                return
             self._freshness.heard(time.monotonic())
             if fields != self._heartbeat:  # mode or arming changed
                 self._heartbeat = fields
@@ -432,16 +435,20 @@ class MavsdkLink:
         return await self._lane.ordinary(lambda turn: self._get_param(native, turn, name))
 
     async def _get_param(self, native: Native, turn: Turn, name: str) -> float:
-        """An int for INT32, a float for REAL32; what type a parameter has is learned once."""
-        if self._param_types.get(name) is not float:
+        """An int for INT32, a float for REAL32; what type a parameter has is learned once, and anew if it is another."""
+        if self._param_types.get(name) is float:
             try:
-                value = await turn.call(lambda: native.get_int(name))
-            except WrongTypeError:
-                self._param_types[name] = float
-            else:
-                self._param_types[name] = int
-                return value
-        return await turn.call(lambda: native.get_real(name))
+                return await turn.call(lambda: native.get_real(name))
+            except WrongTypeError:  # another firmware
+                del self._param_types[name]
+        value: float
+        try:
+            value = await turn.call(lambda: native.get_int(name))
+            self._param_types[name] = int
+        except WrongTypeError:
+            value = await turn.call(lambda: native.get_real(name))
+            self._param_types[name] = float
+        return value
 
     async def set_param(self, name: str, value: float) -> None:
         native = self._ready()

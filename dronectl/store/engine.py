@@ -20,6 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from dronectl.store.errors import StoreError, explain
@@ -81,6 +82,8 @@ class Store:
             raise  # a duplicate key is the caller's business, not the disk's
         except DBAPIError as error:
             raise explain(self.location, error) from error
+        except PoolTimeoutError:
+            raise StoreError(f"{self.location}: too many wait for the disk: no connections are left") from None
 
 
 @asynccontextmanager

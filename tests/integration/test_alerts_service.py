@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
+from dronectl.alerts.incidents import MAX_MISSIONS
 from dronectl.alerts.model import AlertSite, Responder
 from dronectl.alerts.rules import DEFAULT_RULES
 from dronectl.alerts.service import AlertService
@@ -177,6 +178,12 @@ async def test_a_sighting_without_a_place_is_an_alert_that_says_so(tmp_path):
         {"place": GroundEllipse(29.7, 107.27, 250.0, float("inf"), 1.0, 4.0, 1.0, 0.0, 1.0)},
         {"place": GroundEllipse(29.7, 107.27, 250.0, -4.0, 1.0, 4.0, 1.0, 0.0, 1.0)},
         {"place": GroundEllipse(89.9, 107.27, 250.0, 4.0, 1.0, 4.0, 1.0, 0.0, 1.0)},
+        {"depression_deg": float("nan")},
+        {"first_exposure_s": float("-inf")},
+        {"last_exposure_s": float("nan")},
+        {"confirmed_exposure_monotonic_s": float("nan")},
+        {"confirmed_exposure_monotonic_s": float("-inf")},
+        {"confidence": 7.0},
         {"confidence": float("nan"), "temperature_max_c": float("inf")},
         {"evidence": (Evidence("x.png", "no hash", 64, 64, "crop"),)},
     ],
@@ -242,6 +249,20 @@ async def test_another_mission_is_another_incident(tmp_path):
         assert len(service.alerts()) == 2
 
 
+async def test_many_missions_at_once_lose_no_alert_and_double_none(tmp_path):
+    """More missions than mergers are kept for: one that comes back knows its things, and what is new there is new."""
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        missions = [f"m{n}" for n in range(MAX_MISSIONS + 4)]
+        for mission in missions:
+            await service.handle(sighting(f"{mission} first"), mission_id=mission)
+        for mission in missions:
+            await service.handle(sighting(f"{mission} far", north=900.0), mission_id=mission)
+        assert service.counters.alerts == 2 * len(missions)
+        for mission in missions:
+            await service.handle(sighting(f"{mission} first again"), mission_id=mission)
+        assert service.counters.alerts == 2 * len(missions)
+
+
 async def test_reviews_not_floods(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, store, clock):
         for number in range(1, 60):
@@ -279,6 +300,20 @@ async def test_a_restarted_service_goes_on_where_it_was(tmp_path):
         await service.handle(sighting("t9", vehicle_id="d2", camera_id="c2"), mission_id="m")
         assert len(service.alerts()) == 1, "the same thing after a restart is no new alert"
         assert [r.sequence for r in await outbox(store)] == [1, 2]
+
+
+async def test_an_incident_that_ended_just_before_a_kill_does_not_stay_retained_as_open(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        await service.handle(sighting())
+        (alert,) = service.alerts()
+        resolved = Action(alert_id=alert.alert_id, action="resolve", by="desk", outcome="found")
+        assert await service.act(resolved, event_id="e1", source="/console", said_at=START) is None
+    async with alert_service(tmp_path / "a.db") as (again, _store, _):  # the first never reached the broker
+        await again.load()
+        bus = again._bus
+        topic = bus.topics.incident(alert.incident_id)
+        assert topic in bus._dirty
+        assert topic in bus._ending
 
 
 async def test_acks_close_everything_up_to_them(tmp_path):
@@ -444,6 +479,25 @@ async def test_the_console_may_act_too(tmp_path):
             await service.act(
                 Action(alert_id="none", action="accept", by="d"), event_id="g", source="/c", said_at=START
             )
+
+
+@pytest.mark.parametrize(
+    ("table", "document"),
+    [("alerts", '{"schema_version": 2}'), ("alerts", '{"schema_version": 1}'), ("incidents", '{"schema_version": 1}')],
+)
+async def test_an_alert_of_another_release_does_not_keep_the_service_down(tmp_path, caplog, table, document):
+    async with alert_service(tmp_path / "a.db") as (service, _store, _):
+        await service.handle(sighting())
+        (alert,) = service.alerts()
+    with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
+        db.execute(f"UPDATE {table} SET document = ?", (document,))  # noqa: S608  # one of two names
+    async with alert_service(tmp_path / "a.db") as (service, store, _):
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        await heard(service, 1)
+        await service.handle(sighting("t2"), mission_id="m2")
+        assert service.counters.alerts == 1
+        assert "cannot be read" in caplog.text
+        assert next(row.alert_id for row in await outbox(store)) == alert.alert_id
 
 
 async def test_documents_in_the_store_have_a_version(tmp_path):

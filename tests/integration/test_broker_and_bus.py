@@ -173,10 +173,17 @@ async def test_birth_state_telemetry_and_a_broker_that_is_killed(tmp_path, kind)
                 )
                 await until(lambda: late.of("incidents/i1")[-1] == b"")
                 assert decode("incident", late.of("incidents/i1")[-2]).data.status == "ended"
+                left = bus.topics.incident("i2")
+                await bus.publish(left, late.of("incidents/i1")[-2], retain=True)  # as a killed service leaves it
+                await until(lambda: late.of("incidents/i2"))
+                bus.remove_retained(left)
+                await until(lambda: late.of("incidents/i2")[-1] == b"")
+                await until(lambda: left not in bus._retained)
             later = Ear(broker.dispatch)
             async with running(later.run()):
                 await until(lambda: later.of("service/status"))
                 assert not later.of("incidents/i1")
+                assert not later.of("incidents/i2")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -35,6 +35,7 @@ def client():
         ({"Authorization": f"Bearer {TOKEN}", "Host": "evil.example:24880"}, 421),
         ({"Authorization": f"Bearer {TOKEN}", "Origin": "https://evil.example"}, 403),
         ({"Authorization": f"Bearer {TOKEN}", "Origin": "null"}, 403),
+        ({"Authorization": f"Bearer {TOKEN}", "Origin": "http://[::1"}, 403),
         ({"Authorization": f"Bearer {TOKEN}", "Origin": "http://localhost:24880"}, 200),
         ({"Authorization": f"Bearer {TOKEN}", "Host": "[::1]:24880"}, 200),
         ({"Authorization": f"Bearer {TOKEN}", "Host": "[::1"}, 421),

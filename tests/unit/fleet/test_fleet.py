@@ -8,6 +8,7 @@ import contextlib
 
 import pytest
 from desk_vehicle import DeskVehicle, plan
+from sqlalchemy import select
 
 from dronectl.clock import SystemClock
 from dronectl.fleet.carry_out import carry_out
@@ -19,6 +20,7 @@ from dronectl.fleet.link import FlightMode, LandedState, LinkFailure, VehicleAdd
 from dronectl.fleet.preflight import Preflight
 from dronectl.fleet.vehicle import Vehicle
 from dronectl.store import Store, StoreError
+from dronectl.store.models import CommandEventRow, CommandRow
 from missions.model import VehicleLimits
 from missions.terrain import FlatTerrain
 
@@ -156,3 +158,95 @@ async def test_a_full_disk_stops_a_resume_and_never_a_hold(tmp_path, monkeypatch
         for kind in (CommandKind.RESUME, CommandKind.DISARM):
             with pytest.raises(StoreError, match="full"):
                 await fleet.command(kind, "d1", actor="p", reason="", timeout_s=0.2)
+
+
+@contextlib.asynccontextmanager
+async def stuck(store: Store):
+    """A store whose disk does not answer: a transaction that does not end holds up every other."""
+    blocked, done = asyncio.Event(), asyncio.Event()
+
+    async def hang():
+        async with store.session():
+            blocked.set()
+            await done.wait()
+
+    hanging = asyncio.create_task(hang())
+    await blocked.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        await hanging
+
+
+async def logged(store: Store) -> list[tuple[str, str]]:
+    async with store.reader() as session:
+        rows = await session.execute(
+            select(CommandRow.kind, CommandEventRow.event)
+            .join(CommandEventRow, CommandEventRow.command_id == CommandRow.id)
+            .order_by(CommandEventRow.row_id)
+        )
+        return [tuple(row) for row in rows]
+
+
+async def test_a_disk_that_does_not_answer_delays_no_hold_and_the_log_follows(tmp_path):
+    kinds = [CommandKind.HOLD, CommandKind.RETURN, CommandKind.LAND, CommandKind.ABORT]
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        async with stuck(store):
+            async with asyncio.timeout(20.0):
+                results = await asyncio.gather(
+                    *(fleet.command(k, "d1", actor="p", reason="", timeout_s=0.2, expires_in_s=10.0) for k in kinds)
+                )
+            assert all("not running" in r.detail for r in results)  # as far as the link, whose worker is not up
+            assert await logged(store) == []
+        async with asyncio.timeout(20.0):
+            while len(await logged(store)) < 8:
+                await asyncio.sleep(0.02)
+        for kind in kinds:
+            assert [event for k, event in await logged(store) if k == kind] == ["sent", "failed"]
+
+
+async def test_a_disk_that_does_not_answer_holds_up_a_resume(tmp_path):
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        async with stuck(store):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await fleet.command(CommandKind.RESUME, "d1", actor="p", reason="", timeout_s=0.2)
+        assert await logged(store) == []  # neither sent nor said to be
+
+
+async def test_a_log_that_fails_in_an_unheard_of_way_stops_no_hold(tmp_path, monkeypatch):
+    @contextlib.asynccontextmanager
+    async def refuse():
+        raise RuntimeError("something new")
+        yield  # pragma: no cover
+
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        monkeypatch.setattr(store, "session", refuse)
+        result = await fleet.command(CommandKind.HOLD, "d1", actor="p", reason="", timeout_s=0.2)
+        assert "not running" in result.detail
+
+
+async def test_a_flight_counts_as_under_way_as_soon_as_it_is_ordered(tmp_path):
+    """Two orders at once must see each other's plans: their return heights are compared before either is journalled."""
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        fleet = fleet_of(store)
+        running = asyncio.create_task(fleet.run())
+        try:
+            async with asyncio.timeout(20.0):
+                await fleet.started.wait()
+            async with stuck(store):
+                flying = asyncio.create_task(fleet.fly(plan(), actor="p", reason=""))
+                await asyncio.sleep(0.05)
+                assert fleet.plan_under_way("d1") == plan()
+                with pytest.raises(FlightRefusedError, match="being ordered"):
+                    await fleet.fly(plan(), actor="q", reason="")
+                flying.cancel()
+                await asyncio.gather(flying, return_exceptions=True)
+                assert fleet.plan_under_way("d1") is None
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)

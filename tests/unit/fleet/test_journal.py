@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+import dronectl.fleet.journal as journal_module
 from dronectl.clock import SystemClock
 from dronectl.fleet.journal import SortieJournal, items_hash, outcome_of_mission, plan_document, plan_hash, plan_of
 from dronectl.fleet.link import FlightMode
 from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Phase, Sortie
-from dronectl.store import Store
+from dronectl.store import Store, StoreError
 from dronectl.store.models import AuditRow, MissionRow, PlanRow, SortieJournalRow
 from missions.mavlink_items import compile_plan
 from missions.model import Outcome, OutcomeKind
@@ -138,3 +139,17 @@ async def test_a_sortie_of_another_release_does_not_keep_the_service_down(tmp_pa
             row.plan = {"schema_version": 99, "plan": {}}
         assert await journal.open_sorties() == []
     assert "version 99" in caplog.text
+
+
+async def test_a_step_that_waits_for_a_row_that_had_to_go_is_told(tmp_path, monkeypatch):
+    """A store that answers nobody for long: what waits in vain must not wait for ever."""
+    monkeypatch.setattr(journal_module, "_MAX_WAITING", 3)
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        journal = SortieJournal(store, SystemClock())
+        sortie = Sortie("s1", "d1", ())
+        written = journal.put(sortie, "arm", mission_id="m1", wait=True)
+        for _ in range(3):
+            journal.put(sortie, "flying", mission_id="m1")
+        with pytest.raises(StoreError):
+            async with asyncio.timeout(1.0):
+                await written

@@ -19,6 +19,10 @@ from dronectl.fleet.last_values import (
     PosePairer,
     decode_attitude,
     decode_position,
+    is_autopilots,
+    known,
+    known_fraction,
+    known_place,
 )
 from missions.geo import GeoPoint, LocalFrame
 
@@ -143,3 +147,53 @@ def test_reads_what_the_library_writes() -> None:
     assert (position.time_boot_ms, position.lat, position.vz) == (1750, 297_000_000, -5)
     attitude = decode_attitude('{"message_id":30,"pitch":0.05,"roll":0.1,"time_boot_ms":1750,"yaw":1.0,"yawspeed":0}')
     assert (attitude.roll, attitude.yaw) == (0.1, 1.0)
+
+
+# What a vehicle that does not know sends, as the library hands it on: NaN and infinity as null; INT32_MAX as it is.
+BLIND = '{"message_id":30,"message_name":"ATTITUDE","pitch":null,"pitchspeed":0.0,"roll":null,"rollspeed":null,"time_boot_ms":5000,"yaw":0.1,"yawspeed":0.0}'
+
+
+def test_an_attitude_that_is_no_number_gives_no_pose_and_no_error() -> None:
+    pairer = PosePairer("d1")
+    pairer.position(_position(5.0))
+    pairer.attitude(decode_attitude(BLIND))
+    pairer.attitude(Attitude(5000, math.inf, 0.0, 0.0))
+    pairer.attitude(Attitude(5000, 0.0, 0.0, 0.0))
+    assert [sample.roll_deg for sample in pairer.take()] == [0.0]
+
+
+@pytest.mark.parametrize(("lat", "lon"), [(2**31 - 1, 0), (0, 2**31 - 1), (-910_000_000, 0), (0, 1_800_000_001)])
+def test_a_position_that_is_not_on_earth_gives_no_pose(lat: int, lon: int) -> None:
+    pairer = PosePairer("d1")
+    pairer.position(GlobalPosition(5000, lat, lon, 0, 0, 0, 0, 0))
+    pairer.attitude(Attitude(5000, 0.0, 0.0, 0.0))
+    assert pairer.take() == []
+
+
+@given(st.floats(), st.floats())
+def test_a_place_is_on_earth_or_not_known(latitude_deg: float, longitude_deg: float) -> None:
+    place = known_place(latitude_deg, longitude_deg)
+    on_earth = abs(latitude_deg) <= 90.0 and abs(longitude_deg) <= 180.0  # false for NaN
+    assert place == ((latitude_deg, longitude_deg) if on_earth else (None, None))
+
+
+@given(st.floats())
+def test_what_is_no_number_is_not_known(value: float) -> None:
+    assert known(value) == (value if math.isfinite(value) else None)
+
+
+@pytest.mark.parametrize(
+    ("percent", "fraction"), [(-1.0, None), (0.0, 0.0), (87.0, 0.87), (100.0, 1.0), (127.0, None), (math.nan, None)]
+)
+def test_a_battery_that_is_not_told_is_not_an_empty_one(percent: float, fraction: float | None) -> None:
+    assert known_fraction(percent) == fraction
+
+
+def test_only_an_autopilots_heartbeat_says_that_it_lives() -> None:
+    """A companion computer or a gimbal under the same system id goes on when the autopilot is silent."""
+    heartbeat = (
+        '{"message_id":0,"message_name":"HEARTBEAT","autopilot":%d,"base_mode":81,"custom_mode":50593792,'
+        '"mavlink_version":3,"system_status":4,"type":%d}'
+    )
+    assert is_autopilots(heartbeat % (12, 2))
+    assert not is_autopilots(heartbeat % (8, 18))

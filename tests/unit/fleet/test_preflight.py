@@ -59,6 +59,8 @@ async def test_a_healthy_vehicle_passes_and_carries_fence_and_failsafes():
         ({"position_ok": False}, "no-position"),
         ({"latitude_deg": None}, "no-position"),
         ({"home_ok": False}, "no-home"),
+        ({"home_amsl_m": None}, "no-home"),
+        ({"home_latitude_deg": 89.0}, "no-home"),
         ({"armable": False}, "not-armable"),
         ({"battery_fraction": None}, "battery-unknown"),
         ({"home_amsl_m": 270.0}, "home-height-differs"),

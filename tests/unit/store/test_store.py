@@ -2,6 +2,7 @@
 """The store: what it keeps, and how it says that it cannot."""
 
 import asyncio
+import contextlib
 import random
 import sqlite3
 import stat
@@ -312,3 +313,20 @@ async def test_audit_chain_finds_tampering(tmp_path, tampering):
         async with store.reader() as session:
             assert (await audit.verify(session, "s")).broken_at == 3
             assert (await audit.verify(session, "other")).broken_at is None
+
+
+async def test_too_many_readers_at_once_are_the_stores_error(tmp_path):
+    """Whoever waits for the store knows StoreError: anything else would end it, and the service with it."""
+    async with Store.open(tmp_path / "a.db", "s") as store, contextlib.AsyncExitStack() as readers:
+
+        async def read():
+            async with store.reader() as session:
+                await session.execute(text("select 1"))
+
+        pool = store._reading.sync_engine.pool
+        pool._timeout = 0.05
+        for _ in range(pool.size() + pool._max_overflow):
+            session = await readers.enter_async_context(store.reader())
+            await session.execute(text("select 1"))
+        with pytest.raises(StoreError, match="connections"):
+            await read()

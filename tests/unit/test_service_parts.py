@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Parts of the service that must outlive odd input: whatever one of them dies of ends the whole service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+
+import pytest
+
+from dronectl import service as service_module
+from dronectl.alerts.service import AlertService
+from dronectl.alerts.site import alert_site
+from dronectl.bus.client import Bus
+from dronectl.bus.settings import BrokerAccess, BusSettings
+from dronectl.clock import SystemClock
+from dronectl.fleet.link import PoseSample
+from dronectl.paths import StateDir, config_dir
+from dronectl.perception.client import PerceptionClient, PerceptionSettings
+from dronectl.service import Service
+from dronectl.site import Site, load_site
+from dronectl.store import Store
+from vision.pipeline_types import CameraReport
+
+MAST = "{id: cam-square, name: Market square mast, position: [29.738441, 107.270744]}"
+LOOK = (
+    "look: {type: rgb, address: 'http://127.0.0.1:9/frame.jpg', every_s: 2, height_m: 8, yaw_deg: 45, pitch_deg: -30}}"
+)
+
+
+def site_with_a_mast(folder) -> Site:
+    source = config_dir() / "lidu"
+    text = (source / "site.yaml").read_text(encoding="utf-8")
+    assert MAST in text
+    (folder / "site.yaml").write_text(text.replace(MAST, f"{MAST[:-1]}, {LOOK}"), encoding="utf-8")
+    shutil.copy(source / "terrain.npz", folder)
+    return load_site(folder / "site.yaml")
+
+
+def looked_at(camera_id: str, frames: int) -> CameraReport:
+    """What the vision worker reports of a camera that works."""
+    return CameraReport(
+        camera_id, True, None, frames, frames, 0, 0, {}, 0, 0, 0, 0, 0, None, None, {}
+    )  # fmt: skip
+
+
+def pose_above_home(site: Site, vehicle_id: str, **changes: float) -> PoseSample:
+    home = site.drones[0].pad
+    values = {
+        "vehicle_time_s": 1.0, "latitude_deg": home.latitude_deg, "longitude_deg": home.longitude_deg,
+        "amsl_m": 400.0, "height_above_home_m": 60.0, "velocity_north_m_s": 0.0, "velocity_east_m_s": 0.0,
+        "velocity_down_m_s": 0.0, "roll_deg": 0.0, "pitch_deg": 0.0, "yaw_deg": 0.0,
+    }  # fmt: skip
+    return PoseSample(vehicle_id, **{**values, **changes})
+
+
+@contextlib.asynccontextmanager
+async def visits(folder, monkeypatch):
+    """The service's watch over what cameras have looked at, running; yields (site, service, its vision client)."""
+    monkeypatch.setattr(service_module, "_VISIT_PERIOD_S", 0.01)
+    site = site_with_a_mast(folder)
+    service = Service(site, StateDir(folder / "state"))
+    vision = PerceptionClient((), PerceptionSettings(folder), lambda _sighting: None)
+    service._perception = vision
+    async with Store.open(folder / "site.db", site.site_id) as store:
+        bus = Bus(BusSettings(site.site_id, "exercise", BrokerAccess("127.0.0.1", 9), "x"))
+        alerts = AlertService(store, bus, alert_site(site), SystemClock())
+        task = asyncio.create_task(service._visits(alerts))
+        try:
+            yield site, service, vision, task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_fixed_camera_that_looks_does_not_end_the_service(tmp_path, monkeypatch):
+    async with visits(tmp_path, monkeypatch) as (site, _service, vision, task):
+        mast = site.masts[0].camera.camera_id
+        for frames in range(1, 6):
+            vision.cameras = (looked_at(mast, frames),)
+            await asyncio.sleep(0.03)
+            assert not task.done(), task.exception()
+
+
+@pytest.mark.parametrize("latitude_deg", [214.7, 89.0])
+async def test_a_pose_that_is_nowhere_does_not_end_the_service(tmp_path, monkeypatch, latitude_deg):
+    async with visits(tmp_path, monkeypatch) as (site, service, vision, task):
+        camera, drone_id = next((c.camera_id, d.drone_id) for d in site.drones for c, _, _ in d.cameras)
+        service._take_poses([pose_above_home(site, drone_id, latitude_deg=latitude_deg)])
+        for frames in range(1, 6):
+            vision.cameras = (looked_at(camera, frames),)
+            await asyncio.sleep(0.03)
+            assert not task.done(), task.exception()
