@@ -250,8 +250,6 @@ class Service:
                 if report.camera_id not in cameras:
                     continue  # a fixed one: only what flies over ground visits it
                 before, looked[report.camera_id] = looked.get(report.camera_id), report.looked_at
-                if report.camera_id not in cameras:
-                    continue  # on a mast, which always looks at the same ground
                 camera, drone_id = cameras[report.camera_id]
                 pose = self._poses.get(drone_id)
                 if camera.modality is not Modality.THERMAL or pose is None or before is None:
