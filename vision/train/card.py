@@ -238,6 +238,9 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         f"- {item['use']}: {item['name']}, {item['pictures']} pictures. {item['citation']} {item['licence']}."
         for item in record["data"]
     ]
+    cold = training["config"].get("augment", {}).get("p_cold", 0.0)
+    if cold:
+        lines.append(f"- instead of {cold:.0%} of these, pictures of cold wilderness rendered by `vision/train/cold.py`.")
     lines += [
         "",
         "## Training",

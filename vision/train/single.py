@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 Boxes = npt.NDArray[np.float32]
 _MARGIN_PX = 4.0
 _PENALTY = 0.3  # of squared weights, in standard deviations of their features
+_LEAST_SPREAD = 0.1  # rendered wilderness has no vehicles: what hardly varies there must not weigh without limit elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def fit(pictures: list[Judged]) -> Floats:
     person = np.concatenate([p.person for p in pictures]) >= 0
     if not person.any() or person.all():
         raise UserError("there is nothing to tell apart: the pictures hold only people, or none")
-    mean, spread = rows[:, :-1].mean(axis=0), rows[:, :-1].std(axis=0) + 1e-9
+    mean, spread = rows[:, :-1].mean(axis=0), np.maximum(rows[:, :-1].std(axis=0), _LEAST_SPREAD)
     scaled = np.column_stack([(rows[:, :-1] - mean) / spread, rows[:, -1]])
     weights = np.zeros(scaled.shape[1])
     for _ in range(40):
