@@ -210,14 +210,15 @@ class Fleet:
             expires_in_s=EXPIRES_IN_S,
         )
         issuing = await self._orders.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": hashed})
-        ok, detail = True, f"sortie {sortie.sortie_id}"
+        ok, detail = False, "it was cancelled before the sortie stood"
         try:
             await vehicle.begin(sortie, plan, actor=actor, reason=reason, override=override)
+            ok, detail = True, f"sortie {sortie.sortie_id}"
         except (VehicleBusyError, ValueError) as error:
-            ok, detail = False, str(error)
+            detail = str(error)
             raise FlightRefusedError(detail) from error
-        except StoreError as error:
-            ok, detail = False, str(error)
+        except Exception as error:
+            detail = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
             raise
         finally:
             state = self._merged[plan.vehicle_id]
@@ -267,6 +268,10 @@ class Fleet:
     def doors(self) -> Mapping[str, DoorCount]:
         """What was refused or lost at each vehicle's door since the service started."""
         return self._doors.all()
+
+    def faults(self) -> Mapping[str, int]:
+        """By vehicle: errors of ours in what was done for it, since the service started; the log has their tracebacks."""
+        return {name: vehicle.faults for name, vehicle in self._vehicles.items()}
 
     @property
     def worker_pids(self) -> Mapping[str, int]:

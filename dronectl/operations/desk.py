@@ -149,6 +149,7 @@ class Desk:
             bus_connected=self._s.bus_connected(),
             counted={**self._s.alerts.counted(), **self._s.http.counted()},
             doors=self._s.fleet.doors(),
+            faults=self._s.fleet.faults(),
         )
 
     def vehicles(self) -> list[dict[str, Any]]:
