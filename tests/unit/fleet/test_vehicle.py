@@ -246,8 +246,8 @@ async def test_ending_the_service_commands_nothing(tmp_path):
 class HoledTerrain(FlatTerrain):
     """A height model with a fault of the program in it."""
 
-    def height_amsl_m(self, latitude_deg, longitude_deg):
-        return [][1]
+    def height_amsl_m(self, *_places):
+        raise IndexError("beyond the last row")
 
 
 async def test_a_fault_in_the_checks_fails_the_sortie_and_not_the_fleet(tmp_path, caplog):
