@@ -184,3 +184,8 @@ def _add_ordering(app: FastAPI, desk: Desk) -> None:
         codes = tuple(override.codes) if override else ()
         reason = override.reason if override else ""
         return await desk.fly(request.vehicle_id, request.plan, "operator", request.reason, codes, reason)
+
+    @app.post("/api/v1/sorties/{sortie_id}/abandon", response_model=schemas.SortieOut, responses=_REFUSALS)
+    async def abandon(sortie_id: AnyId, request: schemas.AbandonIn) -> Any:
+        """Close a sortie whose vehicle is not heard of any more. Nothing is sent to the vehicle."""
+        return await desk.abandon(sortie_id, "operator", request.reason)

@@ -165,6 +165,33 @@ def land(
     _order("land", vehicle, every, reason, direct, site, state, as_json)
 
 
+def abandon(
+    vehicle: Annotated[str, typer.Argument(help="Vehicle id.", metavar="ID")],
+    reason: Annotated[str, typer.Option(help="Why you know that it will not come back; logged.")],
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close the sortie of a vehicle that is not heard of any more: crashed, stolen, sunk.
+
+    Until then the service waits for it, also after a restart, and its mission stays open. Nothing is sent to the
+    vehicle; should it be heard again, hold, return and land work. Refused (exit code 2) while the vehicle is heard.
+    """
+    if not reason.strip():
+        raise BadInputError("--reason says nothing; it is logged, and stays with the outcome of the flight")
+    opened = open_site(site)
+    opened.drone(vehicle)
+    client = ServiceClient(site_state(opened, state), timeout_s=_COMMAND_TIMEOUT_S)
+    flying = [s for s in client.get("/api/v1/sorties") if s["vehicle_id"] == vehicle and s["state"] not in _ENDED]
+    if not flying:
+        raise BadInputError(f"{vehicle} has no sortie under way")
+    closed = client.post(f"/api/v1/sorties/{flying[-1]['sortie_id']}/abandon", {"reason": reason})
+    if as_json:
+        print_json(closed)
+    else:
+        out.print(f"{vehicle}: {closed['outcome']}: {closed['outcome_note']}", markup=False)
+
+
 def _order(
     kind: str,
     vehicle: str | None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from dronectl.clock import Clock
@@ -45,7 +46,7 @@ class UnknownVehicleError(Exception):
 
 
 class FlightRefusedError(Exception):
-    """A flight that cannot be begun: the vehicle is busy, or the plan is another vehicle's."""
+    """A flight that cannot be begun or given up; the message says why: the vehicle is busy, or it is heard."""
 
 
 class Fleet:
@@ -234,18 +235,27 @@ class Fleet:
                 return sortie
         raise KeyError(sortie_id)
 
-    def abandon(self, sortie_id: str) -> str | None:
-        """Close a sortie whose vehicle is not heard of any more; why not, if that cannot be done."""
-        sortie = self.sorties.value.get(sortie_id)
-        if sortie is None:
-            return "there is no such sortie"
-        vehicle = self._vehicle(sortie.vehicle_id)
-        if vehicle.sortie is None or vehicle.sortie.sortie_id != sortie_id:
-            return "the sortie has ended"
-        why_not = refusal(vehicle.sortie, Order.ABANDON)
-        if why_not is None:
-            vehicle.order(Order.ABANDON)
-        return why_not
+    async def abandon(self, sortie_id: str, *, actor: str, reason: str) -> Sortie:
+        """Close a sortie whose vehicle is not heard of any more; it is logged first, and nothing is sent to the vehicle.
+
+        Raises KeyError for a sortie that is not in `sorties`, FlightRefusedError (the vehicle is heard, or the sortie
+        has ended) and StoreError.
+        """
+        vehicle = self._vehicle(self.sorties.value[sortie_id].vehicle_id)
+        self._must_be_silent(vehicle, sortie_id)
+        await self._journal.abandoned(sortie_id, vehicle.vehicle_id, actor=actor, reason=reason)
+        self._must_be_silent(vehicle, sortie_id)  # it may have come back meanwhile
+        vehicle.order(Order.ABANDON, reason)
+        return self.sorties.value[sortie_id]
+
+    @staticmethod
+    def _must_be_silent(vehicle: Vehicle, sortie_id: str) -> None:
+        sortie = vehicle.sortie
+        if sortie is None or sortie.sortie_id != sortie_id:
+            raise FlightRefusedError(f"sortie {sortie_id} has ended")
+        why_not = refusal(replace(sortie, state=vehicle.link.state()), Order.ABANDON)
+        if why_not is not None:
+            raise FlightRefusedError(f"sortie {sortie_id} of {vehicle.vehicle_id} is not given up: {why_not}")
 
     def sortie_of(self, vehicle_id: str) -> Sortie | None:
         """The sortie that a vehicle has under way."""

@@ -133,10 +133,10 @@ class Vehicle:
             return
         self._feed(Tick(now_s))
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order, reason: str = "") -> None:
         """A person ordered something of the sortie under way; check `refusal` first."""
         if self._sortie is not None:
-            self._feed(Ordered(order, self._clock.monotonic_s()))
+            self._feed(Ordered(order, self._clock.monotonic_s(), reason))
 
     async def begin(
         self, sortie: Sortie, plan: FlightPlan, *, actor: str, reason: str, override: Override | None

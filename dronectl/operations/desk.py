@@ -285,6 +285,14 @@ class Desk:
         except (FlightRefusedError, ValueError) as error:
             raise BadInputError(str(error)) from error
 
+    async def abandon(self, sortie_id: str, actor: str, reason: str) -> dict[str, Any]:
+        """Close a sortie whose vehicle is not heard of any more."""
+        self.sortie(sortie_id)
+        try:
+            return self._sortie(await self._s.fleet.abandon(sortie_id, actor=actor, reason=reason))
+        except FlightRefusedError as error:
+            raise BadInputError(str(error)) from error
+
     def read_plan(self, vehicle_id: str, document: dict[str, Any]) -> FlightPlan:
         """The plan as this vehicle would fly it here: inside the site's fence too, home at the height it carries (ADR 8)."""
         site = self._s.site
