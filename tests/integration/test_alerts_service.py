@@ -35,9 +35,10 @@ class Hand:
 
     def __init__(self):
         self.now = START
+        self.set_by = timedelta(0)
 
     def utc(self):
-        return self.now
+        return self.now + self.set_by
 
     def monotonic_s(self):
         return 1000.0 + (self.now - START).total_seconds()
@@ -437,6 +438,41 @@ async def test_nobody_acknowledges_so_it_ends_as_expired_and_rises(tmp_path):
         assert len({a.incident_id for a in alerts}) == 1
         assert len(await outbox(store)) == 7
         assert await service.unacknowledged() == 7, "nothing is dropped"
+
+
+@pytest.mark.parametrize("set_by", [timedelta(days=3), -timedelta(days=3)])
+async def test_a_clock_that_is_set_brings_no_deadline_nearer_and_puts_none_off(tmp_path, set_by):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())  # blue: two hours
+        clock.now += timedelta(minutes=119)
+        clock.set_by = set_by
+        await asyncio.sleep(1.5)
+        assert service.counters.expired == 0
+        clock.now += timedelta(minutes=2)
+        await until(lambda: service.counters.expired == 1)
+        await asyncio.sleep(1.5)
+        assert service.counters.expired == 1  # the next one has a time of its own
+
+
+async def test_a_clock_that_is_days_behind_at_the_start_puts_no_deadline_off_for_days(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())  # blue: two hours
+    clock.set_by = -timedelta(days=3)
+    async with alert_service(tmp_path / "a.db", clock) as (service, _store, _):
+        await service.load()
+        clock.set_by = timedelta(0)
+        clock.now += timedelta(minutes=121)
+        await until(lambda: service.counters.expired == 1)
+
+
+async def test_a_clock_that_is_set_makes_nobody_walk_for_days(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())
+        clock.now += timedelta(seconds=3)
+        clock.set_by = timedelta(days=3)
+        await service.handle(sighting("t9", camera_id="d2-thermal", vehicle_id="d2"))
+        assert service.counters.merged == 1
+        assert len(service.incidents()) == 1
 
 
 async def test_an_ack_stops_the_deadline(tmp_path):
