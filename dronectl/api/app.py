@@ -162,7 +162,7 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/v1/evidence/{name:path}", responses=_REFUSALS)
     async def evidence(name: Annotated[str, Path(max_length=200)]) -> FileResponse:
-        return FileResponse(await desk.evidence(name))
+        return FileResponse(await desk.evidence(name, "operator"))
 
 
 def _add_ordering(app: FastAPI, desk: Desk) -> None:
