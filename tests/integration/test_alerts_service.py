@@ -528,8 +528,12 @@ async def test_an_alert_of_another_release_does_not_keep_the_service_down(tmp_pa
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
         db.execute(f"UPDATE {table} SET document = ?", (document,))  # noqa: S608  # one of two names
     async with alert_service(tmp_path / "a.db") as (service, store, _):
-        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 2, "k0"))  # it has no second message
         await heard(service, 1)
+        assert await service.unacknowledged() == 1
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        await heard(service, 2)
+        assert await service.unacknowledged() == 0, "what cannot be read any more is not sent for ever"
         await service.handle(sighting("t2"), mission_id="m2")
         assert service.counters.alerts == 1
         assert "cannot be read" in caplog.text
