@@ -246,5 +246,7 @@ class Runner:
             vehicle.radio.set(faults)
 
     def set_battery(self, vehicle_id: str, fraction: float) -> None:
-        """Raises KeyError."""
-        self.vehicles[vehicle_id].autopilot.vehicle.battery.fraction = max(0.0, min(1.0, fraction))
+        """Raises KeyError, and ValueError or TypeError for what is no fraction from 0 to 1."""
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"{vehicle_id} takes a fraction from 0 to 1")
+        self.vehicles[vehicle_id].autopilot.vehicle.battery.fraction = float(fraction)
