@@ -42,6 +42,7 @@ from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
 from dronectl.operations.evidence import sweep
 from dronectl.operations.http_counts import HttpCounts
+from dronectl.operations.known_drones import take_leave
 from dronectl.paths import StateDir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.perception.masts import mast_feeds
@@ -109,6 +110,10 @@ class Service:
             access = await self._broker(group)
             status = self._site.model.status.value
             bus = Bus(BusSettings(self._site.site_id, status, access, session_id=str(uuid.uuid4())), self._clock)
+            for drone_id in await asyncio.to_thread(
+                take_leave, self._state.root, [d.drone_id for d in self._site.drones]
+            ):
+                bus.remove_drone(drone_id)
             alerts = AlertService(store, bus, alert_site(self._site), self._clock)
             fleet = Fleet(
                 self._site.site_id,
