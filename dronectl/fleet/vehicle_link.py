@@ -29,6 +29,7 @@ from dronectl.fleet.last_values import (
     decode_mission_reached,
     decode_position,
     is_autopilots,
+    known_text,
     vehicle_state,
 )
 from dronectl.fleet.link import (
@@ -206,7 +207,7 @@ class MavsdkLink:
             self._wake()
 
         def on_text(text: str) -> None:
-            self._last_text = text
+            self._last_text = known_text(text)
             self._wake()
 
         native.subscribe("HEARTBEAT", on_heartbeat)

@@ -179,3 +179,11 @@ async def test_another_aircraft_with_the_same_system_id_is_noticed_when_it_comes
         await link.wait_connected(20.0)
         await link.hold()
         assert library.held == 2
+
+
+async def test_a_vehicles_text_steers_no_terminal():
+    async with linked() as (link, library):
+        library.callbacks["texts"]("Low battery\x1b[2J\r\n[/red] 电量低")
+        assert link.state().last_text == "Low battery\N{REPLACEMENT CHARACTER}[2J" + "\N{REPLACEMENT CHARACTER}" * 2 + (
+            "[/red] 电量低"
+        )
