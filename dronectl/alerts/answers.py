@@ -115,9 +115,8 @@ class Answers:
                     if ack.sequence is None:
                         continue
                     alert = heard.get(ack.alert_id) or await self._find(session, ack.alert_id)
-                    # One that another release wrote cannot be read, but its messages go out until they are answered.
-                    known = alert or await session.get(AlertRow, (self._store.site_id, ack.alert_id))
-                    if known is None or ack.sequence > known.sequence:
+                    newest = alert.sequence if alert is not None else await self._stored(session, ack.alert_id)
+                    if newest is None or ack.sequence > newest:
                         unknown += 1
                         continue
                     closed = await self._close_one(session, ack.alert_id, ack.sequence, answer.event_id)
@@ -134,6 +133,11 @@ class Answers:
         counters.acks += acks
         counters.acks_repeated += repeated
         counters.unknown_alert += unknown
+
+    async def _stored(self, session: AsyncSession, alert_id: str) -> int | None:
+        """The newest message of an alert that another release wrote: unreadable, but sent until it is answered."""
+        row = await session.get(AlertRow, (self._store.site_id, alert_id))
+        return None if row is None else row.sequence
 
     async def _close_one(self, session: AsyncSession, alert_id: str, sequence: int, by: str) -> int:
         return await outbox.close(session, self._store.site_id, alert_id, sequence, by=by, now=self._clock.utc())
