@@ -94,6 +94,7 @@ class Sources:
     coverage: CoverageBook
     bus_connected: Callable[[], bool]
     http: HttpCounts
+    faults: Callable[[], int]  # errors of ours outside what is done for a vehicle
 
 
 class Desk:
@@ -152,7 +153,7 @@ class Desk:
             self._s.coverage.blind_s(self._s.clock.monotonic_s()),
             self._s.alerts.alerts(),
             bus_connected=self._s.bus_connected(),
-            counted={**self._s.alerts.counted(), **self._s.http.counted()},
+            counted={**self._s.alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
             doors=self._s.fleet.doors(),
             faults=self._s.fleet.faults(),
         )

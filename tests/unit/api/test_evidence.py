@@ -47,7 +47,7 @@ async def door(folder):
             Sources(
                 site=site, store=store, fleet=fleet, alerts=AlertService(store, bus, alert_site(site), CLOCK), clock=CLOCK,
                 evidence=evidence, children=list, cameras=tuple, coverage=CoverageBook({}, 0.0),
-                bus_connected=lambda: False, http=HttpCounts(),
+                bus_connected=lambda: False, http=HttpCounts(), faults=lambda: 0,
             )
         )  # fmt: skip
         transport = httpx.ASGITransport(create_app(desk, TOKEN, HttpCounts()))
