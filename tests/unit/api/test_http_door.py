@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""The evidence route: pictures and clips, nothing else of the folder, and each look in the audit log."""
+"""The HTTP door in this process: evidence (and who looks at it is in the audit log), and what cannot be said in UTF-8."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import shutil
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from dronectl.alerts.service import AlertService
@@ -108,3 +109,21 @@ async def test_a_log_that_cannot_be_written_keeps_nobody_from_seeing_a_fire(tmp_
         monkeypatch.setattr(store, "session", refuse)
         assert (await client.get("/api/v1/evidence/t1-crop.jpg")).status_code == 200
     assert "not logged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        r'{"vehicle_id": "d1", "plan": {"fileType": "Plan", "version": "\ud800"}}',
+        r'{"vehicle_id": "d1", "plan": {"fileType": "\ud800"}}',
+        r'{"vehicle_id": "d1", "plan": {}, "\ud800": 1}',
+        r'{"vehicle_id": "d1", "plan": {}, "reason": "\ud800"}',
+        r'{"vehicle_id": "\ud800", "plan": {}}',
+    ],
+)
+@pytest.mark.parametrize("path", ["sorties", "preflight"])
+async def test_half_a_surrogate_pair_is_refused_like_anything_else(tmp_path, path, body):
+    async with door(tmp_path) as (client, _store, _evidence):
+        answer = await client.post(f"/api/v1/{path}", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+        assert answer.json()["detail"]
