@@ -44,7 +44,7 @@ from dronectl.fleet.sortie_types import (
 from dronectl.fleet.state import FlightKey, alive, flight_key
 from dronectl.store import StoreError
 from missions.mavlink_items import CompiledPlan, compile_plan, differences
-from missions.model import FlightPlan
+from missions.model import FlightPlan, Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class Vehicle:
         except Exception as error:  # noqa: BLE001  # whatever it is, the other vehicles fly on
             name = self._fault(f"sortie {before.sortie_id} in {before.phase} at {type(event).__name__}", error)
             note = f"given up after an error in the service ({name}; see its log); it was ordered nothing"
-            return end(before, Phase.FAILED, note, self._clock.monotonic_s())
+            return _given_up(before, note, self._clock.monotonic_s())
 
     def _fault(self, doing: str, error: Exception) -> str:
         """Log and count an error of ours; its name and words."""
@@ -377,6 +377,16 @@ class Vehicle:
                     future.set_result(state)
             except Exception as error:  # noqa: BLE001  # whoever waits is told; the fleet's states go on
                 future.set_exception(error)
+
+
+def _given_up(sortie: Sortie, note: str, now_s: float) -> Step:
+    """The end of a sortie on which the machine has failed; without its help, if that fails, too."""
+    try:
+        return end(sortie, Phase.FAILED, note, now_s)
+    except Exception:  # noqa: BLE001  # logged is the first one
+        outcome = Outcome(OutcomeKind.FAILED, note, 0, 0)
+        bare = replace(sortie, phase=Phase.FAILED, request=None, reached_item=None, note=note, outcome=outcome)
+        return bare, (Action(ActionKind.CANCEL, 0),)
 
 
 def _shown(sortie: Sortie) -> tuple[Any, ...]:

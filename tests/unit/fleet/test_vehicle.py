@@ -324,3 +324,22 @@ async def test_a_fault_in_the_machine_ends_the_sortie_without_a_command(tmp_path
         assert result.confirmed  # a person's order still reaches it
     assert "TypeError" in caplog.text
     assert desk.calls == [*before, "return"]
+
+
+@pytest.mark.parametrize("spoilt", [{"actions": "7"}, {"actions": "7", "reached_item": "2"}])
+async def test_an_order_on_which_the_machine_fails_reaches_the_vehicle_all_the_same(tmp_path, spoilt):
+    desk = DeskVehicle()
+    async with executor(tmp_path, desk) as (vehicle, _store):
+        await begin(vehicle)
+        await until(phase_is(vehicle, Phase.TAKING_OFF))
+        desk.become(landed=LandedState.IN_AIR, mission_current=2, mission_reached=1)
+        await until(phase_is(vehicle, Phase.FLYING))
+        before = list(desk.calls)
+        vehicle._sortie = replace(vehicle._sortie, **spoilt)  # actions can no longer be numbered
+        hold = new_command(CommandKind.HOLD, "d1", actor="p", reason="r", clock=CLOCK, expires_in_s=30.0)
+        result = await carry_out(hold, vehicle, CLOCK, 20.0)
+        assert result.confirmed
+        assert vehicle.sortie is None
+        assert vehicle.faults == 1
+        await until(lambda: not vehicle._journal._waiting)
+    assert desk.calls == [*before, "hold"]
