@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -42,6 +43,7 @@ from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
 from dronectl.operations.evidence import sweep
 from dronectl.operations.http_counts import HttpCounts
+from dronectl.operations.known_drones import take_leave
 from dronectl.paths import StateDir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.perception.masts import mast_feeds
@@ -89,6 +91,7 @@ class Service:
         self._perception: PerceptionClient | None = None
         self._poses: dict[str, PoseSample] = {}
         self.sightings_lost = 0
+        self.faults: Counter[str] = Counter()  # errors of ours that cost one thing, by what was being done
 
     async def run(self, on_serving: Callable[[str], None]) -> None:
         """Serve; `on_serving(url)` is called when the HTTP door is open.
@@ -109,6 +112,10 @@ class Service:
             access = await self._broker(group)
             status = self._site.model.status.value
             bus = Bus(BusSettings(self._site.site_id, status, access, session_id=str(uuid.uuid4())), self._clock)
+            for drone_id in await asyncio.to_thread(
+                take_leave, self._state.root, [d.drone_id for d in self._site.drones]
+            ):
+                bus.remove_drone(drone_id)
             alerts = AlertService(store, bus, alert_site(self._site), self._clock)
             fleet = Fleet(
                 self._site.site_id,
@@ -143,6 +150,7 @@ class Service:
                     coverage=self._perception.coverage if self._perception else CoverageBook({}, 0.0),
                     bus_connected=lambda: bus.connected,
                     http=self._http_counts,
+                    faults=self.faults.total,
                 )
             )
             group.create_task(self._http(desk, token, door, on_serving), name="http")
@@ -238,7 +246,10 @@ class Service:
     async def _hand_sightings(self, alerts: AlertService, fleet: Fleet) -> None:
         while True:
             sighting = await self._sightings.get()
-            await alerts.handle(sighting, mission_id=fleet.mission_id_of_vehicle(sighting.vehicle_id))
+            try:
+                await alerts.handle(sighting, mission_id=fleet.mission_id_of_vehicle(sighting.vehicle_id))
+            except Exception as error:  # noqa: BLE001  # one sighting must not end the service and its flights
+                self._fault("taking a sighting", error)
 
     async def _visits(self, alerts: AlertService) -> None:
         """Tell the event rules which ground thermal cameras have looked at: hazards there are gone, or still there."""
@@ -254,9 +265,12 @@ class Service:
                 pose = self._poses.get(drone_id)
                 if camera.modality is not Modality.THERMAL or pose is None or before is None:
                     continue
-                ring = self._seen(camera, pose) if report.looked_at > before else None
-                if ring is not None:
-                    await alerts.looked(ring)
+                try:
+                    ring = self._seen(camera, pose) if report.looked_at > before else None
+                    if ring is not None:
+                        await alerts.looked(ring)
+                except Exception as error:  # noqa: BLE001  # as above
+                    self._fault("telling what a camera looked at", error)
 
     def _seen(self, camera: Camera, pose: PoseSample) -> tuple[tuple[float, float], ...] | None:
         try:
@@ -283,13 +297,23 @@ class Service:
             await asyncio.sleep(_PUBLISH_PERIOD_S)
             flying = {s.vehicle_id: s for s in fleet.sorties.value.values()}
             for vehicle_id, state in fleet.states.value.items():
-                bus.publish_status(
-                    vehicle_id, online=state.connected, reason=None if state.connected else "the link is lost"
-                )
-                mission_id = fleet.mission_id_of_vehicle(vehicle_id)
-                bus.publish_state(drone_state(state, flying.get(vehicle_id), mission_id, docks[vehicle_id]))
-                if state.connected:
-                    bus.publish_telemetry(telemetry(state))
+                try:
+                    bus.publish_status(
+                        vehicle_id, online=state.connected, reason=None if state.connected else "the link is lost"
+                    )
+                    mission_id = fleet.mission_id_of_vehicle(vehicle_id)
+                    bus.publish_state(drone_state(state, flying.get(vehicle_id), mission_id, docks[vehicle_id]))
+                    if state.connected:
+                        bus.publish_telemetry(telemetry(state))
+                except Exception as error:  # noqa: BLE001  # as above
+                    self._fault(f"publishing {vehicle_id}", error)
+
+    def _fault(self, doing: str, error: Exception) -> None:
+        """Count an error of ours; the first of each kind is logged with its traceback, for some come every second."""
+        key = f"{doing} ({type(error).__name__})"
+        self.faults[key] += 1
+        if self.faults[key] == 1:
+            log.error("an error in %s; the service goes on, more of the kind are only counted", doing, exc_info=error)
 
     def _note(self, report: ChildReport) -> None:
         self._reports[report.name] = report

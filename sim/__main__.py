@@ -149,7 +149,7 @@ def write_atomically(path: Path, text: str) -> None:
 def _vehicles_only(options: argparse.Namespace) -> SimConfig:
     """The configuration that `vehicles` stands for."""
     host, _, port_text = options.target.rpartition(":")
-    if not host or not port_text.isdigit() or not 1 <= int(port_text) <= 65535:
+    if not host or not port_text.isdecimal() or not 1 <= int(port_text) <= 65535:
         raise ConfigError(f"--target {options.target}: give HOST:PORT, for example 127.0.0.1:24550")
     if not 1 <= options.vehicles <= MAX_VEHICLES:
         raise ConfigError(f"--vehicles {options.vehicles}: one process hosts 1 to {MAX_VEHICLES}")

@@ -18,6 +18,7 @@ from sim.mavlink_messages import Cmd, Command, Result
 
 _FORCE = 21196.0
 _CUSTOM_MODE_ENABLED = 1
+_HIGHEST_HOME_M = 100_000.0  # far more would not fit into the messages that tell it
 _FRAME_RELATIVE = frozenset({3, 6})
 _SOFTWARE_VERSION = 0x01_10_00_FF  # 1.16.0, release
 # mission int, command int, parameters bytewise, fence, rally, MAVLink 2
@@ -154,6 +155,8 @@ class Commands:
             return Result.ACCEPTED
         values = (command.param5, command.param6, command.param7)
         if not all(math.isfinite(value) for value in values) or abs(values[0]) > 85.0 or abs(values[1]) > 180.0:
+            return Result.DENIED
+        if abs(values[2]) > _HIGHEST_HOME_M:
             return Result.DENIED
         core.home = Spot(*values)
         core.home_changed = True

@@ -36,6 +36,7 @@ class Mode(IntEnum):
 
 NEEDS_STICKS = frozenset({Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.STABILIZED, Mode.OFFBOARD})
 PREVENTS_ARMING = frozenset({Mode.RETURN, Mode.LAND})
+_LEAST_ACCELERATION_M_S2 = 0.1  # whatever the parameter says: it is divided by
 _COASTING_S = 4.0  # how long the estimate stays good without satellites
 LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for the mode that the user wanted before
 
@@ -75,7 +76,7 @@ class Limits:
             speed_m_s=params.real("MPC_XY_VEL_MAX"),
             climb_m_s=params.real("MPC_Z_V_AUTO_UP"),
             sink_m_s=params.real("MPC_Z_V_AUTO_DN"),
-            acceleration_m_s2=params.real("MPC_ACC_HOR"),
+            acceleration_m_s2=max(_LEAST_ACCELERATION_M_S2, params.real("MPC_ACC_HOR")),
             yaw_rate_rad_s=math.radians(params.real("MPC_YAWRAUTO_MAX")),
         )
 

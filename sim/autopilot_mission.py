@@ -298,7 +298,7 @@ class MissionFlight:
             return 0.0
         cosine = max(-1.0, min(1.0, (in_north * out_north + in_east * out_east) / lengths))
         tangent = math.tan(0.5 * math.acos(cosine))
-        acceleration = core.params.real("MPC_ACC_HOR")
+        acceleration = core.limits.acceleration_m_s2
         return min(speed_m_s, math.sqrt(acceleration * radius_m / max(tangent, 1e-3)))
 
     def _rest(self, seconds: float) -> bool:

@@ -95,7 +95,7 @@ def stopping_spot(core: Core) -> Spot:
     if core.landed or speed < 0.3:
         return here
     north, east = offset_m(core, here.latitude_deg + 0.001, here.longitude_deg + 0.001)
-    way = speed / core.params.real("MPC_ACC_HOR") * 0.7
+    way = speed / core.limits.acceleration_m_s2 * 0.7
     return Spot(
         here.latitude_deg + estimate.velocity_north_m_s * way * 0.001 / north,
         here.longitude_deg + estimate.velocity_east_m_s * way * 0.001 / east,

@@ -23,6 +23,7 @@ _GPS, _BATTERY, _PREARM = 0x20, 0x0200_0000, 0x1000_0000
 _SENSORS = 0x1 | 0x2 | 0x4 | 0x8 | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x0020_0000
 _UNIX_START_US = 1_767_225_600_000_000  # the simulated day begins 2026-01-01T00:00:00Z
 _NAN = math.nan
+_LONGEST_S = 2000.0  # MESSAGE_INTERVAL tells microseconds in 32 bits
 _NO_CELLS = (65535,) * 6
 _DEFAULT_HZ: dict[int, float] = {
     m.HEARTBEAT.message_id: 1.0,
@@ -93,7 +94,7 @@ class Streams:
         if interval_us == 0.0:
             stream.interval_s = 1.0 / _DEFAULT_HZ[message_id]
         else:
-            stream.interval_s = max(0.0, interval_us * 1e-6)
+            stream.interval_s = min(max(0.0, interval_us * 1e-6), _LONGEST_S)
         stream.due_s = self._core.now_s
         self._running = [one for one in self._streams.values() if one.interval_s > 0.0]
         return True

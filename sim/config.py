@@ -56,6 +56,7 @@ class TerrainConfig(_Part, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         _need((self.npz is None) != (self.flat_amsl_m is None), "give either npz or flat_amsl_m")
+        _need_finite(flat_amsl_m=self.flat_amsl_m or 0.0)
         _need(0.0 <= self.error_sigma_m <= 100.0, "error_sigma_m must be within 0 and 100")
 
 

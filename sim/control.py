@@ -59,7 +59,7 @@ def obey(line: bytes, runner: Runner, stop: Callable[[], None]) -> dict[str, Any
     """Do what one line says; the answer is ready to be written."""
     try:
         order = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"ok": False, "error": "not a JSON line"}
     if not isinstance(order, dict) or len(order) != 1:
         return {"ok": False, "error": "give one object with one key: cut, restore, faults, battery, status or quit"}
@@ -71,7 +71,7 @@ def obey(line: bytes, runner: Runner, stop: Callable[[], None]) -> dict[str, Any
             runner.set_faults(None if value is None else msgspec.convert(value, FaultConfig))
         elif what == "battery":
             for vehicle_id, fraction in value.items():
-                runner.set_battery(vehicle_id, float(fraction))
+                runner.set_battery(vehicle_id, fraction)
         elif what == "status":
             return {"ok": True, "status": status(runner)}
         elif what == "quit":

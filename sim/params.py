@@ -7,6 +7,7 @@ protocol, "bytewise encoding"). Pure: set and read here, sent by the autopilot.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class UnknownParameterError(KeyError):
 
 
 class ParameterTypeError(ValueError):
-    """A value of the other type than the parameter's; PX4 refuses it, too."""
+    """A value of the other type than the parameter's, which PX4 refuses, too; or none: NaN and infinities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,8 @@ class Parameters:
         if wire_type != old.wire_type:
             raise ParameterTypeError(f"{name} is of type {old.wire_type}, not {wire_type}")
         value = struct.unpack("<i" if wire_type == TYPE_INT32 else "<f", raw)[0]
+        if not math.isfinite(value):
+            raise ParameterTypeError(f"{name} takes a number")
         self._values[name] = value
         self.version += 1
         return self.get(name)

@@ -8,6 +8,7 @@ together in simulated time, which runs at `speed` times real time and crawls whi
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class HostedVehicle(asyncio.DatagramProtocol):
         if self._transport is None:
             raise RuntimeError(f"{self.config.vehicle_id} has no socket yet")
         return int(self._transport.get_extra_info("sockname")[1])
+
+    def send_to(self, address: tuple[str, int]) -> None:
+        """The numeric address of its target: a name would be looked up for every datagram."""
+        self._target = self._peer = address
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)  # Python 3.11's is one in all but name
@@ -180,8 +185,13 @@ class Runner:
         """Give each vehicle its socket. Raises ConfigError for a host that does not resolve."""
         loop = asyncio.get_running_loop()
         for vehicle in self.vehicles.values():
-            target = vehicle.config.target_host
+            target, port = vehicle.config.target_host, vehicle.config.target_port
             local = "127.0.0.1" if target in {"127.0.0.1", "localhost"} else "0.0.0.0"  # noqa: S104 (not loopback)
+            try:
+                found = await loop.getaddrinfo(target, port, family=socket.AF_INET, type=socket.SOCK_DGRAM)
+            except (OSError, UnicodeError) as error:
+                raise ConfigError(f"vehicle {vehicle.config.vehicle_id}: target_host {target}: {error}") from error
+            vehicle.send_to((str(found[0][4][0]), port))
             try:
                 await loop.create_datagram_endpoint(partial(_itself, vehicle), local_addr=(local, 0))
             except OSError as error:
@@ -246,5 +256,7 @@ class Runner:
             vehicle.radio.set(faults)
 
     def set_battery(self, vehicle_id: str, fraction: float) -> None:
-        """Raises KeyError."""
-        self.vehicles[vehicle_id].autopilot.vehicle.battery.fraction = max(0.0, min(1.0, fraction))
+        """Raises KeyError, and ValueError or TypeError for what is no fraction from 0 to 1."""
+        if not 0.0 <= fraction <= 1.0:
+            raise ValueError(f"{vehicle_id} takes a fraction from 0 to 1")
+        self.vehicles[vehicle_id].autopilot.vehicle.battery.fraction = float(fraction)

@@ -25,6 +25,7 @@ FILE: Final = "index.sqlite"
 _BUSY_S: Final = 5.0
 _BEING_WRITTEN_S: Final = 3600.0  # a file so young may get its entry yet
 _METRES_PER_DEGREE: Final = 110_000.0  # at least, north to south
+SHOWN: Final = frozenset({".jpg", ".avi"})  # pictures and clips; what is half written has a name that begins with a dot
 _WRITTEN: Final = frozenset({".jpg", ".avi", ".tmp"})  # what is written into an evidence folder, also half
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS pictures (

@@ -24,7 +24,7 @@ from dronectl.alerts.model import AlertRecord, Incident, Note, Said
 from dronectl.bus.messages import Ack, Action, AlertPhase, CloudEvent, decode
 from dronectl.clock import Clock
 from dronectl.store import Store, StoreError, audit
-from dronectl.store.models import AlertActionRow
+from dronectl.store.models import AlertActionRow, AlertRow
 
 if TYPE_CHECKING:
     from dronectl.alerts.service import AlertService
@@ -115,13 +115,14 @@ class Answers:
                     if ack.sequence is None:
                         continue
                     alert = heard.get(ack.alert_id) or await self._find(session, ack.alert_id)
-                    if alert is None or ack.sequence > alert.sequence:
+                    newest = alert.sequence if alert is not None else await self._stored(session, ack.alert_id)
+                    if newest is None or ack.sequence > newest:
                         unknown += 1
                         continue
-                    closed = await self._close_one(session, alert, ack.sequence, answer.event_id)
+                    closed = await self._close_one(session, ack.alert_id, ack.sequence, answer.event_id)
                     acks += closed > 0
                     repeated += closed == 0
-                    if alert.expires_at is not None:
+                    if alert is not None and alert.expires_at is not None:
                         heard[alert.alert_id] = replace(alert, expires_at=None)
                 for alert in heard.values():
                     await records.save(session, self._store.site_id, alert, None)
@@ -133,8 +134,13 @@ class Answers:
         counters.acks_repeated += repeated
         counters.unknown_alert += unknown
 
-    async def _close_one(self, session: AsyncSession, alert: AlertRecord, sequence: int, by: str) -> int:
-        return await outbox.close(session, self._store.site_id, alert.alert_id, sequence, by=by, now=self._clock.utc())
+    async def _stored(self, session: AsyncSession, alert_id: str) -> int | None:
+        """The newest message of an alert that another release wrote: unreadable, but sent until it is answered."""
+        row = await session.get(AlertRow, (self._store.site_id, alert_id))
+        return None if row is None else row.sequence
+
+    async def _close_one(self, session: AsyncSession, alert_id: str, sequence: int, by: str) -> int:
+        return await outbox.close(session, self._store.site_id, alert_id, sequence, by=by, now=self._clock.utc())
 
     async def _find(self, session: AsyncSession, alert_id: str) -> AlertRecord | None:
         known = self._service.book.alert(alert_id)
@@ -168,7 +174,7 @@ class Answers:
                 refusal = result.reason if isinstance(result, Refusal) else None
                 await self._record(session, action, event_id, source, said_at, now, refusal)
                 if action.sequence is not None:
-                    await self._close_one(session, alert, action.sequence, event_id)
+                    await self._close_one(session, alert.alert_id, action.sequence, event_id)
                 changed: AlertRecord | None = None
                 incident: Incident | None = None
                 if not alert.state.final:

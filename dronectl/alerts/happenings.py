@@ -30,12 +30,13 @@ _KEPT_EVENTS: Final = 4000
 class Happenings:
     """The event rules over one site's incidents. Not thread-safe; no clock of its own."""
 
-    def __init__(self, site: EventSite, timezone: tzinfo) -> None:
+    def __init__(self, site: EventSite, timezone: tzinfo, behind_s: Callable[[], float] = lambda: 0.0) -> None:
+        """`behind_s` says by how much the time that is told here is behind UTC: rules with hours mean the wall clock."""
         self._site = site
         self._names = {area.area_id: area.name for area in site.areas}
 
         def hour_of(time_s: float) -> float:
-            local = datetime.fromtimestamp(time_s, timezone)
+            local = datetime.fromtimestamp(time_s + behind_s(), timezone)
             return local.hour + local.minute / 60.0 + local.second / 3600.0
 
         self._watch = EventWatch(site.rules, site.areas, hour_of)

@@ -26,6 +26,7 @@ from dronectl.alerts.book import Book
 from dronectl.alerts.changes import change, escalated, is_due
 from dronectl.alerts.compose import alert_message, incident_message
 from dronectl.alerts.counters import AlertCounters
+from dronectl.alerts.even_time import Deadlines, EvenTime
 from dronectl.alerts.event_rules import decide_events
 from dronectl.alerts.geometry import zones_at
 from dronectl.alerts.happenings import Happenings, scene_facts, with_happening
@@ -68,8 +69,10 @@ class AlertService:
         self._store = store
         self._bus = bus
         self._clock = clock or SystemClock()
+        self._even = EvenTime(self._clock)
+        self._deadlines = Deadlines(self._clock, self._even)
         self._mergers = things.Mergers()
-        self._happenings = None if site.events is None else Happenings(site.events, site.timezone)
+        self._happenings = None if site.events is None else Happenings(site.events, site.timezone, self._even.behind_s)
         self._composed: dict[str, tuple[AlertRecord, messages.Alert]] = {}
         self._loaded = False
         self._unsettled: set[str] = set()
@@ -99,10 +102,11 @@ class AlertService:
                 self.book.keep_incident(incident)
                 if incident.settled_at is not None:  # a service that was killed may not have said so
                     self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
-            self._mergers.restore(found, self._clock.utc())
+            self._mergers.restore(found, self._even.now())
             for alert in (*reversed(recent), *still_open):
                 self.book.keep_alert(alert)
             for alert in still_open:
+                self._note_deadline(alert)
                 incident_now = self.book.incident(alert.incident_id)
                 if incident_now is not None:
                     self._show(incident_now)
@@ -135,7 +139,7 @@ class AlertService:
         async with self.lock:
             self.counters.sightings += 1
             now = self._clock.utc()
-            merged = self._mergers.add(sighting, mission_id, now, self.book.incidents)
+            merged = self._mergers.add(sighting, mission_id, self._even.now(), self.book.incidents)
             incident = self.book.of_number(mission_id, merged.number)
             observed = self._observed(sighting, now)
             if incident is None or self._forgotten(incident, now):
@@ -157,7 +161,7 @@ class AlertService:
             return
         async with self.lock:
             now = self._clock.utc()
-            for incident_id in self._apply(self._happenings.visit(ring, now.timestamp()), now):
+            for incident_id in self._apply(self._happenings.visit(ring, self._even.now().timestamp()), now):
                 await self._settle(incident_id)
 
     async def act(self, action: messages.Action, *, event_id: str, source: str, said_at: datetime) -> str | None:
@@ -208,10 +212,14 @@ class AlertService:
             self.book.keep_incident(incident)
         for alert in alerts:
             self.book.keep_alert(alert)
+            self._note_deadline(alert)
             self.changes.publish(alert_message(alert, self.site))
         if incident is not None:
             self._show(incident)
         self.publisher.wake()
+
+    def _note_deadline(self, alert: AlertRecord) -> None:
+        self._deadlines.note(alert.alert_id, alert.expires_at, self.site.policy.deadlines[alert.decision.level])
 
     def _show(self, incident: Incident) -> None:
         topic = self._bus.topics.incident(incident.incident_id)
@@ -355,13 +363,12 @@ class AlertService:
                     await self._settle(incident_id)
                 if self._store_troubled:
                     break  # each try may wait for a lock
-            now = self._clock.utc()
             if self._happenings is not None:
                 async with self.lock:
-                    for incident_id in self._apply(self._happenings.advance(now.timestamp()), now):
+                    events = self._happenings.advance(self._even.now().timestamp())
+                    for incident_id in self._apply(events, self._clock.utc()):
                         await self._settle(incident_id)
-            late = [a.alert_id for a in self.book.open_alerts() if a.expires_at is not None and a.expires_at <= now]
-            for alert_id in late:
+            for alert_id in self._deadlines.overdue():
                 async with self.lock:
                     try:
                         await self._expire(alert_id)
@@ -372,7 +379,8 @@ class AlertService:
         """End an alert that nobody acknowledged, and raise it again, one level higher."""
         alert = self.book.alert(alert_id)
         now = self._clock.utc()
-        if alert is None or alert.state.final or alert.expires_at is None or alert.expires_at > now:
+        if alert is None or alert.state.final or alert.expires_at is None:
+            self._deadlines.note(alert_id, None, timedelta())
             return
         ended, again = escalated(alert, now, self.site.policy)
         incident = self.book.incident(alert.incident_id)

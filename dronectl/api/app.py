@@ -96,27 +96,32 @@ def create_app(desk: Desk, token: str, counts: HttpCounts) -> FastAPI:
     return app
 
 
+def _refuse(text: str, status: int) -> JSONResponse:
+    """One line. What it quotes may hold half a surrogate pair, which JSON can say and UTF-8 cannot."""
+    return JSONResponse({"detail": text.encode("utf-8", "replace").decode("utf-8")}, status)
+
+
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(UnknownIdError)
     async def unknown(_request: Request, error: UnknownIdError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 404)
+        return _refuse(str(error), 404)
 
     @app.exception_handler(BadInputError)
     async def bad_input(_request: Request, error: BadInputError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 422)
+        return _refuse(str(error), 422)
 
     @app.exception_handler(UnavailableError)
     async def unavailable(_request: Request, error: UnavailableError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 503)
+        return _refuse(str(error), 503)
 
     @app.exception_handler(StoreError)
     async def stuck(_request: Request, error: StoreError) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, 503)
+        return _refuse(str(error), 503)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         lines = [f"{'.'.join(str(step) for step in e['loc'])}: {e['msg']}" for e in error.errors()[:8]]
-        return JSONResponse({"detail": "; ".join(lines)}, 422)
+        return _refuse("; ".join(lines), 422)
 
 
 def _add_reading(app: FastAPI, desk: Desk) -> None:
@@ -162,7 +167,7 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/v1/evidence/{name:path}", responses=_REFUSALS)
     async def evidence(name: Annotated[str, Path(max_length=200)]) -> FileResponse:
-        return FileResponse(await desk.evidence(name))
+        return FileResponse(await desk.evidence(name, "operator"))
 
 
 def _add_ordering(app: FastAPI, desk: Desk) -> None:
@@ -184,3 +189,8 @@ def _add_ordering(app: FastAPI, desk: Desk) -> None:
         codes = tuple(override.codes) if override else ()
         reason = override.reason if override else ""
         return await desk.fly(request.vehicle_id, request.plan, "operator", request.reason, codes, reason)
+
+    @app.post("/api/v1/sorties/{sortie_id}/abandon", response_model=schemas.SortieOut, responses=_REFUSALS)
+    async def abandon(sortie_id: AnyId, request: schemas.AbandonIn) -> Any:
+        """Close a sortie whose vehicle is not heard of any more. Nothing is sent to the vehicle."""
+        return await desk.abandon(sortie_id, "operator", request.reason)

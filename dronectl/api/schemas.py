@@ -127,6 +127,12 @@ class FlyIn(In):
     override: OverrideIn | None = None
 
 
+class AbandonIn(In):
+    """Why a sortie is given up whose vehicle is not heard of any more."""
+
+    reason: Text
+
+
 class FindingOut(Out):
     """The result of one named check that did not simply pass."""
 

@@ -132,6 +132,11 @@ class Bus:
         self._ending.add(topic)
         self._touch(topic)
 
+    def remove_drone(self, drone_id: str) -> None:
+        """Remove what is retained of a drone that is not at this site any more."""
+        for what in ("state", "status"):
+            self.remove_retained(self.topics.drone(drone_id, what))
+
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish with QoS 1 and wait for the broker's PUBACK, which is no delivery. Raises BusDownError."""
         client = self._client

@@ -94,7 +94,10 @@ def access_from(text: str, *, role: str = "dispatch", ca_file: Path | None = Non
     """`mqtt[s]://[user:password@]host[:port]`, or the path of a `broker.json`. Raises BadInputError."""
     if "://" not in text:
         return access_from_file(Path(text), role)
-    url = urlsplit(text)
+    try:
+        url = urlsplit(text)
+    except ValueError as error:
+        raise BadInputError(f"{_without_password(text)}: {error}") from None
     if url.scheme not in {"mqtt", "mqtts"} or not url.hostname or url.path.strip("/"):
         raise BadInputError(f"{_without_password(text)}: a broker is given as mqtt[s]://[user:password@]host[:port]")
     try:

@@ -81,7 +81,12 @@ def _broker_check() -> Check:
             "absent; the slower amqtt serves instead, loopback only",
             "apt install mosquitto (or your system's package)",
         )
-    done = subprocess.run([path, "-h"], capture_output=True, encoding="utf-8", timeout=10, check=False)
+    try:
+        done = subprocess.run(
+            [path, "-h"], capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check("mosquitto", False, False, f"{path} does not run ({type(error).__name__})", "install it again")
     return Check("mosquitto", True, False, (done.stdout.splitlines() or [path])[0])
 
 
@@ -107,8 +112,11 @@ def _state_check(site_file: Path | None, state: Path | None) -> list[Check]:
         Check("site file", True, True, f"{site.site_id}: {len(site.drones)} drones, terrain {site.terrain.source}")
     ]
     folder = site_state(site, state).root
-    there = next(p for p in (folder, *folder.parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    try:
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return [*checks, Check("state folder", False, True, f"{folder}: {error.strerror}", "name another with --state")]
     writable = os.access(there, os.W_OK)
     checks.append(
         Check(
@@ -157,8 +165,9 @@ def doctor(
     else:
         for check in checks:
             mark = "[green]ok  [/]" if check.ok else "[red]MISS[/]" if check.needed else "[yellow]none[/]"
-            out.print(f"{mark} {check.name}: {check.found}")
+            out.print(f"{mark} ", end="")
+            out.print(f"{check.name}: {check.found}", markup=False)
             if check.mend and not check.ok:
-                out.print(f"       {check.mend}")
+                out.print(f"       {check.mend}", markup=False)
     if missing:
         raise typer.Exit(EXIT_UNAVAILABLE)

@@ -55,7 +55,10 @@ def find(
     index = EvidenceIndex(folder)
     place = None if at is None else _point(at)
     begin, end = _time("--since", since, zone, -math.inf), _time("--until", until, zone, math.inf)
-    found = index.find(place, within, begin, end, kind or ()) if (folder / FILE).exists() else []
+    try:
+        found = index.find(place, within, begin, end, kind or ()) if (folder / FILE).exists() else []
+    except EvidenceError as error:
+        raise BadInputError(str(error)) from error
     if as_json:
         print_json([_json(item) for item in found])
     else:

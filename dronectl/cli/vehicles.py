@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from dronectl.alerts.card import clean
 from dronectl.cli.client import ServiceClient
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, site_state
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError, UnavailableError
@@ -74,7 +76,7 @@ def fly(
         body["override"] = {"codes": override, "reason": override_reason}
     accepted = client.post("/api/v1/sorties", body)
     if not as_json:
-        out.print(f"sortie {accepted['sortie_id']} accepted for {vehicle}")
+        out.print(f"sortie {accepted['sortie_id']} accepted for {vehicle}", markup=False)
     sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
     said = ""
     while wait and sortie["state"] not in _ENDED:
@@ -82,7 +84,7 @@ def fly(
         sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
         line = f"{sortie['state']} {sortie['waypoints_reached']}/{sortie['waypoints_total']} {sortie['detail']}".strip()
         if line != said and not as_json:
-            out.print(f"  {line}")
+            _say(f"  {line}")
             said = line
     if as_json:
         print_json(sortie)
@@ -93,14 +95,19 @@ def fly(
             raise UnavailableError("; ".join(f["message"] for f in blockers))
         raise BadInputError("\n".join([f"{plan}: refused by preflight for {vehicle}:", *lines]))
     if not as_json and sortie["outcome"]:
-        out.print(f"{sortie['outcome']}: {sortie['outcome_note']}")
+        _say(f"{sortie['outcome']}: {sortie['outcome_note']}")
     if wait and sortie["outcome"] != "completed":
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
+def _say(text: str) -> None:
+    """Print what may quote a vehicle: its brackets are no markup, and it steers no terminal."""
+    out.print(clean(text), markup=False)
+
+
 def _read_plan(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
+        return json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number, parse_float=_number)
     except OSError as error:
         raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -114,7 +121,12 @@ def _read_plan(file: Path) -> Any:
 
 
 def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no number in JSON; QGroundControl writes null")
+    raise ValueError(f"{text[:40]} is no number here; QGroundControl writes null")
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
 
 
 VehicleArgument = Annotated[str | None, typer.Argument(help="Vehicle id.", metavar="ID")]
@@ -165,6 +177,33 @@ def land(
     _order("land", vehicle, every, reason, direct, site, state, as_json)
 
 
+def abandon(
+    vehicle: Annotated[str, typer.Argument(help="Vehicle id.", metavar="ID")],
+    reason: Annotated[str, typer.Option(help="Why you know that it will not come back; logged.")],
+    site: SiteOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close the sortie of a vehicle that is not heard of any more: crashed, stolen, sunk.
+
+    Until then the service waits for it, also after a restart, and its mission stays open. Nothing is sent to the
+    vehicle; should it be heard again, hold, return and land work. Refused (exit code 2) while the vehicle is heard.
+    """
+    if not reason.strip():
+        raise BadInputError("--reason says nothing; it is logged, and stays with the outcome of the flight")
+    opened = open_site(site)
+    opened.drone(vehicle)
+    client = ServiceClient(site_state(opened, state), timeout_s=_COMMAND_TIMEOUT_S)
+    flying = [s for s in client.get("/api/v1/sorties") if s["vehicle_id"] == vehicle and s["state"] not in _ENDED]
+    if not flying:
+        raise BadInputError(f"{vehicle} has no sortie under way")
+    closed = client.post(f"/api/v1/sorties/{flying[-1]['sortie_id']}/abandon", {"reason": reason})
+    if as_json:
+        print_json(closed)
+    else:
+        _say(f"{vehicle}: {closed['outcome']}: {closed['outcome_note']}")
+
+
 def _order(
     kind: str,
     vehicle: str | None,
@@ -205,7 +244,8 @@ def _order(
     else:
         for result in results:
             mark = "[green]done[/]" if result["confirmed"] else "[red]not confirmed[/]"
-            out.print(f"{result['vehicle_id']}: {kind} {mark} {result['detail']}".rstrip())
+            out.print(f"{result['vehicle_id']}: {kind} {mark} ", end="")
+            _say(result["detail"])
     missed = [result for result in results if not result["confirmed"]]
     if missed and not any(result["connected"] for result in missed):
         raise UnavailableError(f"no vehicle there: nothing is heard of {', '.join(r['vehicle_id'] for r in missed)}")

@@ -71,7 +71,10 @@ async def _order(run: _Run, sortie: Sortie, newer: Callable[[VehicleState], bool
     why_not = refusal(sortie, _ORDERS[kind])
     if why_not is not None:
         return run.result(False, False, why_not)
+    faults = vehicle.faults
     vehicle.order(_ORDERS[kind])
+    if vehicle.faults > faults and vehicle.sortie is None:
+        return await _call(run, newer)  # the machine failed on this very order and let the sortie go
 
     def shown(state: VehicleState) -> bool:
         called_off = vehicle.sortie is None and on_ground_disarmed(state)

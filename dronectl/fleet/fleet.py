@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from dronectl.clock import Clock
@@ -45,7 +46,7 @@ class UnknownVehicleError(Exception):
 
 
 class FlightRefusedError(Exception):
-    """A flight that cannot be begun: the vehicle is busy, or the plan is another vehicle's."""
+    """A flight that cannot be begun or given up; the message says why: the vehicle is busy, or it is heard."""
 
 
 class Fleet:
@@ -210,14 +211,15 @@ class Fleet:
             expires_in_s=EXPIRES_IN_S,
         )
         issuing = await self._orders.issue([command], {"sortie_id": sortie.sortie_id, "plan_hash": hashed})
-        ok, detail = True, f"sortie {sortie.sortie_id}"
+        ok, detail = False, "it was cancelled before the sortie stood"
         try:
             await vehicle.begin(sortie, plan, actor=actor, reason=reason, override=override)
+            ok, detail = True, f"sortie {sortie.sortie_id}"
         except (VehicleBusyError, ValueError) as error:
-            ok, detail = False, str(error)
+            detail = str(error)
             raise FlightRefusedError(detail) from error
-        except StoreError as error:
-            ok, detail = False, str(error)
+        except Exception as error:
+            detail = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
             raise
         finally:
             state = self._merged[plan.vehicle_id]
@@ -233,18 +235,27 @@ class Fleet:
                 return sortie
         raise KeyError(sortie_id)
 
-    def abandon(self, sortie_id: str) -> str | None:
-        """Close a sortie whose vehicle is not heard of any more; why not, if that cannot be done."""
-        sortie = self.sorties.value.get(sortie_id)
-        if sortie is None:
-            return "there is no such sortie"
-        vehicle = self._vehicle(sortie.vehicle_id)
-        if vehicle.sortie is None or vehicle.sortie.sortie_id != sortie_id:
-            return "the sortie has ended"
-        why_not = refusal(vehicle.sortie, Order.ABANDON)
-        if why_not is None:
-            vehicle.order(Order.ABANDON)
-        return why_not
+    async def abandon(self, sortie_id: str, *, actor: str, reason: str) -> Sortie:
+        """Close a sortie whose vehicle is not heard of any more; it is logged first, and nothing is sent to the vehicle.
+
+        Raises KeyError for a sortie that is not in `sorties`, FlightRefusedError (the vehicle is heard, or the sortie
+        has ended) and StoreError.
+        """
+        vehicle = self._vehicle(self.sorties.value[sortie_id].vehicle_id)
+        self._must_be_silent(vehicle, sortie_id)
+        await self._journal.abandoned(sortie_id, vehicle.vehicle_id, actor=actor, reason=reason)
+        self._must_be_silent(vehicle, sortie_id)  # it may have come back meanwhile
+        vehicle.order(Order.ABANDON, reason)
+        return self.sorties.value[sortie_id]
+
+    @staticmethod
+    def _must_be_silent(vehicle: Vehicle, sortie_id: str) -> None:
+        sortie = vehicle.sortie
+        if sortie is None or sortie.sortie_id != sortie_id:
+            raise FlightRefusedError(f"sortie {sortie_id} has ended")
+        why_not = refusal(replace(sortie, state=vehicle.link.state()), Order.ABANDON)
+        if why_not is not None:
+            raise FlightRefusedError(f"sortie {sortie_id} of {vehicle.vehicle_id} is not given up: {why_not}")
 
     def sortie_of(self, vehicle_id: str) -> Sortie | None:
         """The sortie that a vehicle has under way."""
@@ -267,6 +278,10 @@ class Fleet:
     def doors(self) -> Mapping[str, DoorCount]:
         """What was refused or lost at each vehicle's door since the service started."""
         return self._doors.all()
+
+    def faults(self) -> Mapping[str, int]:
+        """By vehicle: errors of ours in what was done for it, since the service started; the log has their tracebacks."""
+        return {name: vehicle.faults for name, vehicle in self._vehicles.items()}
 
     @property
     def worker_pids(self) -> Mapping[str, int]:

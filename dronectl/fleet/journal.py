@@ -148,6 +148,20 @@ class SortieJournal:
                 session, site_id, at=now, actor=actor, action="sortie.ordered", subject=sortie.sortie_id, detail=detail
             )
 
+    async def abandoned(self, sortie_id: str, vehicle_id: str, *, actor: str, reason: str) -> None:
+        """Note in the audit log who gives up a sortie, and why. Raises StoreError."""
+        detail = {"vehicle_id": vehicle_id, "reason": reason}
+        async with self._store.session() as session:
+            await record_audit(
+                session,
+                self._store.site_id,
+                at=self._clock.utc(),
+                actor=actor,
+                action="sortie.abandoned",
+                subject=sortie_id,
+                detail=detail,
+            )
+
     def put(
         self,
         sortie: Sortie,

@@ -43,6 +43,11 @@ def known_fraction(percent: float) -> float | None:
     return percent / 100.0 if 0.0 <= percent <= 100.0 else None
 
 
+def known_text(text: str) -> str:
+    """A vehicle's text without control characters: it is printed, logged and sent on, and must steer no terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class Freshness:
     """When a vehicle was last heard, and its own clock.
 

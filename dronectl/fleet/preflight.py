@@ -37,6 +37,7 @@ OVERRIDABLE = frozenset(
         "clearance-low",
         "first-waypoint-too-far",
         "home-differs",
+        "position-differs",
         "speed-limit",
         "wind-above-limit",
     }
@@ -95,13 +96,16 @@ def check_vehicle(state: VehicleState, plan: FlightPlan, now_s: float) -> list[F
             "not-on-ground",
             f"{state.vehicle_id} is not known to stand on the ground disarmed ({state.landed}, {armed})",
         )
-    if not state.position_ok or state.latitude_deg is None or state.longitude_deg is None:
+    position = _place(state.latitude_deg, state.longitude_deg) if state.position_ok else None
+    if position is None:
         block("no-position", f"{state.vehicle_id} has no global position yet; wait for its position estimate")
-    home = _home_of(state)
+    home = _place(state.home_latitude_deg, state.home_longitude_deg) if state.home_ok else None
     if home is None or state.home_amsl_m is None:
         block("no-home", f"{state.vehicle_id} has no home position yet")
     else:
         found += _check_home(plan, home, state.home_amsl_m)
+        if position is not None:
+            found += _check_position(state, plan, position, home, state.home_amsl_m)
     if not state.armable:
         said = f"; it says: {state.last_text}" if state.last_text else ""
         block("not-armable", f"{state.vehicle_id} does not pass its own checks for arming{said}")
@@ -110,12 +114,12 @@ def check_vehicle(state: VehicleState, plan: FlightPlan, now_s: float) -> list[F
     return found
 
 
-def _home_of(state: VehicleState) -> GeoPoint | None:
-    """Where the vehicle's home is; None when it has none, or none that can be."""
-    if not state.home_ok or state.home_latitude_deg is None or state.home_longitude_deg is None:
+def _place(latitude_deg: float | None, longitude_deg: float | None) -> GeoPoint | None:
+    """None for what the vehicle does not know, or what is no place to fly at."""
+    if latitude_deg is None or longitude_deg is None:
         return None
     try:
-        return GeoPoint(state.home_latitude_deg, state.home_longitude_deg)
+        return GeoPoint(latitude_deg, longitude_deg)
     except GeoError:
         return None
 
@@ -136,6 +140,34 @@ def _check_home(plan: FlightPlan, home: GeoPoint, home_amsl_m: float) -> list[Fi
         "height above home would be off by that"
     )
     return [Finding("home-height-differs", Severity.BLOCKER, message, None, home)]
+
+
+def _check_position(
+    state: VehicleState, plan: FlightPlan, position: GeoPoint, home: GeoPoint, home_amsl_m: float
+) -> list[Finding]:
+    """Where it stands against where the plan takes off: PX4 takes its home anew where it arms.
+
+    One that stands at its home says nothing new: what is wrong with that place is named by the findings on the home.
+    """
+    away = distance_m(position, plan.home)
+    from_home = distance_m(position, home)
+    if away > HOME_MAX_M and from_home > HOME_MAX_M:
+        message = (
+            f"{state.vehicle_id} says that it stands {away:.0f} m from the plan's home and {from_home:.0f} m from its own "
+            f"(at most {HOME_MAX_M:.0f} m), and it comes home to where it arms; wait for its position to settle, or plan "
+            "from where it stands"
+        )
+        return [Finding("position-differs", Severity.BLOCKER, message, None, position)]
+    if state.amsl_m is None or from_home > HOME_MAX_M:
+        return []
+    higher, above_home = state.amsl_m - plan.home_amsl_m, state.amsl_m - home_amsl_m
+    if abs(higher) <= HOME_MAX_HEIGHT_M or abs(above_home) <= HOME_MAX_HEIGHT_M:
+        return []
+    message = (
+        f"{state.vehicle_id} stands at its home on the ground and says that it is {above_home:+.0f} m from its height "
+        f"(at most {HOME_MAX_HEIGHT_M:.0f} m): its heights cannot be trusted; wait for them to settle, or restart it"
+    )
+    return [Finding("position-height-differs", Severity.BLOCKER, message, None, position)]
 
 
 def check_failsafe_levels(plan: FlightPlan, preflight: Preflight) -> list[Finding]:

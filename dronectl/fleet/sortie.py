@@ -95,8 +95,8 @@ def step(sortie: Sortie, event: Event) -> Step:
             return _observed(replace(sortie, state=state), now_s)
         case Tick(now_s):
             return _ticked(sortie, now_s)
-        case Ordered(order, now_s):
-            return (sortie, ()) if refusal(sortie, order) else _ordered(sortie, order, now_s)
+        case Ordered(order, now_s, reason):
+            return (sortie, ()) if refusal(sortie, order) else _ordered(sortie, order, now_s, reason)
         case ActionEnded(action, failure, now_s):
             return action_ended(sortie, action, failure, now_s)
         case PreflightEnded(action, findings, blockers, now_s):
@@ -147,9 +147,10 @@ def _repeat_or_give_up(sortie: Sortie, request: Request, state: VehicleState, no
 # --- orders
 
 
-def _ordered(sortie: Sortie, order: Order, now_s: float) -> Step:
+def _ordered(sortie: Sortie, order: Order, now_s: float, reason: str) -> Step:
     if order is Order.ABANDON:
-        return end(sortie, Phase.FAILED, "given up: the vehicle was not heard of again", now_s)
+        why = f": {reason}" if reason else ""
+        return end(sortie, Phase.FAILED, f"given up, the vehicle was not heard of again{why}", now_s)
     if order in (Order.PREPARE, Order.START):
         sortie = replace(sortie, start_wanted=order is Order.START)
         stale = sortie.phase is Phase.READY and now_s - sortie.since_s > READY_STALE_S

@@ -32,6 +32,8 @@ def refusal(sortie: Sortie, order: Order) -> str | None:
     if order is Order.ABORT:
         return None
     if order is Order.ABANDON:
+        if state is not None and state.connected:
+            return "the vehicle is heard: hold, return or land it instead"
         return None if phase is Phase.LOST_LINK else "only a sortie whose link is lost can be abandoned"
     if order in (Order.PREPARE, Order.START):
         if phase not in BEFORE_ARMING:

@@ -95,6 +95,7 @@ class Ordered:
 
     order: Order
     now_s: float
+    reason: str = ""  # in the outcome of a sortie that is given up
 
 
 @dataclass(frozen=True, slots=True)

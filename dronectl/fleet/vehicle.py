@@ -4,12 +4,16 @@
 States and orders come from `fleet.py`; actions go to the VehicleLink, every step to the journal first. Ordinary
 actions (preflight, upload, arm, start, disarm) run one at a time and wait for their journal row; hold, return and
 land run at once, beside them. Ending or killing this process commands nothing.
+
+A programming error in what is done for one vehicle stays with that vehicle: it is logged with its traceback and counted
+in `faults`, its action fails like one that the link refused, and the other vehicles and the service go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -20,6 +24,7 @@ from dronectl.fleet.journal import ENDED_STEP, OpenSortie, SortieJournal, items_
 from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
 from dronectl.fleet.preflight import Override, Preflight, blockers_of, run_preflight
 from dronectl.fleet.sortie import adopted, step
+from dronectl.fleet.sortie_launch import Step, end
 from dronectl.fleet.sortie_types import (
     URGENT,
     Action,
@@ -39,7 +44,9 @@ from dronectl.fleet.sortie_types import (
 from dronectl.fleet.state import FlightKey, alive, flight_key
 from dronectl.store import StoreError
 from missions.mavlink_items import CompiledPlan, compile_plan, differences
-from missions.model import FlightPlan
+from missions.model import FlightPlan, Outcome, OutcomeKind
+
+log = logging.getLogger(__name__)
 
 _QUIET_S: Final = 1.0  # how often a state that says nothing new is fed all the same
 _ADOPT_CONNECT_S: Final = 60.0
@@ -68,6 +75,7 @@ class Vehicle:
         on_sortie: Callable[[Sortie], None],
     ) -> None:
         self.link = link
+        self.faults = 0  # errors of ours in what was done for this vehicle
         self._preflight = preflight
         self._journal = journal
         self._clock = clock
@@ -125,10 +133,10 @@ class Vehicle:
             return
         self._feed(Tick(now_s))
 
-    def order(self, order: Order) -> None:
+    def order(self, order: Order, reason: str = "") -> None:
         """A person ordered something of the sortie under way; check `refusal` first."""
         if self._sortie is not None:
-            self._feed(Ordered(order, self._clock.monotonic_s()))
+            self._feed(Ordered(order, self._clock.monotonic_s(), reason))
 
     async def begin(
         self, sortie: Sortie, plan: FlightPlan, *, actor: str, reason: str, override: Override | None
@@ -149,7 +157,14 @@ class Vehicle:
             return list(await run_preflight(self.link, plan, self._preflight))
 
     def adopt(self, record: OpenSortie) -> None:
-        """Go on observing a sortie that a service that died has left open."""
+        """Go on observing a sortie that a service that died has left open; one that cannot be taken over is left out."""
+        try:
+            self._take_over(record)
+        except Exception as error:  # noqa: BLE001  # else no service of this site could start any more
+            self._sortie = self._plan = None
+            self._fault(f"adopting sortie {record.sortie_id}: it is seen and obeys, but without this sortie", error)
+
+    def _take_over(self, record: OpenSortie) -> None:
         compiled = compile_plan(record.plan)
         sortie = Sortie(
             record.sortie_id,
@@ -190,7 +205,7 @@ class Vehicle:
         before = self._sortie
         if before is None:
             return
-        after, actions = step(before, event)
+        after, actions = self._step(before, event)
         self._sortie = after
         if _shown(after) != _shown(before):
             if after.phase is not before.phase or after.reached_item != before.reached_item:
@@ -198,6 +213,24 @@ class Vehicle:
             self._on_sortie(after)
         for action in actions:
             self._perform(action)
+
+    def _step(self, before: Sortie, event: Event) -> Step:
+        """A machine that fails cannot lead a flight: the sortie ends here, and the vehicle is left to what it does.
+
+        It still obeys hold, return and land, which without a sortie go straight to its link.
+        """
+        try:
+            return step(before, event)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the other vehicles fly on
+            name = self._fault(f"sortie {before.sortie_id} in {before.phase} at {type(event).__name__}", error)
+            note = f"given up after an error in the service ({name}; see its log); it was ordered nothing"
+            return _given_up(before, note, self._clock.monotonic_s())
+
+    def _fault(self, doing: str, error: Exception) -> str:
+        """Log and count an error of ours; its name and words."""
+        self.faults += 1
+        log.error("%s: an error in %s", self.vehicle_id, doing, exc_info=error)
+        return f"{type(error).__name__}: {error}"
 
     def _journal_phase(self, sortie: Sortie, detail: str | None = None) -> None:
         if self._plan is not None:
@@ -230,8 +263,12 @@ class Vehicle:
             self._spawn(self._cancel_upload(), f"cancel upload {self.vehicle_id}")
 
     async def _cancel_upload(self) -> None:
-        with contextlib.suppress(LinkError):  # the upload's own time-out ends it as well
+        try:
             await self.link.cancel_upload()
+        except LinkError:
+            pass  # the upload's own time-out ends it as well
+        except Exception as error:  # noqa: BLE001  # as in _do
+            self._fault("cancelling an upload", error)
 
     async def _run_ordinary(self) -> None:
         while self._ordinary:
@@ -253,6 +290,8 @@ class Vehicle:
             event, failure = None, f"{error.failure}: {error}"
         except StoreError as error:
             event, failure = None, f"the journal cannot be written: {error}"
+        except Exception as error:  # noqa: BLE001  # else it would end the service with all flights of the fleet
+            event, failure = None, f"an error in the service: {self._fault(str(action.kind), error)}"
         if self._sortie is not None and self._sortie.sortie_id == sortie.sortie_id:
             self._feed(event or ActionEnded(action, failure, self._clock.monotonic_s()))
 
@@ -305,11 +344,14 @@ class Vehicle:
             try:
                 await self.link.wait_connected(_ADOPT_CONNECT_S)
                 held = await self.link.download_mission()
+                known = record.readback_hash is not None and items_hash(held) == record.readback_hash
             except LinkError as error:
                 note = f"the mission aboard could not be read: {error}"
                 await asyncio.sleep(_ADOPT_RETRY_S)
                 continue
-            known = record.readback_hash is not None and items_hash(held) == record.readback_hash
+            except Exception as error:  # noqa: BLE001  # as in _do
+                note = f"observed only: an error in the service: {self._fault('recognising its mission', error)}"
+                break
             note = "" if known else "the mission aboard is not the one that this sortie uploaded: observed only"
             break
         if self._sortie is not None and self._sortie.sortie_id == record.sortie_id:
@@ -330,8 +372,21 @@ class Vehicle:
 
     def _tell_watchers(self, state: VehicleState) -> None:
         for wanted, future in self._watchers:
-            if not future.done() and wanted(state):
-                future.set_result(state)
+            try:
+                if not future.done() and wanted(state):
+                    future.set_result(state)
+            except Exception as error:  # noqa: BLE001  # whoever waits is told; the fleet's states go on
+                future.set_exception(error)
+
+
+def _given_up(sortie: Sortie, note: str, now_s: float) -> Step:
+    """The end of a sortie on which the machine has failed; without its help, if that fails, too."""
+    try:
+        return end(sortie, Phase.FAILED, note, now_s)
+    except Exception:  # noqa: BLE001  # logged is the first one
+        outcome = Outcome(OutcomeKind.FAILED, note, 0, 0)
+        bare = replace(sortie, phase=Phase.FAILED, request=None, reached_item=None, note=note, outcome=outcome)
+        return bare, (Action(ActionKind.CANCEL, 0),)
 
 
 def _shown(sortie: Sortie) -> tuple[Any, ...]:

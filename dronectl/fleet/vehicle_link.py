@@ -15,6 +15,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from dronectl.fleet.lanes import CallThreads, Lane, Turn
@@ -28,6 +29,7 @@ from dronectl.fleet.last_values import (
     decode_mission_reached,
     decode_position,
     is_autopilots,
+    known_text,
     vehicle_state,
 )
 from dronectl.fleet.link import (
@@ -139,9 +141,12 @@ class MavsdkLink:
         await self._off_loop(lambda: self._subscribe(native))
         self._native = native
         self._wake()
-        failures = 0
+        failures, again = 0, False
         while True:
             self._needs_intervals.clear()
+            if again:  # it was away: what answers now may be another aircraft with the same system id
+                await self._prove_identity(native)
+            again = True
             try:
                 await self._messages.run(native)
             except LinkError as error:
@@ -171,6 +176,8 @@ class MavsdkLink:
                     return
                 await asyncio.sleep(_UID_RETRY_S)
                 continue
+            if self._hardware_uid not in {None, uid}:
+                log.warning("%s: hardware uid %s answers, before it was %s", self.vehicle_id, uid, self._hardware_uid)
             self._hardware_uid = uid
             if wanted in {None, uid}:
                 self._refusal = None
@@ -200,7 +207,7 @@ class MavsdkLink:
             self._wake()
 
         def on_text(text: str) -> None:
-            self._last_text = text
+            self._last_text = known_text(text)
             self._wake()
 
         native.subscribe("HEARTBEAT", on_heartbeat)
@@ -251,6 +258,10 @@ class MavsdkLink:
             self._progress = MissionProgress()
             self._needs_intervals.set()
         connected = native.is_connected() and self._freshness.fresh(now_s)
+        if self._refusal is not None:  # another aircraft: what it says is nothing that is known of this one
+            self._was_connected = connected
+            self._last = replace(self._last, connected=False)
+            return self._last
         if connected and not self._was_connected and self._set_up.is_set():
             self._needs_intervals.set()
         self._was_connected = connected
@@ -265,6 +276,8 @@ class MavsdkLink:
 
     def take_poses(self) -> list[PoseSample]:
         """The pose samples that have come together since the last call."""
+        if self._refusal is not None:
+            self._raw_poses.clear()  # another aircraft's
         while self._raw_poses:
             name, fields = self._raw_poses.popleft()
             if name == "ATTITUDE":

@@ -161,6 +161,10 @@ class Worker:
             reply = Reply(request.request_id, LinkFailure.TIMEOUT, text, state=link.state())
         except LinkError as error:
             reply = Reply(request.request_id, error.failure, str(error), state=link.state())
+        except Exception as error:  # a fault in one vehicle's request must not cost the whole shard its links
+            log.exception("%s: %s fails", request.vehicle_id, request.verb)
+            text = f"{request.vehicle_id}: {request.verb} failed in the link worker ({type(error).__name__}: {error})"
+            reply = Reply(request.request_id, LinkFailure.ERROR, text, state=link.state())
         self._channel.post(reply)
 
     async def _execute(self, link: MavsdkLink, request: Request) -> Reply:

@@ -8,6 +8,7 @@ that every plan flies inside the site's own fence and return layer, whatever the
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,11 +29,12 @@ from dronectl.fleet.fleet import Fleet, FlightRefusedError
 from dronectl.fleet.link import VehicleState
 from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Sortie
+from dronectl.operations.evidence import note_view
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.metrics import render_metrics
 from dronectl.operations.planning import shared_return_layer
 from dronectl.site import Site
-from dronectl.store import Store
+from dronectl.store import Store, StoreError
 from dronectl.store.models import MissionRow, OutboxRow
 from dronectl.streams import Subscription
 from dronectl.supervise import ChildReport, ChildState
@@ -40,8 +42,11 @@ from missions.errors import PlanError
 from missions.fences import merged
 from missions.formats.qgc_read import PlanDefaults, read_plan
 from missions.model import Finding, FlightPlan
+from vision.evidence_index import SHOWN
 from vision.gaps import CoverageBook
 from vision.pipeline_types import CameraReport
+
+log = logging.getLogger(__name__)
 
 _SHOWN: Final = (
     "vehicle_id",
@@ -89,6 +94,7 @@ class Sources:
     coverage: CoverageBook
     bus_connected: Callable[[], bool]
     http: HttpCounts
+    faults: Callable[[], int]  # errors of ours outside what is done for a vehicle
 
 
 class Desk:
@@ -147,8 +153,9 @@ class Desk:
             self._s.coverage.blind_s(self._s.clock.monotonic_s()),
             self._s.alerts.alerts(),
             bus_connected=self._s.bus_connected(),
-            counted={**self._s.alerts.counted(), **self._s.http.counted()},
+            counted={**self._s.alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
             doors=self._s.fleet.doors(),
+            faults=self._s.fleet.faults(),
         )
 
     def vehicles(self) -> list[dict[str, Any]]:
@@ -223,16 +230,23 @@ class Desk:
         with self._s.alerts.changes.subscribe() as subscription:
             yield subscription
 
-    async def evidence(self, name: str) -> Path:
-        """The file of a piece of evidence; never one outside the evidence folder."""
+    async def evidence(self, name: str, actor: str) -> Path:
+        """The file of a picture or clip; nothing else of the evidence folder, such as its index, and never one outside.
+
+        Who looks at it is in the audit log. A log that cannot be written keeps nobody from seeing a fire.
+        """
         root = self._s.evidence.resolve()
         try:
             path = (root / name).resolve()
-            inside = path.is_relative_to(root) and path.is_file()
+            shown = path.parent == root and path.suffix in SHOWN and not path.name.startswith(".") and path.is_file()
         except (OSError, ValueError):
-            inside = False
-        if not inside:
+            shown = False
+        if not shown:
             raise UnknownIdError("there is no such evidence")
+        try:
+            await note_view(self._s.store, path.name, self._s.clock.utc(), actor=actor)
+        except StoreError as error:
+            log.error("that evidence %s was looked at is not logged: %s", path.name, error)  # noqa: TRY400  # one line
         return path
 
     # --- what is to be done
@@ -282,6 +296,14 @@ class Desk:
             override = Override(frozenset(override_codes), actor, override_reason) if override_codes else None
             return {"sortie_id": await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)}
         except (FlightRefusedError, ValueError) as error:
+            raise BadInputError(str(error)) from error
+
+    async def abandon(self, sortie_id: str, actor: str, reason: str) -> dict[str, Any]:
+        """Close a sortie whose vehicle is not heard of any more."""
+        self.sortie(sortie_id)
+        try:
+            return self._sortie(await self._s.fleet.abandon(sortie_id, actor=actor, reason=reason))
+        except FlightRefusedError as error:
             raise BadInputError(str(error)) from error
 
     def read_plan(self, vehicle_id: str, document: dict[str, Any]) -> FlightPlan:

@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from dronectl.errors import UnavailableError
 from dronectl.fleet.link import FlightMode, LinkError, VehicleLink, VehicleState
 from dronectl.fleet.pool import LinkPool
 from dronectl.operations.addresses import addresses
 from dronectl.site import Drone
+from dronectl.supervise import BudgetSpentError
 
 _FIND_S: Final = 15.0
 _CONFIRM_S: Final = 15.0
@@ -22,14 +24,28 @@ _MODE: Final = {"hold": FlightMode.HOLD, "return": FlightMode.RETURN, "land": Fl
 
 
 async def order_directly(kind: str, drones: Sequence[Drone]) -> list[dict[str, Any]]:
-    """Order every drone at once; each answer says whether its state confirmed the order."""
+    """Order every drone at once; each answer says whether its state confirmed the order.
+
+    Raises UnavailableError when the process that holds the links does not stay up.
+    """
     pool = LinkPool(addresses(drones), on_states=lambda _s: None, on_poses=lambda _p: None, on_report=lambda _r: None)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(pool.run())
-        jobs = [group.create_task(_order(kind, pool.link(drone.drone_id))) for drone in drones]
-        results = [await job for job in jobs]
-        running.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(pool.run())
+            jobs = [group.create_task(_order(kind, pool.link(drone.drone_id))) for drone in drones]
+            results = [await job for job in jobs]
+            running.cancel()
+    except BaseExceptionGroup as errors:
+        spent = errors.subgroup(BudgetSpentError)
+        if spent is None:
+            raise
+        raise UnavailableError(f"{_first(spent)}; `dronectl doctor` says what is missing") from None
     return results
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def _order(kind: str, link: VehicleLink) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Keeping evidence and letting it go: what is due is deleted, what is held stays, and either is in the audit log."""
+"""Keeping evidence and letting it go: what is due is deleted, what is held stays; that, and every look, is in the audit log."""
 
 from __future__ import annotations
 
@@ -63,6 +63,12 @@ async def hold(index: EvidenceIndex, store: Store, path: str, reason: str | None
             session, store.site_id, at=now, actor=actor, action=action, subject=path, detail={"reason": reason}
         )
     return await asyncio.to_thread(index.hold, path, reason)
+
+
+async def note_view(store: Store, name: str, now: datetime, *, actor: str) -> None:
+    """Write down that somebody looks at a picture or clip. Raises StoreError."""
+    async with store.session() as session:
+        await audit.record(session, store.site_id, at=now, actor=actor, action="evidence.viewed", subject=name)
 
 
 def _remove(index: EvidenceIndex, items: tuple[Indexed, ...]) -> int:

@@ -27,6 +27,7 @@ def render_metrics(
     bus_connected: bool,
     counted: Mapping[str, int],
     doors: Mapping[str, DoorCount],
+    faults: Mapping[str, int],
 ) -> str:
     """The metrics page."""
     registry = CollectorRegistry()
@@ -49,6 +50,14 @@ def render_metrics(
     for vehicle_id, door in doors.items():
         if door.refused_or_lost is not None:
             refused.labels(vehicle_id).inc(door.refused_or_lost)
+    errors = Counter(
+        "dronectl_vehicle_faults",
+        "Errors of this program in what was done for a vehicle; the log has their tracebacks",
+        ["vehicle"],
+        registry=registry,
+    )
+    for vehicle_id, count in faults.items():
+        errors.labels(vehicle_id).inc(count)
     flights = gauge("sorties", "Sorties by state", ["state"])
     for phase, count in Tally(str(s.phase) for s in sorties.values()).items():
         flights.labels(phase).set(count)

@@ -35,9 +35,10 @@ class Hand:
 
     def __init__(self):
         self.now = START
+        self.set_by = timedelta(0)
 
     def utc(self):
-        return self.now
+        return self.now + self.set_by
 
     def monotonic_s(self):
         return 1000.0 + (self.now - START).total_seconds()
@@ -439,6 +440,41 @@ async def test_nobody_acknowledges_so_it_ends_as_expired_and_rises(tmp_path):
         assert await service.unacknowledged() == 7, "nothing is dropped"
 
 
+@pytest.mark.parametrize("set_by", [timedelta(days=3), -timedelta(days=3)])
+async def test_a_clock_that_is_set_brings_no_deadline_nearer_and_puts_none_off(tmp_path, set_by):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())  # blue: two hours
+        clock.now += timedelta(minutes=119)
+        clock.set_by = set_by
+        await asyncio.sleep(1.5)
+        assert service.counters.expired == 0
+        clock.now += timedelta(minutes=2)
+        await until(lambda: service.counters.expired == 1)
+        await asyncio.sleep(1.5)
+        assert service.counters.expired == 1  # the next one has a time of its own
+
+
+async def test_a_clock_that_is_days_behind_at_the_start_puts_no_deadline_off_for_days(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())  # blue: two hours
+    clock.set_by = -timedelta(days=3)
+    async with alert_service(tmp_path / "a.db", clock) as (service, _store, _):
+        await service.load()
+        clock.set_by = timedelta(0)
+        clock.now += timedelta(minutes=121)
+        await until(lambda: service.counters.expired == 1)
+
+
+async def test_a_clock_that_is_set_makes_nobody_walk_for_days(tmp_path):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())
+        clock.now += timedelta(seconds=3)
+        clock.set_by = timedelta(days=3)
+        await service.handle(sighting("t9", camera_id="d2-thermal", vehicle_id="d2"))
+        assert service.counters.merged == 1
+        assert len(service.incidents()) == 1
+
+
 async def test_an_ack_stops_the_deadline(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, _store, clock):
         await service.handle(sighting())
@@ -492,8 +528,12 @@ async def test_an_alert_of_another_release_does_not_keep_the_service_down(tmp_pa
     with contextlib.closing(sqlite3.connect(tmp_path / "a.db")) as db, db:
         db.execute(f"UPDATE {table} SET document = ?", (document,))  # noqa: S608  # one of two names
     async with alert_service(tmp_path / "a.db") as (service, store, _):
-        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 2, "k0"))  # it has no second message
         await heard(service, 1)
+        assert await service.unacknowledged() == 1
+        service._bus._listener(alert.alert_id, "ack", ack(alert.alert_id, 1))
+        await heard(service, 2)
+        assert await service.unacknowledged() == 0, "what cannot be read any more is not sent for ever"
         await service.handle(sighting("t2"), mission_id="m2")
         assert service.counters.alerts == 1
         assert "cannot be read" in caplog.text

@@ -177,6 +177,7 @@ def test_the_command_line_lists_and_refuses(site):
     for arguments, words in (
         (["hold"], "say which vehicle"),
         (["hold", "d9"], "no drone 'd9'"),
+        (["abandon", "d2", "--reason", "lost"], "d2 has no sortie under way"),
         (["hold", "d1", "--direct"], "the service is running"),
         (["fly", str(site.stage.plans / "none.plan"), "--vehicle", "d1"], "cannot be read"),
         (["fly", str(site.stage.plans / "d1.plan"), "--vehicle", "d2"], "the plan is for d1"),
@@ -250,6 +251,9 @@ def test_a_flight_survives_the_service_and_a_second_ground_station_can_end_it(si
     until("a waypoint", lambda: site.get(f"/api/v1/sorties/{sortie_id}")["waypoints_reached"] >= 1)
     held = site.cli("hold", "d1", *site.options)
     assert held.returncode == 0, held.stderr
+    kept = site.cli("abandon", "d1", "--reason", "it is late", *site.options)
+    assert kept.returncode == 2
+    assert "the vehicle is heard" in kept.stderr
     resumed = httpx.post(
         f"{site.url}/api/v1/vehicles/d1/commands",
         headers=site.headers,

@@ -339,17 +339,30 @@ def test_vehicles_alone_each_on_its_own_port(tmp_path: Path):
             station.socket.close()
 
 
-@pytest.mark.parametrize("target", ["127.0.0.1", "127.0.0.1:0", ":5", "host:port"])
-def test_a_bad_target(target: str):
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "127.0.0.1"], "HOST:PORT"),
+        (["--target", "127.0.0.1:0"], "HOST:PORT"),
+        (["--target", ":5"], "HOST:PORT"),
+        (["--target", "host:port"], "HOST:PORT"),
+        (["--target", "127.0.0.1:\N{SUPERSCRIPT TWO}"], "HOST:PORT"),
+        (["--target", f"{'x' * 80}.invalid:24550"], "target_host"),
+        (["--target", "::1:24550"], "target_host ::1"),
+        (["--target", "127.0.0.1:9", "--amsl", "nan"], "flat_amsl_m"),
+    ],
+)
+def test_a_bad_target_or_ground(options: list[str], words: str):
     done = subprocess.run(
-        [sys.executable, "-m", "sim", "vehicles", "--target", target],
+        [sys.executable, "-m", "sim", "vehicles", *options],
         check=False,
         capture_output=True,
         encoding="utf-8",
         timeout=60,
     )
     assert done.returncode == 2
-    assert "HOST:PORT" in done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_mavsdk_flies_one(station: Station, document: dict, tmp_path: Path):

@@ -17,7 +17,9 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
         attends_since_monotonic_s=103.0, attended_monotonic_s=120.0, unseen_fraction=0.4, sweep_frames=3,
     )  # fmt: skip
     book.report([report], 120.5)
-    page = render_metrics({}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={})
+    page = render_metrics(
+        {}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={}, faults={"d1": 2}
+    )
     values = {
         (family.name, sample.labels.get("camera")): sample.value
         for family in text_string_to_metric_families(page)
@@ -26,3 +28,4 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     assert values["dronectl_camera_blind_seconds", "d1-thermal"] == 21.0
     assert values["dronectl_camera_blind_seconds", "d1-rgb"] == 3.0
     assert values["dronectl_picture_unseen_ratio", "d1-rgb"] == 0.4
+    assert 'dronectl_vehicle_faults_total{vehicle="d1"} 2.0' in page

@@ -40,3 +40,12 @@ def test_exit_codes(tmp_path, monkeypatch, arguments, code, words):
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_evidence_index_that_is_none_is_one_line(tmp_path):
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "index.sqlite").write_text("no database", encoding="utf-8")
+    done = dronectl("evidence", "find", "--state", str(tmp_path))
+    assert done.returncode == 2
+    assert "index.sqlite: file is not a database" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -15,7 +15,10 @@ from dronectl.alerts.site import alert_site
 from dronectl.bus.client import Bus
 from dronectl.bus.settings import BrokerAccess, BusSettings
 from dronectl.clock import SystemClock
-from dronectl.fleet.link import PoseSample
+from dronectl.fleet.failsafe import FailsafePolicy
+from dronectl.fleet.fleet import Fleet
+from dronectl.fleet.link import PoseSample, VehicleState
+from dronectl.operations.addresses import addresses
 from dronectl.paths import StateDir, config_dir
 from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.service import Service
@@ -92,3 +95,48 @@ async def test_a_pose_that_is_nowhere_does_not_end_the_service(tmp_path, monkeyp
             vision.cameras = (looked_at(camera, frames),)
             await asyncio.sleep(0.03)
             assert not task.done(), task.exception()
+
+
+@contextlib.asynccontextmanager
+async def publishing(folder, monkeypatch):
+    """A service's telling of vehicles and its taking of sightings, running; yields (service, fleet, bus, tasks)."""
+    monkeypatch.setattr(service_module, "_PUBLISH_PERIOD_S", 0.01)
+    site = site_with_a_mast(folder)
+    service = Service(site, StateDir(folder / "state"))
+    async with Store.open(folder / "site.db", site.site_id) as store:
+        bus = Bus(BusSettings(site.site_id, "exercise", BrokerAccess("127.0.0.1", 9), "x"))
+        alerts = AlertService(store, bus, alert_site(site), SystemClock())
+        fleet = Fleet(
+            site.site_id, addresses(site.drones), site.limits, FailsafePolicy(), site.terrain, store, SystemClock(),
+            on_poses=lambda _samples: None,
+        )  # fmt: skip
+        tasks = [
+            asyncio.create_task(service._publish(bus, fleet)),
+            asyncio.create_task(service._hand_sightings(alerts, fleet)),
+        ]
+        try:
+            yield service, fleet, bus, tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition):
+    async with asyncio.timeout(20.0):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_vehicle_or_a_sighting_that_cannot_be_told_costs_nothing_else(tmp_path, monkeypatch, caplog):
+    async with publishing(tmp_path, monkeypatch) as (service, fleet, bus, tasks):
+        d1, d2 = list(fleet.states.value)[:2]
+        odd = VehicleState(d1, connected=True, latitude_deg=500.0)  # no latitude on any bus
+        fleet.states.set({d1: odd, d2: VehicleState(d2, connected=True)})
+        service._take_sighting(None)  # no sighting at all
+        await until(lambda: service.faults.total() >= 4 and service._sightings.empty())
+        await until(lambda: bus.topics.drone(d2, "state") in bus._retained)
+        assert not any(task.done() for task in tasks)
+        assert {key.split(" (")[0] for key in service.faults} == {f"publishing {d1}", "taking a sighting"}
+    assert caplog.text.count("an error in") == 2, "the log is not flooded"
+    assert "Traceback" in caplog.text

@@ -23,7 +23,7 @@ from dronectl.site import load_site
 from missions.geo import GeoPoint, LocalFrame
 from missions.model import Camera, Modality
 from vision.events import Area, EventPhase, EventRules, Fact, RuleName
-from vision.events.settings import Recheck
+from vision.events.settings import ClosedArea, Recheck
 from vision.sighting import GroundEllipse, Kind, Phase, Sighting
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -45,9 +45,9 @@ def sighting(track: str, time_s: float, east: float, north: float, kind: Kind = 
     return Sighting(**{**values, **more})
 
 
-def feed(looks, site: EventSite = SITE):
+def feed(looks, site: EventSite = SITE, behind_s: float = 0.0):
     """Run sightings through merger and rules as the service does; returns incidents by id, and all events."""
-    mergers, happenings, incidents, events = things.Mergers(), Happenings(site, UTC), {}, []
+    mergers, happenings, incidents, events = things.Mergers(), Happenings(site, UTC, lambda: behind_s), {}, []
     by_number = {}
 
     def apply(found):
@@ -245,3 +245,12 @@ def test_a_footprint_holds_what_is_below_and_nothing_beyond_the_picture(yaw, hei
     assert ring.contains(Point(10.0, -5.0))
     assert ring.area == pytest.approx(0.49 * (height * 640 / 758) * (height * 512 / 758), rel=1e-6)
     assert footprint(camera, 0.0, 0.0, 5.0, yaw) is None
+
+
+def test_rules_with_hours_mean_the_wall_clock_though_it_was_set_meanwhile():
+    """The machine began at noon of a wrong day, and has since heard that it is midnight."""
+    night = replace(SITE, rules=replace(SITE.rules, closed_area=ClosedArea(hours=(22.0, 6.0))))
+    looks = [sighting("t1", t, 20, 20) for t in range(0, 12, 3)]
+    for behind_h, expected in ((0.0, set()), (12.0, {RuleName.CLOSED_AREA}), (-12.0, {RuleName.CLOSED_AREA})):
+        _, events = feed(looks, night, behind_h * 3600.0)
+        assert {event.rule for event in events} & {RuleName.CLOSED_AREA} == expected

@@ -251,6 +251,7 @@ def test_access_from_a_url():
         ("http://127.0.0.1", "mqtt"),
         ("mqtt://u:secret@127.0.0.1:99999", "u@127.0.0.1"),
         ("mqtt://u:secret@127.0.0.1/path", "u@127.0.0.1"),
+        ("mqtt://u:secret@[::1", "u@"),
         ("no-such-file.json", "no such file"),
     ],
 )

@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 from desk_vehicle import DeskVehicle, plan
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from dronectl.clock import SystemClock
 from dronectl.fleet.carry_out import carry_out
@@ -18,9 +18,10 @@ from dronectl.fleet.fleet import Fleet, FlightRefusedError, UnknownVehicleError
 from dronectl.fleet.journal import SortieJournal
 from dronectl.fleet.link import FlightMode, LandedState, LinkFailure, VehicleAddress
 from dronectl.fleet.preflight import Preflight
+from dronectl.fleet.sortie_types import Phase, Sortie
 from dronectl.fleet.vehicle import Vehicle
 from dronectl.store import Store, StoreError
-from dronectl.store.models import CommandEventRow, CommandRow
+from dronectl.store.models import AuditRow, CommandEventRow, CommandRow, MissionRow
 from missions.model import VehicleLimits
 from missions.terrain import FlatTerrain
 
@@ -250,3 +251,33 @@ async def test_a_flight_counts_as_under_way_as_soon_as_it_is_ordered(tmp_path):
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_sortie_whose_vehicle_is_gone_can_be_given_up(tmp_path):
+    """The journal of a service that died holds a flight; nothing is heard of the vehicle."""
+    sortie = Sortie("s1", "d1", (None, None, 0, 1, 2, None), phase=Phase.FLYING, flown=True)
+    async with Store.open(tmp_path / "site.db", "site") as store:
+        await SortieJournal(store, CLOCK).open(sortie, plan(), actor="p", reason="", override=None)
+        fleet = fleet_of(store)
+        running = asyncio.create_task(fleet.run())
+        try:
+            async with asyncio.timeout(20.0):
+                await fleet.started.wait()
+            assert fleet.sortie_of("d1").phase is Phase.LOST_LINK
+            with pytest.raises(KeyError):
+                await fleet.abandon("s9", actor="p", reason="lost")
+            closed = await fleet.abandon("s1", actor="p", reason="burnt out on the ridge")
+            assert closed.phase is Phase.FAILED
+            assert "burnt out" in closed.outcome.note
+            assert fleet.sortie_of("d1") is None
+            with pytest.raises(FlightRefusedError, match="ended"):
+                await fleet.abandon("s1", actor="p", reason="again")
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        assert await SortieJournal(store, CLOCK).open_sorties() == []
+        async with store.reader() as session:
+            said = [(r.actor, r.action, r.detail["reason"]) for r in await session.scalars(select(AuditRow))]
+            assert said[-1] == ("p", "sortie.abandoned", "burnt out on the ridge")
+            assert await session.scalar(select(func.count()).select_from(CommandRow)) == 0
+            assert (await session.get(MissionRow, ("site", "m1"))).outcome_kind is not None

@@ -65,6 +65,10 @@ async def test_a_healthy_vehicle_passes_and_carries_fence_and_failsafes():
         ({"battery_fraction": None}, "battery-unknown"),
         ({"home_amsl_m": 270.0}, "home-height-differs"),
         ({"home_latitude_deg": destination(HOME, 0.0, 50.0).latitude_deg}, "home-differs"),
+        ({"latitude_deg": destination(HOME, 0.0, 50.0).latitude_deg}, "position-differs"),
+        ({"latitude_deg": 89.9}, "no-position"),
+        ({"amsl_m": 280.0}, "position-height-differs"),
+        ({"amsl_m": 220.0}, "position-height-differs"),
     ],
 )
 def test_what_the_vehicle_says_blocks(changes, code):
@@ -72,6 +76,27 @@ def test_what_the_vehicle_says_blocks(changes, code):
     findings = check_vehicle(state, plan(), time.monotonic())
     assert codes(findings) == {code}
     assert blockers_of(findings)
+
+
+def moved(metres: float, prefix: str = ""):
+    place = destination(HOME, 90.0, metres)
+    return {f"{prefix}latitude_deg": place.latitude_deg, f"{prefix}longitude_deg": place.longitude_deg}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (moved(25.0), set()),
+        ({"amsl_m": 262.0}, set()),
+        ({"amsl_m": None}, set()),
+        (moved(200.0) | moved(200.0, "home_"), {"home-differs"}),  # it stands at its home: one fact, said once
+        (moved(200.0) | moved(60.0, "home_"), {"home-differs", "position-differs"}),
+        ({"amsl_m": 275.0, "home_amsl_m": 275.0}, {"home-height-differs"}),
+        (moved(200.0) | {"amsl_m": 300.0}, {"position-differs"}),  # another place may be higher
+    ],
+)
+def test_where_the_vehicle_stands_is_held_against_home(changes, expected):
+    assert codes(check_vehicle(replace(healthy(), **changes), plan(), time.monotonic())) == expected
 
 
 async def test_the_plan_is_checked_with_the_battery_that_is_aboard():

@@ -172,8 +172,19 @@ def test_only_a_silent_vehicle_can_be_abandoned():
     assert refusal(flight.sortie, Order.ABANDON) is not None
     flight.connected = False
     flight.pass_time(10.0)
-    flight.order(Order.ABANDON)
+    assert refusal(flight.sortie, Order.ABANDON) is None
+    before = len(flight.log)
+    flight.feed(Ordered(Order.ABANDON, flight.now_s, "found in the lake"))
     assert flight.sortie.phase is Phase.FAILED
+    assert flight.sortie.outcome.note.endswith("found in the lake")
+    assert [action.kind for action in flight.log[before:]] == [ActionKind.CANCEL]
+
+
+def test_a_vehicle_that_is_heard_is_not_abandoned_though_it_says_too_little_to_be_followed():
+    flight = Flight(sortie=adopted(replace(new_sortie(), phase=Phase.FLYING, flown=True), 100.0))
+    flight.feed(Observed(replace(flight.state(), armed=True, landed=LandedState.UNKNOWN), flight.now_s))
+    assert flight.sortie.phase is Phase.LOST_LINK
+    assert "heard" in refusal(flight.sortie, Order.ABANDON)
 
 
 def test_an_adopted_flight_knows_what_was_reached_by_the_item_flown_to():

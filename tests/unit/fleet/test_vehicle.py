@@ -12,6 +12,8 @@ from desk_vehicle import DeskVehicle, plan
 from sqlalchemy import select
 
 from dronectl.clock import SystemClock
+from dronectl.fleet.carry_out import carry_out
+from dronectl.fleet.commands import CommandKind, new_command
 from dronectl.fleet.failsafe import FailsafePolicy
 from dronectl.fleet.journal import OpenSortie, SortieJournal, items_hash
 from dronectl.fleet.link import FlightMode, LandedState, LinkFailure
@@ -29,14 +31,14 @@ PREFLIGHT = Preflight(VehicleLimits(), FailsafePolicy(), FlatTerrain(250.0), CLO
 
 
 @contextlib.asynccontextmanager
-async def executor(path, desk: DeskVehicle):
+async def executor(path, desk: DeskVehicle, preflight: Preflight = PREFLIGHT):
     """A Vehicle with its journal, and a pump that feeds it states and ticks."""
     async with Store.open(path / "site.db", "site") as store:
         journal = SortieJournal(store, CLOCK)
         async with asyncio.TaskGroup() as tasks:
             vehicle = Vehicle(
                 desk,
-                PREFLIGHT,
+                preflight,
                 journal,
                 CLOCK,
                 lambda coroutine, name: tasks.create_task(coroutine, name=name),
@@ -239,3 +241,105 @@ async def test_ending_the_service_commands_nothing(tmp_path):
         before = list(desk.calls)
     assert desk.calls == before
     assert desk.now == replace(desk.now, armed=True, mode=FlightMode.MISSION)
+
+
+class HoledTerrain(FlatTerrain):
+    """A height model with a fault of the program in it."""
+
+    def height_amsl_m(self, *_places):
+        raise IndexError("beyond the last row")
+
+
+async def test_a_fault_in_the_checks_fails_the_sortie_and_not_the_fleet(tmp_path, caplog):
+    desk = DeskVehicle()
+    preflight = replace(PREFLIGHT, terrain=HoledTerrain(250.0))
+    async with executor(tmp_path, desk, preflight) as (vehicle, _):
+        await begin(vehicle)
+        await until(lambda: vehicle.sortie is None)
+        assert vehicle._sortie.phase is Phase.FAILED
+        assert "IndexError" in vehicle._sortie.note
+        assert vehicle.faults == 1
+    assert "Traceback" in caplog.text
+    assert {"arm", "start", "upload", "hold", "return", "land"}.isdisjoint(desk.calls)
+
+
+async def test_a_fault_in_an_urgent_call_leaves_the_flight_as_it_is(tmp_path):
+    class Faulty(DeskVehicle):
+        async def hold(self):
+            self.calls.append("hold")
+            raise KeyError("hold")
+
+    desk = Faulty()
+    async with executor(tmp_path, desk) as (vehicle, _):
+        await begin(vehicle)
+        await until(phase_is(vehicle, Phase.TAKING_OFF))
+        desk.become(landed=LandedState.IN_AIR, mission_current=2)
+        await until(phase_is(vehicle, Phase.FLYING))
+        vehicle.order(Order.HOLD)
+        await until(lambda: vehicle.faults > 0)
+        assert vehicle.sortie.phase is Phase.FLYING
+        assert "KeyError" in (vehicle.sortie.request.failure or "KeyError")
+        vehicle.order(Order.RETURN)
+        await until(phase_is(vehicle, Phase.RETURNING))
+        desk.become(landed=LandedState.ON_GROUND, armed=False)
+        await until(phase_is(vehicle, Phase.LANDED))
+
+
+def adopted_record(flight_plan, reached_item) -> OpenSortie:
+    return OpenSortie(
+        "s0", "d1", flight_plan, "h", None, Phase.FLYING, True, False, FlightMode.MISSION, reached_item, sequence=7
+    )
+
+
+@pytest.mark.parametrize(("waypoints", "reached"), [((None,), 2), (plan().waypoints, "2")])
+async def test_a_sortie_that_cannot_be_taken_over_leaves_the_vehicle_without_one(tmp_path, waypoints, reached):
+    desk = DeskVehicle()
+    desk.become(armed=True, landed=LandedState.IN_AIR, mode=FlightMode.MISSION)
+    async with executor(tmp_path, desk) as (vehicle, _):
+        vehicle.adopt(adopted_record(replace(plan(), waypoints=waypoints), reached))
+        assert vehicle.sortie is None
+        assert vehicle.faults == 1
+    assert desk.calls == []
+
+
+async def test_a_fault_in_the_machine_ends_the_sortie_without_a_command(tmp_path, caplog):
+    desk = DeskVehicle()
+    async with executor(tmp_path, desk) as (vehicle, _):
+        await begin(vehicle)
+        await until(phase_is(vehicle, Phase.TAKING_OFF))
+        desk.become(landed=LandedState.IN_AIR, mission_current=2, mission_reached=1)
+        await until(phase_is(vehicle, Phase.FLYING))
+        before = list(desk.calls)
+        desk.become(mission_reached="2")  # a number that is none
+        await until(lambda: vehicle.sortie is None)
+        assert vehicle._sortie.phase is Phase.FAILED
+        assert vehicle.faults == 1
+        desk.become(mission_reached=2)
+        result = await carry_out(
+            new_command(CommandKind.RETURN, "d1", actor="p", reason="r", clock=CLOCK, expires_in_s=30.0),
+            vehicle,
+            CLOCK,
+            20.0,
+        )
+        assert result.confirmed  # a person's order still reaches it
+    assert "TypeError" in caplog.text
+    assert desk.calls == [*before, "return"]
+
+
+@pytest.mark.parametrize("spoilt", [{"actions": "7"}, {"actions": "7", "reached_item": "2"}])
+async def test_an_order_on_which_the_machine_fails_reaches_the_vehicle_all_the_same(tmp_path, spoilt):
+    desk = DeskVehicle()
+    async with executor(tmp_path, desk) as (vehicle, _store):
+        await begin(vehicle)
+        await until(phase_is(vehicle, Phase.TAKING_OFF))
+        desk.become(landed=LandedState.IN_AIR, mission_current=2, mission_reached=1)
+        await until(phase_is(vehicle, Phase.FLYING))
+        before = list(desk.calls)
+        vehicle._sortie = replace(vehicle._sortie, **spoilt)  # actions can no longer be numbered
+        hold = new_command(CommandKind.HOLD, "d1", actor="p", reason="r", clock=CLOCK, expires_in_s=30.0)
+        result = await carry_out(hold, vehicle, CLOCK, 20.0)
+        assert result.confirmed
+        assert vehicle.sortie is None
+        assert vehicle.faults == 1
+        await until(lambda: not vehicle._journal._waiting)
+    assert desk.calls == [*before, "hold"]

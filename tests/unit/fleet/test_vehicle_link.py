@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 
@@ -69,10 +70,11 @@ class Library:
 
 
 @contextlib.asynccontextmanager
-async def linked():
+async def linked(library=None, hardware_uid=None):
     """A link whose vehicle has been discovered and is who it should be."""
-    library = Library()
-    link = MavsdkLink(VehicleAddress("d1", "udpin://127.0.0.1:1", 11), 4.0, CallThreads(1), lambda: None)
+    library = library or Library()
+    address = VehicleAddress("d1", "udpin://127.0.0.1:1", 11, hardware_uid)
+    link = MavsdkLink(address, 4.0, CallThreads(1), lambda: None)
     link.opened(None)
     link.discovered(library)
     keeping = asyncio.create_task(link.keep())
@@ -112,3 +114,76 @@ async def test_a_parameter_whose_type_another_firmware_changed_is_read_again():
         assert await link.get_param("NAV_DLL_ACT") == 2.0
         library.params["NAV_DLL_ACT"] = 3
         assert await link.get_param("NAV_DLL_ACT") == 3
+
+
+class Hangar(Library):
+    """A vehicle that does what it is told, can be switched off, and exchanged for another with the same system id."""
+
+    def __init__(self):
+        super().__init__()
+        self.uid, self.on, self.mode, self.held = "uid", True, FlightMode.HOLD, 0
+
+    def is_connected(self):
+        return self.on
+
+    def hardware_uid(self):
+        return self.uid
+
+    def command(self, *_arguments):
+        pass
+
+    command_at_once = command
+
+    def subscribe(self, name, callback):
+        if name == "":
+            callback("HEARTBEAT", AUTOPILOT)
+        return super().subscribe(name, callback)
+
+    def fast_values(self):
+        now_us = time.monotonic_ns() // 1000 if self.on else 1
+        return FastValues(now_us, self.mode, False, LandedState.ON_GROUND, *(None,) * 10)
+
+    def hold(self):
+        self.held += 1
+
+
+async def until(condition):
+    async with asyncio.timeout(20.0):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("configured", ["uid", None])
+async def test_another_aircraft_with_the_same_system_id_is_noticed_when_it_comes_back(configured, caplog):
+    library = Hangar()
+    async with linked(library, configured) as (link, _):
+        await link.wait_connected(20.0)
+        await link.hold()
+        library.on = False
+        assert not link.state().connected
+        library.uid, library.mode = "other", FlightMode.MISSION
+        library.on = True
+        assert link.state().connected  # nobody knows yet
+        if configured is None:
+            await until(lambda: link.state().hardware_uid == "other")
+            assert "before it was uid" in caplog.text
+            return
+        await until(lambda: not link.state().connected)
+        for request in (link.hold, link.arm, lambda: link.wait_connected(1.0)):
+            with pytest.raises(LinkError, match="other") as caught:
+                await request()
+            assert caught.value.failure is LinkFailure.WRONG_VEHICLE
+        assert library.held == 1
+        library.uid = "uid"  # the right one again
+        await until(lambda: link.state().connected)
+        await link.wait_connected(20.0)
+        await link.hold()
+        assert library.held == 2
+
+
+async def test_a_vehicles_text_steers_no_terminal():
+    async with linked() as (link, library):
+        library.callbacks["texts"]("Low battery\x1b[2J\r\n[/red] 电量低")
+        assert link.state().last_text == "Low battery\N{REPLACEMENT CHARACTER}[2J" + "\N{REPLACEMENT CHARACTER}" * 2 + (
+            "[/red] 电量低"
+        )

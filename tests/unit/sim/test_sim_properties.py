@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pymavlink.dialects.v20 import common as mavlink
 from sim_pilot import HOME, NAN, Pilot, patrol
 
 from missions.geo import GeoPoint, distance_m
 from missions.terrain import FlatTerrain
 from sim.config import WindConfig
 from sim.noise import Noise, OrnsteinUhlenbeck
+from sim.params import Parameters
 from sim.vehicle import Battery, Demand, Vehicle, degree_lengths_m
 
 ORDERS = st.lists(
@@ -138,3 +141,54 @@ def test_wandering_values_have_their_spread_and_memory():
     assert mean == pytest.approx(0.0, abs=0.3)
     assert math.sqrt(variance) == pytest.approx(2.0, rel=0.1)
     assert lagged == pytest.approx(math.exp(-1.0), abs=0.08)
+
+
+ODD = st.sampled_from(
+    [0.0, -0.0, 1.0, -1.0, 3.0, 1e-30, -1e-30, 255.0, 1e6, 1e9, -1e9, 3.4e38, -3.4e38, NAN, math.inf, -math.inf]
+)
+ODD_COMMANDS = st.sampled_from(
+    [16, 17, 20, 21, 22, 82, 176, 178, 179, 185, 192, 205, 300, 400, 410, 420, 510, 511, 512, 520]
+)
+ODD_ORDERS = st.lists(
+    st.one_of(
+        st.tuples(st.just("command"), ODD_COMMANDS, st.lists(ODD, min_size=7, max_size=7)),
+        st.tuples(st.just("parameter"), st.sampled_from([p.name for p in Parameters().all()]), ODD),
+        st.tuples(st.just("item"), st.sampled_from([16, 17, 19, 21, 22, 93, 112, 177, 178, 205]), st.lists(ODD, min_size=5, max_size=5)),
+    ),
+    min_size=1,
+    max_size=6,
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(ODD_ORDERS, st.sampled_from(["hold", "mission", "return", "land"]))
+@example([("parameter", "MPC_ACC_HOR", 0.0)], "hold")
+@example([("parameter", "MPC_ACC_HOR", -1.0)], "return")
+@example([("parameter", "RTL_RETURN_ALT", NAN)], "return")
+@example([("command", 179, [0.0, 0.0, 0.0, 0.0, 29.7, 107.3, 1e9])], "hold")
+@example([("command", 511, [30.0, 3.4e38, *[0.0] * 5]), ("command", 510, [30.0, *[0.0] * 6])], "hold")
+def test_no_number_that_somebody_sends_ends_a_vehicle(orders, mode: str):
+    """All vehicles share a process: what ends one ends them all."""
+    pilot = Pilot(seed="odd").ready()
+    pilot.upload(patrol())
+    pilot.command(300, 0.0, 0.0)
+    pilot.run(9.0)
+    assert not pilot.core.landed
+    for what, which, values in orders:
+        if what == "command":
+            pilot.command(which, *values)
+        elif what == "parameter":
+            kind = pilot.autopilot.params.get(which).wire_type
+            whole = max(-(2**31), min(2**31 - 1, int(values))) if math.isfinite(values) else 0
+            raw = struct.pack("<i", whole) if kind == 6 else struct.pack("<f", values)
+            pilot.say(mavlink.MAVLink_param_set_message(7, 1, which.encode(), struct.unpack("<f", raw)[0], kind))
+        else:
+            one = dict(
+                zip(("p1", "p2", "p3", "p4", "z"), values, strict=True), command=which, x=297_000_000, y=1_073_000_000
+            )
+            pilot.upload([one, one, *patrol()])
+        pilot.run(0.5)
+    pilot.mode(mode)
+    pilot.run(20.0)
+    state = pilot.vehicle
+    assert all(map(math.isfinite, (state.latitude_deg, state.longitude_deg, state.amsl_m, state.battery.fraction)))
