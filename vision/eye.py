@@ -34,7 +34,7 @@ from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
-from vision.thermal import warmth_in
+from vision.thermal import is_flame, warmth_in
 from vision.tiled import TiledDetector
 from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
@@ -126,7 +126,8 @@ class CameraEye:
         if glance.why_not is not None:
             self.not_looked_at[glance.why_not] += 1
             return Outcome((), (), glance.why_not, 0.0, glance.took_s)
-        observations = [_measured(o, frame) for o in unite([*glance.learned, *glance.spots()])]
+        found = unite([*glance.learned, *glance.spots()], partial(is_flame, frame))
+        observations = [_measured(o, frame) for o in found]
         if frame.pose is not None and locator is not None:
             events, seen = self._on_ground(glance, locator, observations, sent_monotonic_s)
         else:
