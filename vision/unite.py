@@ -97,7 +97,7 @@ def unite(
         fire = next((i for i, f in enumerate(fires) if _touches(f, d)), None)
         if fire is not None and (d.kind is not Kind.PERSON or is_flame(d)):
             fires[fire] = replace(fires[fire], detectors=(*fires[fire].detectors, d.detector))
-        elif all(iou(d, other) < _SAME_LEARNED_IOU and not _part(d, other) for other in learned):
+        elif not any(_same(d, other) or _part(d, other) for other in learned):
             learned.append(
                 Observation(
                     d.left_px,
@@ -130,6 +130,12 @@ def unite(
                 detectors=(learned[owner].detectors[0], d.detector),
             )
     return fires + learned + alone + [_smoke(d) for d in detections if d.kind is Kind.SMOKE]
+
+
+def _same(d: Detection, surer: Observation) -> bool:
+    """Whether a box says no more than a surer one. A person on a vehicle or an animal is one besides."""
+    besides = d.kind is Kind.PERSON and surer.learned_kind is not Kind.PERSON
+    return not besides and iou(d, surer) >= _SAME_LEARNED_IOU
 
 
 def _part(d: Detection, whole: Observation) -> bool:
