@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vision.blur import blurred
 from vision.errors import EvidenceError
 from vision.evidence import About, EvidenceStore, safe_name, unknowable, view
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame
 from vision.sighting import Evidence, Sighting
 from vision.unite import Observation
 
@@ -167,7 +167,7 @@ class ClipWriter:
 
 def _encoded(item: _Frame) -> NDArray[np.uint8]:
     picture = view(blurred(item.frame, item.people))
-    if item.frame.kind is PixelKind.BGR8:
+    if item.frame.may_show_who:
         picture = unknowable(picture, item.gsd_m)
     if picture.shape[1] > _MAX_WIDTH_PX:
         height = round(picture.shape[0] * _MAX_WIDTH_PX / picture.shape[1])

@@ -87,7 +87,7 @@ def unknowable(picture: Picture, gsd_m: float | None) -> Picture:
 def annotate(frame: Frame, boxes: Sequence[tuple[Observation, Kind, str]]) -> Picture:
     """The whole frame with boxes and their captions."""
     picture = view(frame)
-    if frame.kind is PixelKind.BGR8:
+    if frame.may_show_who:
         for observation, kind, _ in boxes:
             if kind is Kind.PERSON:
                 hide(picture, observation)
@@ -108,12 +108,13 @@ def crop(frame: Frame, observation: Observation, kind: Kind) -> Picture:
     top, bottom = round(max(0.0, y - half)), round(min(float(frame.height_px), y + half))
     left, top = min(left, frame.width_px - 2), min(top, frame.height_px - 2)
     right, bottom = max(right, left + 2), max(bottom, top + 2)
-    pixels = frame.pixels[top:bottom, left:right]
+    whole = frame.pixels
+    if frame.may_show_who and kind is Kind.PERSON:
+        whole = np.array(whole)
+        hide(whole, observation)
+    pixels = whole[top:bottom, left:right]
     if frame.kind is PixelKind.BGR8:
-        whole = np.array(frame.pixels)
-        if kind is Kind.PERSON:
-            hide(whole, observation)
-        picture = whole[top:bottom, left:right]
+        picture = np.array(pixels)
     else:
         low, high = float(pixels.min()), float(pixels.max())
         span = max(high - low, 1e-3)

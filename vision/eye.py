@@ -62,18 +62,19 @@ class CameraEye:
         gsd_m: float | None = None,
         beside: Executor | None = None,
         clips: ClipWriter | None = None,
+        besides: Callable[[Frame], Sequence[Observation]] = lambda _frame: (),
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
         beside: where the classical detector may run while the learned one computes. A TiledDetector as `learned` must
-        be this camera's own.
+        be this camera's own. besides: people whom another detector sees, to be blurred in what is kept.
         """
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
         self._locator, self._evidence = locator, evidence
         self._run_id = run_id
         self._settings = settings or EyeSettings()
-        self._context = context
+        self._context, self._besides = context, besides
         self._stated_gsd_m = gsd_m
         self._beside = beside
         self._film = None if clips is None else Film(clips, camera.camera_id)
@@ -133,8 +134,10 @@ class CameraEye:
         else:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
-        left_out = () if glance.tiles is None or frame.kind is not PixelKind.BGR8 else glance.tiles.not_looked_at
-        shown = blurred(searched_only(frame, left_out), seen) if events and frame.kind is PixelKind.BGR8 else frame
+        left_out = () if glance.tiles is None or not frame.may_show_who else glance.tiles.not_looked_at
+        shown = frame
+        if events and frame.may_show_who:
+            shown = blurred(searched_only(frame, left_out), [*seen, *self._besides(frame)])
         late = () if self._film is None else self._film.late()
         if self._film is not None:  # of known scale, it is made too small to know anybody in it
             self._film.take(searched_only(frame, left_out) if glance.gsd_m is None else frame, seen, glance.gsd_m)

@@ -23,6 +23,7 @@ from dronectl.operations.detect_outputs import write_geojson, write_review
 from dronectl.operations.detect_progress import Watcher
 from dronectl.terrain_io import load_terrain
 from missions.geo import GeoPoint
+from missions.model import Modality
 from vision.errors import EngineMissingError, VisionError
 from vision.examine import Examiner
 from vision.examine_types import ExamineOptions, Names, StatedScale, Tally
@@ -71,6 +72,7 @@ class DetectRequest:
     dem: Path | None = None
     take_off: GeoPoint | None = None
     counts: str = Counts.RELATIVE.value
+    modality: Modality | None = None
     every: int = 1
     fresh: bool = False
     as_json: bool = False
@@ -79,7 +81,7 @@ class DetectRequest:
         """The same for the examiner."""
         return ExamineOptions(
             StatedScale(self.gsd_m, self.ground_width_m),
-            StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts)),
+            StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts), self.modality),
             None if self.dem is None else load_terrain(self.dem),
             self.take_off,
             self.every,
@@ -100,6 +102,7 @@ class DetectRequest:
             "height model": None if self.dem is None else str(self.dem),
             "take-off": None if self.take_off is None else [self.take_off.latitude_deg, self.take_off.longitude_deg],
             "counts": self.counts,
+            "modality": None if self.modality is None else self.modality.value,
             "every": self.every,
             "review": None if self.outputs.review_dir is None else str(self.outputs.review_dir),
         }

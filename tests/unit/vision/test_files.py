@@ -19,7 +19,7 @@ from vision.model_card import DEFAULT_MODEL
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.jpeg_segments import read_jpeg
 from vision.sources.rjpeg import dji_celsius, read_rjpeg
-from vision.sources.stills import classify, find_files, read_still, read_video
+from vision.sources.stills import find_files, read_still, read_video
 
 app = typer.Typer()
 app.command()(detect)
@@ -83,18 +83,6 @@ def test_what_is_no_jpeg_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xd8\x00\x00\x00\x00\x00")
     with pytest.raises(PictureError, match="damaged"):
         read_jpeg(path)
-
-
-def test_kinds_of_pictures(tmp_path: Path) -> None:
-    grey = np.random.default_rng(1).integers(0, 255, (40, 60), dtype=np.uint8)
-    assert classify(tmp_path, grey)[1] is PixelKind.GREY8
-    assert classify(tmp_path, np.repeat(grey[..., None], 3, 2))[1] is PixelKind.GREY8
-    colour = np.random.default_rng(1).integers(0, 255, (40, 60, 3), dtype=np.uint8)
-    assert classify(tmp_path, colour)[1] is PixelKind.BGR8
-    assert classify(tmp_path, grey.astype(np.uint16))[1] is PixelKind.RAW16
-    assert classify(tmp_path, grey.astype(np.float32))[1] is PixelKind.CELSIUS
-    with pytest.raises(PictureError, match="not understood"):
-        classify(tmp_path, grey.astype(np.float64))
 
 
 def test_files_are_found_or_named(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def message(sequence: int, camera_id: str = "cam", **other: object) -> bytes:
     pixels = np.full((24, 32), float(sequence), np.float32)
+    if other.get("kind") == "bgr8":
+        pixels = np.zeros((24, 32, 3), np.uint8)
     header = FrameHeader(
         **{
             "camera_id": camera_id, "sequence": sequence, "exposure_s": float(sequence),
@@ -142,6 +144,7 @@ GARBAGE = {
     "wrong kind": message(1, kind="smell"),
     "kind against dtype": message(1, kind="grey8"),
     "another size": message(1, shape=(12, 64)),
+    "colour of a thermal camera": message(1, kind="bgr8", dtype="uint8", shape=(24, 32, 3)),
 }
 
 
