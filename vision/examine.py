@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from missions.model import Camera, Modality
+from vision.blindness import UNIFORM, is_uniform
 from vision.blur import blurred
 from vision.errors import PictureError
 from vision.evidence import EvidenceStore, annotate, crop
@@ -129,6 +130,8 @@ class Examiner:
         gsd, gsd_from = self._gsd(still, locator)
         self.tally.pictures += 1
         look, observations = self._single.look(frame, gsd)
+        if is_uniform(frame):
+            look, observations = replace(look, refusal=UNIFORM), []
         if look.refusal is not None:
             self.tally.not_looked_at += 1
             self._tell_refusal(path, look.refusal)

@@ -22,6 +22,7 @@ import numpy as np
 
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
+from vision.blindness import Blindness
 from vision.blur import blurred, searched_only
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
@@ -81,6 +82,7 @@ class CameraEye:
         self._ground = Tracker(self._settings.tracker)
         self._pixels = Tracker(pixel_settings(self._settings.tracker))
         self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
+        self._blindness = Blindness()
         self._stabiliser = Stabiliser()
         self._epoch = 0
         self._pictures: dict[str, tuple[Evidence, ...]] = {}
@@ -106,6 +108,9 @@ class CameraEye:
             if height is not None and height < self._settings.min_height_m:
                 return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
+        blind = self._blindness.why(frame)
+        if blind is not None:
+            return Glance(frame, (), list, None, blind, 0.0, time.perf_counter() - began)
         if self._gate is not None and not self._gate.open(frame, needed=self._undecided):
             return Glance(frame, (), list, None, UNCHANGED, 0.0, time.perf_counter() - began)
         classical, learned = self._classical, self._learned

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 
 from missions.model import Camera, Modality
+from vision.blindness import BLIND
 from vision.blur import blurred
 from vision.clips import ClipWriter
 from vision.detector import Detector
@@ -140,6 +141,7 @@ class CameraLoop:
         self._sweep_frames: int | None = None
         self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
         self._no_pose = 0
+        self._blind: str | None = None  # why nothing could be seen in the newest picture
         self._sightings = 0
 
     async def run(self) -> None:
@@ -182,7 +184,9 @@ class CameraLoop:
             outcome = await loop.run_in_executor(self._pipeline.judging, eye.judge, glance, received.sent_monotonic_s)
         finally:
             self.source.done(received.frame)
-        self._attention.attend(time.monotonic())
+        self._blind = outcome.why_not if outcome.why_not in BLIND else None
+        if self._blind is None:
+            self._attention.attend(time.monotonic())
         if glance.frame.kind is PixelKind.BGR8:
             self._pipeline.colour.put(blurred(glance.frame, outcome.observations))
         if outcome.why_not is None:
@@ -243,6 +247,8 @@ class CameraLoop:
         stats = self.source.stats
         if not stats.connected:
             return stats.last_error or "not connected yet"
+        if self._blind is not None:
+            return self._blind
         came, last = stats.last_received_monotonic_s, self._attention.last_s
         if came is None or (last is not None and came <= last):
             return "the camera sends no frames"
