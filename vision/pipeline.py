@@ -241,6 +241,7 @@ class CameraLoop:
             why_not=self._why_not(),
             unseen_fraction=float(np.mean(self._unseen)) if self._unseen else None,
             sweep_frames=self._sweep_frames,
+            clip_frames_dropped=self._pipeline.clip_frames_dropped,
         )
 
     def _why_not(self) -> str:
@@ -310,6 +311,10 @@ class VisionPipeline:
     @property
     def evidence_lost(self) -> int:
         return 0 if self._evidence is None else self._evidence.lost
+
+    @property
+    def clip_frames_dropped(self) -> int:
+        return 0 if self._clips is None else self._clips.dropped
 
     async def run(self) -> None:
         """Run all cameras until cancelled."""

@@ -38,3 +38,4 @@ class CameraReport:
     # within how many frames every part of the picture is looked at.
     unseen_fraction: float | None = None
     sweep_frames: int | None = None
+    clip_frames_dropped: int = 0  # of all cameras of the process, as evidence_lost
