@@ -141,6 +141,7 @@ class CameraLoop:
         self._sweep_frames: int | None = None
         self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
         self._no_pose = 0
+        self._in_degrees = False
         self._blind: str | None = None  # why nothing could be seen in the newest picture
         self._sightings = 0
 
@@ -190,6 +191,7 @@ class CameraLoop:
         if glance.frame.kind is PixelKind.BGR8:
             self._pipeline.colour.put(blurred(glance.frame, outcome.observations))
         if outcome.why_not is None:
+            self._in_degrees = glance.frame.kind is PixelKind.CELSIUS
             self._stages["transport"].append(received.received_monotonic_s - received.sent_monotonic_s)
             self._stages["pose"].append(work.posed_s - work.taken_s)
             self._stages["queue"].append(work.taken_s - received.received_monotonic_s + work.began_s - work.posed_s)
@@ -241,6 +243,7 @@ class CameraLoop:
             why_not=self._why_not(),
             unseen_fraction=float(np.mean(self._unseen)) if self._unseen else None,
             sweep_frames=self._sweep_frames,
+            in_degrees=self._in_degrees,
             clip_frames_dropped=self._pipeline.clip_frames_dropped,
         )
 
