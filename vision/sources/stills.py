@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,8 @@ from vision.errors import PictureError
 from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
-from vision.sources.exif import ExifFacts
+from vision.sources.exif import ExifFacts, count_pages
+from vision.sources.files import read_bytes
 from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
 from vision.sources.modality import IN_VIDEOS, Sorted, classify, said_by_file
 from vision.sources.raw16 import RAW, Counts, meaning, read_y16
@@ -26,10 +27,10 @@ from vision.sources.rjpeg import ThermalPicture, thermal_in
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
 VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
+_TIFF: Final = frozenset({".tif", ".tiff"})
 _BARE: Final = frozenset({".mjpeg", ".h264"})
 _END_S: Final = 1.0  # a video may end so much before its stated end, as by its sound
 _END_SHARE: Final = 0.02
-_MOST_BYTES: Final = 400 << 20
 _MOST_PIXELS: Final = 120_000_000  # three bytes each: more would not fit the memory that a run is promised to take
 _NO_FACTS: Final = Shot(None, None, 0.0, False, "the file does not say where it was taken from")
 
@@ -58,30 +59,6 @@ class StillOptions:
     modality: Modality | None = None  # of pictures with 8 bits; None: as each file or its look says
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Pictures and videos named or lying in named folders (sorted, below them too), each once.
-
-    PictureError if one is neither.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES | VIDEOS and p.is_file())
-            if not inside:
-                raise PictureError(f"{path}: no pictures or videos in this folder")
-            files += inside
-        elif not path.exists():
-            raise PictureError(f"{path}: no such file or folder")
-        elif path.suffix.lower() not in PICTURES | VIDEOS:
-            raise PictureError(f"{path}: neither a picture nor a video ({', '.join(sorted(PICTURES | VIDEOS))})")
-        else:
-            files.append(path)
-    once: dict[Path, Path] = {}
-    for path in files:
-        once.setdefault(path.resolve(), path)
-    return list(once.values())
-
-
 def is_video(path: Path) -> bool:
     """Whether a file is read as a video."""
     return path.suffix.lower() in VIDEOS
@@ -103,13 +80,11 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
         decoded, xmp = _decode(path, np.frombuffer(jpeg.data, np.uint8)), dji_facts(jpeg)
         frame = _frame(path, classify(path, decoded, options.modality, said_by_file(xmp)))
         return _posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise PictureError(f"{path}: larger than {_MOST_BYTES >> 20} MB; cut it into parts")
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path}: {error.strerror or error}") from error
-    picture, kind, by = classify(path, _decode(path, data), options.modality)
+    data = read_bytes(path)
+    pages = count_pages(data) if suffix in _TIFF else 1
+    if pages > 1:
+        raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
+    picture, kind, by = classify(path, _decode(path, np.frombuffer(data, np.uint8)), options.modality)
     note = kind.value
     if kind is PixelKind.RAW16:
         picture, kind, note = meaning(path, picture.astype(np.uint16, copy=False), options.counts)
