@@ -23,6 +23,7 @@ from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
 
 _MAD_TO_SIGMA: Final = 1.4826
+_OUTER: Final = 3  # in OpenCV's nesting of outlines: the one around it
 _SAMPLES: Final = 5000  # a median of so many is within 2 % of a sigma
 _LEAST_WARMTH_C: Final = 0.6
 _OFFSET_C: Final = 40.0
@@ -149,11 +150,14 @@ def parts(
 ) -> Iterator[tuple[float, tuple[int, int], NDArray[Any]]]:
     """The connected parts above `weak` that reach `strong` and are not too long: peak, corner (x, y), values (else 0).
 
-    By their outlines: a frame holds few, and labelling every pixel of it takes ten times as long.
+    By their outlines: a frame holds few, and labelling every pixel of it takes ten times as long. What lies within a
+    warm ring, as somebody in a yard within its fence, is a part of its own.
     """
     mask = (hat >= weak).view(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for outline in outlines:
+    outlines, nesting = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    for number, outline in enumerate(outlines):
+        if nesting[0, number, _OUTER] >= 0:
+            continue  # the rim of a hole
         left, top, width, height = cv2.boundingRect(outline)
         if max(width, height) > most_px:
             continue
@@ -161,7 +165,7 @@ def parts(
         if patch.max() < strong:
             continue
         inside = np.zeros((height, width), np.uint8)
-        cv2.drawContours(inside, [outline], -1, 1, cv2.FILLED, offset=(-left, -top))
+        cv2.drawContours(inside, outlines, number, 1, cv2.FILLED, cv2.LINE_8, nesting, 1, (-left, -top))
         values = patch * inside
         peak = float(values.max())
         if peak >= strong:
