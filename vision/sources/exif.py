@@ -16,6 +16,7 @@ from typing import Final
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _SUBFILE, _REDUCED, _MASK, _CLASSIC = 0x00FE, 1, 4, 42
+_WIDTH, _HEIGHT = 0x0100, 0x0101
 _MAKE, _MODEL = 0x010F, 0x0110
 _TAKEN, _FOCAL_35MM = 0x9003, 0xA405
 _LAT_REF, _LAT, _LON_REF, _LON, _ALT_REF, _ALT = 1, 2, 3, 4, 5, 6
@@ -61,6 +62,19 @@ def count_pages(tiff: bytes) -> int:
             (entries,) = struct.unpack_from(order + "H", tiff, at)
             (at,) = struct.unpack_from(order + "I", tiff, at + 2 + 12 * entries)
     return max(1, pages)
+
+
+def tiff_size(tiff: bytes) -> tuple[int, int] | None:
+    """Width and height of a TIFF's first picture; None where these bytes do not say."""
+    if tiff[:4] not in (b"II*\0", b"MM\0*"):
+        return None
+    order = "<" if tiff[:2] == b"II" else ">"
+    try:
+        main = _ifd(tiff, order, struct.unpack_from(order + "I", tiff, 4)[0])
+    except (struct.error, IndexError):
+        return None
+    width, height = main.get(_WIDTH), main.get(_HEIGHT)
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _facts(tiff: bytes) -> ExifFacts:

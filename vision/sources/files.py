@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from vision.errors import PictureError
+from vision.sources.coded_size import stated_jpeg_size
+from vision.sources.exif import tiff_size
 
 _MOST_BYTES: Final = 400 << 20
 
@@ -75,3 +78,19 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
+
+
+def stated_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height that the header of a PNG, BMP, JPEG or TIFF states; None where it states none."""
+    try:
+        if data.startswith(b"\x89PNG"):
+            width, height = struct.unpack_from(">II", data, 16)
+        elif data.startswith(b"BM"):
+            width, height = (abs(side) for side in struct.unpack_from("<ii", data, 18))
+        elif data.startswith(b"\xff\xd8"):
+            return stated_jpeg_size(data)
+        else:
+            return tiff_size(data)
+    except struct.error:
+        return None
+    return width, height

@@ -19,7 +19,7 @@ from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
 from vision.sources.exif import ExifFacts, count_pages
-from vision.sources.files import read_bytes
+from vision.sources.files import read_bytes, stated_size
 from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
 from vision.sources.modality import IN_VIDEOS, Sorted, classify, said_by_file
 from vision.sources.raw16 import RAW, Counts, meaning, read_y16
@@ -77,14 +77,14 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
         if thermal is not None:
             frame = replace(thermal.frame(path.name), modality_from=ModalityFrom.VALUES)
             return _posed(frame, thermal.exif, thermal.flight, options, thermal.note, thermal)
-        decoded, xmp = _decode(path, np.frombuffer(jpeg.data, np.uint8)), dji_facts(jpeg)
+        decoded, xmp = _decode(path, jpeg.data), dji_facts(jpeg)
         frame = _frame(path, classify(path, decoded, options.modality, said_by_file(xmp)))
         return _posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None)
     data = read_bytes(path)
     pages = count_pages(data) if suffix in _TIFF else 1
     if pages > 1:
         raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
-    picture, kind, by = classify(path, _decode(path, np.frombuffer(data, np.uint8)), options.modality)
+    picture, kind, by = classify(path, _decode(path, data), options.modality)
     note = kind.value
     if kind is PixelKind.RAW16:
         picture, kind, note = meaning(path, picture.astype(np.uint16, copy=False), options.counts)
@@ -111,16 +111,21 @@ def _posed(
     return Still(posed, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at)
 
 
-def _decode(path: Path, data: NDArray[np.uint8]) -> NDArray[np.generic]:
+def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+    _no_larger(path, stated_size(data))  # a small file can unfold to more than memory holds
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error as error:
         raise PictureError(f"{path}: this picture cannot be decoded: {_last_line(error)}") from error
     if picture is None:
         raise PictureError(f"{path}: this picture cannot be decoded; it is damaged or cut off")
-    if picture.shape[0] * picture.shape[1] > _MOST_PIXELS:
-        raise PictureError(f"{path}: {picture.shape[1]}x{picture.shape[0]} pixels are too many; cut it into parts")
+    _no_larger(path, (picture.shape[1], picture.shape[0]))
     return np.asarray(picture)
+
+
+def _no_larger(path: Path, size: tuple[int, int] | None) -> None:
+    if size is not None and size[0] * size[1] > _MOST_PIXELS:
+        raise PictureError(f"{path}: {size[0]}x{size[1]} pixels are too many; cut it into parts")
 
 
 def _last_line(error: Exception) -> str:

@@ -22,7 +22,7 @@ from vision.errors import PictureError
 from vision.frame import PixelKind
 from vision.model_card import DEFAULT_MODEL
 from vision.sources.exif import count_pages
-from vision.sources.files import find_files, read_bytes
+from vision.sources.files import find_files, read_bytes, stated_size
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.jpeg_segments import read_jpeg
 from vision.sources.raw16 import read_y16
@@ -147,6 +147,40 @@ def test_a_file_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path, 
         file.truncate(1 << 40)  # holes: it takes no room
     with pytest.raises(PictureError, match=r"huge\.jpg: larger than 400 MB"):
         read(path)
+
+
+def headers_of_huge_pictures() -> dict[str, bytes]:
+    """Of 30 000 x 30 000 pixels: some hundred bytes that ask for 2.7 GB."""
+    side = 30_000
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, side) for tag in (0x100, 0x101))
+    jpeg = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
+    frame = jpeg.index(b"\xff\xc0")
+    return {
+        "png": b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII5B", 13, b"IHDR", side, side, 8, 2, 0, 0, 0) + bytes(4),
+        "bmp": b"BM" + bytes(16) + struct.pack("<ii", side, -side) + bytes(100),
+        "tif": b"II*\0" + struct.pack("<IH", 8, 2) + entries + bytes(4),
+        "jpg": jpeg[: frame + 5] + struct.pack(">HH", side, side) + jpeg[frame + 9 :],
+    }
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "jpg"])
+def test_a_picture_that_unfolds_to_more_than_memory_is_refused_by_its_header(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"bomb.{suffix}"
+    path.write_bytes(headers_of_huge_pictures()[suffix])
+    with pytest.raises(PictureError, match=r"bomb\.\w+: 30000x30000 pixels are too many"):
+        read_still(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "jpg"])
+def test_headers_say_the_size_that_decoding_gives(tmp_path: Path, suffix: str) -> None:
+    for size in ((48, 64), (333, 21)):
+        data = cv2.imencode(f".{suffix}", np.full((*size, 3), 90, np.uint8))[1].tobytes()
+        assert stated_size(data) == size[::-1]
+
+
+@given(st.sampled_from([b"\x89PNG", b"BM", b"\xff\xd8", b"II*\0", b""]), st.binary(max_size=200))
+def test_any_bytes_as_a_header_are_read_without_harm(start: bytes, rest: bytes) -> None:
+    stated_size(start + rest)
 
 
 def test_a_tiff_of_several_pictures_is_named_and_one_with_a_small_copy_is_one(tmp_path: Path) -> None:
