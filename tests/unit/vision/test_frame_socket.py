@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -143,6 +144,11 @@ GARBAGE = {
     "wrong camera": message(1, camera_id="other"),
     "wrong kind": message(1, kind="smell"),
     "kind against dtype": message(1, kind="grey8"),
+    "no number of a frame": message(math.inf, exposure_s=1.0),
+    "no time": message(1, exposure_s=math.nan),
+    "sent at the end of time": message(1, sent_monotonic_s=math.inf),
+    "a time of a thousand digits": message(1, exposure_s=10**1000),
+    "a maze": PREFIX.pack(b"DCF1", 16_000) + b"[" * 16_000,
     "another size": message(1, shape=(12, 64)),
     "colour of a thermal camera": message(1, kind="bgr8", dtype="uint8", shape=(24, 32, 3)),
 }
