@@ -82,9 +82,10 @@ class PoseBook:
         self._arrived = asyncio.Event()
 
     def add(self, samples: Iterable[tuple[str, BodyPose]]) -> None:
-        """Take a batch and wake whoever waits."""
+        """Take a batch and wake whoever waits. Poses that are nowhere are none: nothing could be placed by them."""
         for vehicle_id, sample in samples:
-            self._buffers.setdefault(vehicle_id, PoseBuffer()).add(sample)
+            if sample.is_somewhere:
+                self._buffers.setdefault(vehicle_id, PoseBuffer()).add(sample)
         self._arrived.set()
         self._arrived = asyncio.Event()
 
