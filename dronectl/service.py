@@ -53,7 +53,7 @@ from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
 from dronectl.terrain_io import grid_file
 from missions.geo import GeoError, GeoPoint
-from missions.model import Camera, Modality
+from missions.model import Camera
 from missions.terrain import OutsideTerrainError, height_at
 from vision.errors import EvidenceError
 from vision.evidence_index import EvidenceIndex
@@ -252,18 +252,21 @@ class Service:
                 self._fault("taking a sighting", error)
 
     async def _visits(self, alerts: AlertService) -> None:
-        """Tell the event rules which ground thermal cameras have looked at: hazards there are gone, or still there."""
+        """Tell the event rules which ground was looked at in degrees: hazards there are gone, or still there.
+
+        Fixed cameras say nothing here: their pictures hold no degrees, and what smoulders may not show in them.
+        """
         looked: dict[str, int] = {}
         cameras = {c.camera_id: (c, d.drone_id) for d in self._site.drones for c, _, _ in d.cameras}
         while True:
             await asyncio.sleep(_VISIT_PERIOD_S)
             for report in self._perception.cameras if self._perception is not None else ():
                 if report.camera_id not in cameras:
-                    continue  # a fixed one: only what flies over ground visits it
+                    continue
                 before, looked[report.camera_id] = looked.get(report.camera_id), report.looked_at
                 camera, drone_id = cameras[report.camera_id]
                 pose = self._poses.get(drone_id)
-                if camera.modality is not Modality.THERMAL or pose is None or before is None:
+                if not report.in_degrees or pose is None or before is None:
                     continue
                 try:
                     ring = self._seen(camera, pose) if report.looked_at > before else None

@@ -28,7 +28,8 @@ from vision.errors import EngineMissingError, ModelError, PictureError, VisionEr
 from vision.frame import Frame, PixelKind
 from vision.model_card import read_card
 from vision.prepare import fit_picture, to_grey
-from vision.sources.stills import find_files, is_video, read_still
+from vision.sources.files import find_files
+from vision.sources.stills import PICTURES, read_still
 from vision.thermal import HotSpotDetector
 
 STAGES: Final = ("prepare", "infer", "decode", "hot_spots")
@@ -164,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.pictures is None:
             frames = generated(given.width, given.height)
         else:
-            files = [path for path in find_files([given.pictures]) if not is_video(path)]
+            files = find_files([given.pictures], PICTURES).files
             if not files:
                 raise PictureError(f"{given.pictures}: videos only; the bench wants pictures")
             frames = [read_still(path).frame for path in files[:16]]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vision.frame import Frame
 from vision.sighting import Kind
@@ -30,13 +31,20 @@ def blurred(frame: Frame, observations: Sequence[Observation]) -> Frame:
         return frame
     pixels = np.array(frame.pixels)
     for person in people:
-        margin = _MARGIN * person.longest_px
-        left, top = max(0, int(person.left_px - margin)), max(0, int(person.top_px - margin))
-        region = pixels[top : int(person.bottom_px + margin) + 1, left : int(person.right_px + margin) + 1]
-        if region.size:
-            tiny = cv2.resize(region, (_LEFT, _LEFT), interpolation=cv2.INTER_AREA)
-            region[...] = cv2.resize(tiny, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
+        hide(pixels, person)
     return replace(frame, pixels=pixels)
+
+
+def hide(pixels: NDArray[Any], person: Observation) -> None:
+    """Blur one person of 25 pixels and more, with what sticks out of the box, in the picture itself."""
+    if person.longest_px < BLUR_FROM_PX:
+        return
+    margin = _MARGIN * person.longest_px
+    left, top = max(0, int(person.left_px - margin)), max(0, int(person.top_px - margin))
+    region = pixels[top : int(person.bottom_px + margin) + 1, left : int(person.right_px + margin) + 1]
+    if region.size:
+        tiny = cv2.resize(region, (_LEFT, _LEFT), interpolation=cv2.INTER_AREA)
+        region[...] = cv2.resize(tiny, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
 def searched_only(frame: Frame, left_out: Sequence[Tile]) -> Frame:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vision.blur import blurred
 from vision.errors import EvidenceError
 from vision.evidence import About, EvidenceStore, safe_name, unknowable, view
-from vision.frame import Frame, PixelKind
+from vision.frame import Frame
 from vision.sighting import Evidence, Sighting
 from vision.unite import Observation
 
@@ -65,13 +65,14 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Close:
-    """Finish the clips of a camera (None: of all, and end)."""
-
-    camera_id: str | None
+    """Finish all clips, and end."""
 
 
 class ClipWriter:
-    """Makes clips for all cameras of a process. `finished` gives (track id, clip) for what has been written."""
+    """Makes clips for all cameras of a process. `finished` gives (track id, clip) for what has been written.
+
+    dropped: frames and beginnings of clips for which there was no time, or that could not be encoded.
+    """
 
     def __init__(self, store: EvidenceStore) -> None:
         self._store = store
@@ -102,7 +103,7 @@ class ClipWriter:
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what is open and end the thread."""
         with contextlib.suppress(queue.Full):
-            self._queue.put(_Close(None), timeout=timeout_s)
+            self._queue.put(_Close(), timeout=timeout_s)
         self._thread.join(timeout_s)
 
     def _put(self, item: _Frame | _Clip) -> None:
@@ -114,21 +115,24 @@ class ClipWriter:
                 self._store.lost += 1
 
     def _run(self) -> None:
+        failing = False
         while True:
-            for clip in [c for c in self._open if time.monotonic() - c.heard_s > SILENT_S]:
-                self._write(clip)
             try:
+                for clip in [c for c in self._open if time.monotonic() - c.heard_s > SILENT_S]:
+                    self._write(clip)
                 item = self._queue.get(timeout=SILENT_S if self._open else None)
+                if isinstance(item, _Close):
+                    break
+                self._begin(item) if isinstance(item, _Clip) else self._frame(item)
             except queue.Empty:
                 continue
-            if isinstance(item, _Frame):
-                self._frame(item)
-            elif isinstance(item, _Clip):
-                self._begin(item)
-            else:
-                for clip in list(self._open):
-                    self._write(clip)
-                return
+            except Exception as error:  # noqa: BLE001  # one frame that cannot be encoded must not end all clips
+                self.dropped += 1
+                if not failing:
+                    log.error("frames are missing in clips: %s", error)  # noqa: TRY400  # the message holds the cause
+                failing = True
+        for clip in list(self._open):
+            self._write(clip)
 
     def _begin(self, clip: _Clip) -> None:
         if len(self._open) >= _MAX_OPEN:
@@ -167,12 +171,14 @@ class ClipWriter:
 
 def _encoded(item: _Frame) -> NDArray[np.uint8]:
     picture = view(blurred(item.frame, item.people))
-    if item.frame.kind is PixelKind.BGR8:
+    if item.frame.may_show_who:
         picture = unknowable(picture, item.gsd_m)
     if picture.shape[1] > _MAX_WIDTH_PX:
         height = round(picture.shape[0] * _MAX_WIDTH_PX / picture.shape[1])
         picture = np.asarray(cv2.resize(picture, (_MAX_WIDTH_PX, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not ok:
+        raise EvidenceError(f"a frame of {item.camera_id} cannot be encoded as JPEG")
     return np.asarray(encoded, dtype=np.uint8)
 
 
@@ -200,6 +206,8 @@ def write_clip(folder: Path, name: str, frames: Sequence[tuple[float, Any]]) -> 
         temporary.replace(folder / name)
     except OSError as error:
         raise EvidenceError(f"{folder / name}: {error.strerror or error}") from error
+    except cv2.error as error:
+        raise EvidenceError(f"{folder / name}: {str(error).strip()}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

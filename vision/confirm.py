@@ -73,7 +73,7 @@ class ConfirmSettings:
     looks: int = 3
     chances: int = 5
     learned_looks: int = 2
-    mean_score: float = 0.35
+    mean_score: float = 0.40  # stones of the demonstration reach .37, people mostly .5 and more
     strong_score: float = 0.6
     strong_sigma: float = 7.0
     fire_looks: int = 2

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.blur import BLUR_FROM_PX, hide
 from vision.ellipse import ellipse95
 from vision.errors import EvidenceError
 from vision.evidence_index import EvidenceIndex, Indexed
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 _CROP_PX: Final = 320
 _MIN_MARGIN_PX: Final = 24.0
 _JPEG_QUALITY: Final = 88
-_BLUR_FROM_PX: Final = 25.0
 _BAR_PX: Final = 26
 _PERSON_M: Final = 1.9
 _POSE: Final = ("latitude_deg", "longitude_deg", "amsl_m", "yaw_deg", "pitch_deg", "roll_deg")
@@ -77,9 +77,9 @@ def unknowable(picture: Picture, gsd_m: float | None) -> Picture:
 
     Without a scale it is left as it is: then only those are blurred who were detected.
     """
-    if gsd_m is None or _PERSON_M / gsd_m <= _BLUR_FROM_PX:
+    if gsd_m is None or _PERSON_M / gsd_m <= BLUR_FROM_PX:
         return picture
-    share = _BLUR_FROM_PX * gsd_m / _PERSON_M
+    share = BLUR_FROM_PX * gsd_m / _PERSON_M
     size = (max(2, round(picture.shape[1] * share)), max(2, round(picture.shape[0] * share)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
@@ -87,9 +87,10 @@ def unknowable(picture: Picture, gsd_m: float | None) -> Picture:
 def annotate(frame: Frame, boxes: Sequence[tuple[Observation, Kind, str]]) -> Picture:
     """The whole frame with boxes and their captions."""
     picture = view(frame)
-    if frame.kind is PixelKind.BGR8:
+    if frame.may_show_who:
         for observation, kind, _ in boxes:
-            _blur_person(picture, observation, kind)
+            if kind is Kind.PERSON:
+                hide(picture, observation)
     for observation, kind, caption in boxes:
         corner = (round(observation.left_px) - 3, round(observation.top_px) - 3)
         other = (round(observation.right_px) + 3, round(observation.bottom_px) + 3)
@@ -107,11 +108,13 @@ def crop(frame: Frame, observation: Observation, kind: Kind) -> Picture:
     top, bottom = round(max(0.0, y - half)), round(min(float(frame.height_px), y + half))
     left, top = min(left, frame.width_px - 2), min(top, frame.height_px - 2)
     right, bottom = max(right, left + 2), max(bottom, top + 2)
-    pixels = frame.pixels[top:bottom, left:right]
+    whole = frame.pixels
+    if frame.may_show_who and kind is Kind.PERSON:
+        whole = np.array(whole)
+        hide(whole, observation)
+    pixels = whole[top:bottom, left:right]
     if frame.kind is PixelKind.BGR8:
-        whole = np.array(frame.pixels)
-        _blur_person(whole, observation, kind)
-        picture = whole[top:bottom, left:right]
+        picture = np.array(pixels)
     else:
         low, high = float(pixels.min()), float(pixels.max())
         span = max(high - low, 1e-3)
@@ -149,17 +152,6 @@ def _with_scale(picture: Picture, low_c: float, high_c: float) -> Picture:
 def _write(picture: Picture, text: str, at: tuple[int, int], colour: tuple[int, int, int]) -> None:
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
-
-
-def _blur_person(picture: Picture, observation: Observation, kind: Kind) -> None:
-    if kind is not Kind.PERSON or observation.longest_px < _BLUR_FROM_PX:
-        return
-    left, top = max(0, int(observation.left_px)), max(0, int(observation.top_px))
-    right, bottom = int(np.ceil(observation.right_px)), int(np.ceil(observation.bottom_px))
-    region = picture[top:bottom, left:right]
-    if region.size:
-        tiny = cv2.resize(region, (4, 4), interpolation=cv2.INTER_AREA)
-        picture[top:bottom, left:right] = cv2.resize(tiny, (region.shape[1], region.shape[0]))
 
 
 class EvidenceStore:

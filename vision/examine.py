@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from missions.model import Camera, Modality
+from vision.blindness import UNIFORM, is_uniform
 from vision.blur import blurred
 from vision.errors import PictureError
 from vision.evidence import EvidenceStore, annotate, crop
@@ -47,6 +48,10 @@ _OBLIQUE_FROM_DEG: Final = -60.0  # shallower, a standing thing is where its fee
 _STEEP_DEG: Final = -20.0  # shallower, the ground's scale at the centre says little about the rest of the picture
 _MOST_TOLD: Final = 5  # refusals that are told one by one: a folder of thousands can be refused
 _MOST_SUBTITLE_BYTES: Final = 256 << 20
+_GREY: Final = (
+    "grey, and taken for a thermal picture by that alone, as all others like it; --modality thermal confirms that, "
+    "--modality rgb says that they are an ordinary camera's"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +130,19 @@ class Examiner:
         gsd, gsd_from = self._gsd(still, locator)
         self.tally.pictures += 1
         look, observations = self._single.look(frame, gsd)
+        if is_uniform(frame):
+            look, observations = replace(look, refusal=UNIFORM), []
         if look.refusal is not None:
             self.tally.not_looked_at += 1
             self._tell_refusal(path, look.refusal)
         elif gsd is None:
             self.tally.without_gsd += 1
         self._tell_experimental(look.model)
+        self._tell_grey(frame)
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
-        frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
+        frame = self._kept(frame, observations)
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
         name = self._names.of(path)
         if look.refusal is None:
@@ -147,6 +155,17 @@ class Examiner:
         if model.experimental and model.name not in self._said:
             self._said.add(model.name)
             self._tell(experimental_note(model))
+
+    def _tell_grey(self, frame: Frame) -> None:
+        if frame.kind is PixelKind.GREY8 and frame.may_show_who and _GREY not in self._said:
+            self._said.add(_GREY)
+            self._tell(f"{frame.source_id}: {_GREY}")
+
+    def _kept(self, frame: Frame, observations: Sequence[Observation]) -> Frame:
+        """The frame as it may be written: whoever could be known in it is blurred."""
+        if not frame.may_show_who or (self._annotated is None and self._review is None):
+            return frame
+        return blurred(frame, [*observations, *self._learned.besides(frame)])
 
     def _tell_refusal(self, path: Path, refusal: str) -> None:
         if self.tally.not_looked_at <= _MOST_TOLD:
@@ -198,7 +217,7 @@ class Examiner:
     # videos and streams
 
     def _video(self, path: Path) -> Iterator[Line]:
-        frames = read_video(path, self._options.every)
+        frames = read_video(path, self._options.every, self._options.still.modality)
         first = next(frames, None)
         if first is None:
             return
@@ -248,6 +267,7 @@ class Examiner:
             if bare is None:
                 break
             frame = located.posed(bare)
+            self._tell_grey(frame)
             gsd = self._options.scale.gsd(frame.width_px)
             if frame.pose is not None and locator is not None and located.camera is not None:
                 gsd = locator.gsd_m(located.camera, frame.pose)
@@ -272,8 +292,9 @@ class Examiner:
             line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=amsl_known)
             yield line
             if observations:
-                frame = blurred(frame, observations) if frame.kind is PixelKind.BGR8 else frame
-                self._draw(frame, observations, f"{self._names.of(path)}-{frame.sequence:06d}")
+                self._draw(
+                    self._kept(frame, observations), observations, f"{self._names.of(path)}-{frame.sequence:06d}"
+                )
             yield from tracks
         for eye, said in eyes.values():
             yield from (track_line(source, media, s, amsl_known=amsl_known) | said for s in eye.finish())
@@ -295,6 +316,7 @@ class Examiner:
             self._review or self._annotated,
             run_id,
             gsd_m=self._options.scale.gsd(width),
+            besides=self._learned.besides,
         )
 
 

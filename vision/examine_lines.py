@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from missions.geo import FloatArray
+from missions.model import Modality
 from vision.ellipse import common_covariance, covariance, ellipse95
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.lookers import Look
@@ -121,6 +122,8 @@ def frame_line(
         "width_px": frame.width_px,
         "height_px": frame.height_px,
         "pixels": frame.kind.value,
+        "modality": (Modality.RGB if frame.kind is PixelKind.BGR8 else Modality.THERMAL).value,
+        "modality_from": frame.modality_from.value,
         "gsd_cm": None if gsd_m is None else round(gsd_m * 100, 2),
         "pose": pose_line(frame.pose),
         "no_place": None if frame.pose is not None else why_no_place,

@@ -22,6 +22,7 @@ import numpy as np
 
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
+from vision.blindness import Blindness
 from vision.blur import blurred, searched_only
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
@@ -34,7 +35,7 @@ from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
-from vision.thermal import warmth_in
+from vision.thermal import is_flame, warmth_in
 from vision.tiled import TiledDetector
 from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
@@ -62,24 +63,26 @@ class CameraEye:
         gsd_m: float | None = None,
         beside: Executor | None = None,
         clips: ClipWriter | None = None,
+        besides: Callable[[Frame], Sequence[Observation]] = lambda _frame: (),
     ) -> None:
         """gsd_m: somebody's own statement of the ground sample distance, for frames without a pose.
 
         beside: where the classical detector may run while the learned one computes. A TiledDetector as `learned` must
-        be this camera's own.
+        be this camera's own. besides: people whom another detector sees, to be blurred in what is kept.
         """
         self._camera, self._vehicle_id = camera, vehicle_id
         self._learned, self._classical = learned, classical
         self._locator, self._evidence = locator, evidence
         self._run_id = run_id
         self._settings = settings or EyeSettings()
-        self._context = context
+        self._context, self._besides = context, besides
         self._stated_gsd_m = gsd_m
         self._beside = beside
         self._film = None if clips is None else Film(clips, camera.camera_id)
         self._ground = Tracker(self._settings.tracker)
         self._pixels = Tracker(pixel_settings(self._settings.tracker))
         self._gate = None if self._settings.change is None else ChangeGate(self._settings.change)
+        self._blindness = Blindness()
         self._stabiliser = Stabiliser()
         self._epoch = 0
         self._pictures: dict[str, tuple[Evidence, ...]] = {}
@@ -105,6 +108,9 @@ class CameraEye:
             if height is not None and height < self._settings.min_height_m:
                 return Glance(frame, (), list, None, "too low", 0.0, time.perf_counter() - began)
             gsd = locator.gsd_m(self._camera, frame.pose)
+        blind = self._blindness.why(frame)
+        if blind is not None:
+            return Glance(frame, (), list, None, blind, 0.0, time.perf_counter() - began)
         if self._gate is not None and not self._gate.open(frame, needed=self._undecided):
             return Glance(frame, (), list, None, UNCHANGED, 0.0, time.perf_counter() - began)
         classical, learned = self._classical, self._learned
@@ -126,14 +132,17 @@ class CameraEye:
         if glance.why_not is not None:
             self.not_looked_at[glance.why_not] += 1
             return Outcome((), (), glance.why_not, 0.0, glance.took_s)
-        observations = [_measured(o, frame) for o in unite([*glance.learned, *glance.spots()])]
+        found = unite([*glance.learned, *glance.spots()], partial(is_flame, frame))
+        observations = [_measured(o, frame) for o in found]
         if frame.pose is not None and locator is not None:
             events, seen = self._on_ground(glance, locator, observations, sent_monotonic_s)
         else:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
-        left_out = () if glance.tiles is None or frame.kind is not PixelKind.BGR8 else glance.tiles.not_looked_at
-        shown = blurred(searched_only(frame, left_out), seen) if events and frame.kind is PixelKind.BGR8 else frame
+        left_out = () if glance.tiles is None or not frame.may_show_who else glance.tiles.not_looked_at
+        shown = frame
+        if events and frame.may_show_who:
+            shown = blurred(searched_only(frame, left_out), [*seen, *self._besides(frame)])
         late = () if self._film is None else self._film.late()
         if self._film is not None:  # of known scale, it is made too small to know anybody in it
             self._film.take(searched_only(frame, left_out) if glance.gsd_m is None else frame, seen, glance.gsd_m)

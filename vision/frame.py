@@ -22,6 +22,15 @@ class PixelKind(StrEnum):
     GREY8 = "grey8"  # uint8 (h, w), brighter is warmer; auto-gained, no absolute temperature
 
 
+class ModalityFrom(StrEnum):
+    """What says whether a picture is a thermal or a colour one."""
+
+    VALUES = "values"  # it measures heat
+    STATED = "stated"  # by the user or by the site
+    FILE = "file"
+    LOOK = "look"  # by whether it has colours
+
+
 def finite(pixels: NDArray[Any]) -> NDArray[Any]:
     """The picture, where pixels that are no number (dead, out of the formula's range) are as cold as its coldest.
 
@@ -79,6 +88,7 @@ class Frame:
     camera: Camera | None = None
     pose: CameraPose | None = None
     utc_s: float | None = None  # of the exposure, seconds since 1970, where the source knows it
+    modality_from: ModalityFrom = ModalityFrom.STATED
 
     def __post_init__(self) -> None:
         expected: dict[PixelKind, tuple[Any, int]] = {
@@ -93,6 +103,12 @@ class Frame:
                 f"{self.kind} wants {np.dtype(dtype).name} with {dimensions} dimensions, "
                 f"not {self.pixels.dtype} {self.pixels.shape}"
             )
+
+    @property
+    def may_show_who(self) -> bool:
+        """Whether people could be known in it: in colour, or grey by an unknown camera, which may see as eyes do."""
+        by_look = self.kind is PixelKind.GREY8 and self.modality_from is ModalityFrom.LOOK
+        return self.kind is PixelKind.BGR8 or by_look
 
     @property
     def width_px(self) -> int:

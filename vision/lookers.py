@@ -11,11 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+
 from vision.detector import Detection, Detector
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard
+from vision.sighting import Kind
 from vision.tiled import TiledDetector, TileLook
 from vision.tiles import TileSettings
+from vision.unite import Observation, unite
 from vision.yolo import YoloDetector
 
 _CAUTION: Final = "it learned from rendered people, and misses some"
@@ -71,6 +75,13 @@ class Lookers:
         if yolo is self._colour and gsd_m is not None and finest is not None:
             gsd_m = max(gsd_m, finest)
         return yolo.refusal(frame, gsd_m)
+
+    def besides(self, frame: Frame) -> list[Observation]:
+        """Whom the detector of colour pictures finds in a grey one that may be of an ordinary camera: to be blurred."""
+        if frame.kind is not PixelKind.GREY8 or not frame.may_show_who:
+            return []
+        three = replace(frame, pixels=np.repeat(frame.pixels[..., None], 3, axis=2), kind=PixelKind.BGR8)
+        return [o for o in unite(self.look(three, None).found) if o.learned_kind is Kind.PERSON]
 
     def look(self, frame: Frame, gsd_m: float | None, least: float | None = None) -> Look:
         """Look at a single picture. least: score of what is found in a thermal one, None: the detector's own."""

@@ -22,6 +22,7 @@ from typing import Final
 import numpy as np
 
 from missions.model import Camera, Modality
+from vision.blindness import BLIND
 from vision.blur import blurred
 from vision.clips import ClipWriter
 from vision.detector import Detector
@@ -81,9 +82,10 @@ class PoseBook:
         self._arrived = asyncio.Event()
 
     def add(self, samples: Iterable[tuple[str, BodyPose]]) -> None:
-        """Take a batch and wake whoever waits."""
+        """Take a batch and wake whoever waits. Poses that are nowhere are none: nothing could be placed by them."""
         for vehicle_id, sample in samples:
-            self._buffers.setdefault(vehicle_id, PoseBuffer()).add(sample)
+            if sample.is_somewhere:
+                self._buffers.setdefault(vehicle_id, PoseBuffer()).add(sample)
         self._arrived.set()
         self._arrived = asyncio.Event()
 
@@ -140,6 +142,8 @@ class CameraLoop:
         self._sweep_frames: int | None = None
         self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
         self._no_pose = 0
+        self._in_degrees = False
+        self._blind: str | None = None  # why nothing could be seen in the newest picture
         self._sightings = 0
 
     async def run(self) -> None:
@@ -182,10 +186,13 @@ class CameraLoop:
             outcome = await loop.run_in_executor(self._pipeline.judging, eye.judge, glance, received.sent_monotonic_s)
         finally:
             self.source.done(received.frame)
-        self._attention.attend(time.monotonic())
+        self._blind = outcome.why_not if outcome.why_not in BLIND else None
+        if self._blind is None:
+            self._attention.attend(time.monotonic())
         if glance.frame.kind is PixelKind.BGR8:
             self._pipeline.colour.put(blurred(glance.frame, outcome.observations))
         if outcome.why_not is None:
+            self._in_degrees = glance.frame.kind is PixelKind.CELSIUS
             self._stages["transport"].append(received.received_monotonic_s - received.sent_monotonic_s)
             self._stages["pose"].append(work.posed_s - work.taken_s)
             self._stages["queue"].append(work.taken_s - received.received_monotonic_s + work.began_s - work.posed_s)
@@ -237,12 +244,16 @@ class CameraLoop:
             why_not=self._why_not(),
             unseen_fraction=float(np.mean(self._unseen)) if self._unseen else None,
             sweep_frames=self._sweep_frames,
+            in_degrees=self._in_degrees,
+            clip_frames_dropped=self._pipeline.clip_frames_dropped,
         )
 
     def _why_not(self) -> str:
         stats = self.source.stats
         if not stats.connected:
             return stats.last_error or "not connected yet"
+        if self._blind is not None:
+            return self._blind
         came, last = stats.last_received_monotonic_s, self._attention.last_s
         if came is None or (last is not None and came <= last):
             return "the camera sends no frames"
@@ -304,6 +315,10 @@ class VisionPipeline:
     @property
     def evidence_lost(self) -> int:
         return 0 if self._evidence is None else self._evidence.lost
+
+    @property
+    def clip_frames_dropped(self) -> int:
+        return 0 if self._clips is None else self._clips.dropped
 
     async def run(self) -> None:
         """Run all cameras until cancelled."""

@@ -38,3 +38,5 @@ class CameraReport:
     # within how many frames every part of the picture is looked at.
     unseen_fraction: float | None = None
     sweep_frames: int | None = None
+    in_degrees: bool = False  # whether its newest look measured heat: else nothing hot can be said to be gone
+    clip_frames_dropped: int = 0  # of all cameras of the process, as evidence_lost

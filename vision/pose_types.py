@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
+
+_POLAR_DEG: Final = 84.9  # farther from the equator no place is computed
+_TURN_DEG: Final = 181.0  # a pose a moment after the last may be over the date line
+_HIGH_M: Final = 20_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,13 @@ class BodyPose:
     roll_deg: float
     pitch_deg: float
     yaw_deg: float
+
+    @property
+    def is_somewhere(self) -> bool:
+        """Whether it can be: all its numbers are some, on Earth, away from the poles, at a height where drones fly."""
+        known = all(math.isfinite(getattr(self, name)) for name in self.__slots__)
+        here = abs(self.latitude_deg) < _POLAR_DEG and abs(self.longitude_deg) <= _TURN_DEG
+        return known and here and abs(self.amsl_m) < _HIGH_M
 
 
 @dataclass(frozen=True, slots=True)

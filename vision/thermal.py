@@ -23,10 +23,15 @@ from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
 
 _MAD_TO_SIGMA: Final = 1.4826
+_OUTER: Final = 3  # in OpenCV's nesting of outlines: the one around it
 _SAMPLES: Final = 5000  # a median of so many is within 2 % of a sigma
 _LEAST_WARMTH_C: Final = 0.6
 _OFFSET_C: Final = 40.0
 _COUNTS: Final = {PixelKind.CELSIUS: 400.0, PixelKind.RAW16: 1.0, PixelKind.GREY8: 128.0}  # per unit of the picture
+_FLAMES_C: Final = 150.0
+_NO_BODY_C: Final = 60.0  # more than skin, and than clothes beside a fire
+_LENS_PX: Final = 5  # as far as a lens spreads a flame's heat
+_FLAME_SHARE: Final = 0.5  # of a box: those of flames alone have 0.57 and more, those of people at flames 0.39 and less
 FloatPicture = NDArray[np.float32]
 LevelPicture = NDArray[np.uint16]
 IntVector = NDArray[np.int64]
@@ -49,7 +54,7 @@ class HotSpotSettings:
     unsized_sigma: float = 14.0  # without a scale only what stands out so far
     unsized_kernel_px: int = 31
     unsized_max_spots: int = 3  # more in one frame is a warm scene, not somebody in the cold: then none is named
-    fire_c: float = 150.0
+    fire_c: float = _FLAMES_C
     fire_min_px: int = 2
 
 
@@ -101,13 +106,15 @@ class Warmth:
 def warmth_in(pixels: FloatPicture, box: tuple[float, float, float, float]) -> Warmth | None:
     """Measure what a learned detector boxed, in degrees Celsius; None where nothing in the box is warmer.
 
+    None, too, with flames beside it: they would be measured.
+
     The surroundings are the rim of the box enlarged by half; the thing is what is above half its own peak.
     """
     left, top, right, bottom = box
     grow = max(4.0, 0.5 * max(right - left, bottom - top))
     x0, y0 = max(0, int(left - grow)), max(0, int(top - grow))
     patch = pixels[y0 : int(bottom + grow) + 1, x0 : int(right + grow) + 1]
-    if min(patch.shape) < 7:
+    if min(patch.shape) < 7 or float(patch.max()) >= _FLAMES_C:
         return None
     smooth = cv2.blur(patch.astype(np.float32, copy=False), (3, 3))
     rim = np.concatenate([smooth[:2].ravel(), smooth[-2:].ravel(), smooth[:, :2].ravel(), smooth[:, -2:].ravel()])
@@ -126,16 +133,31 @@ def warmth_in(pixels: FloatPicture, box: tuple[float, float, float, float]) -> W
     return Warmth(contrast, len(x), elongation(x, y))
 
 
+def is_flame(frame: Frame, box: Detection) -> bool:
+    """Whether a learned detector's box at a fire is of the flames: mostly too hot for a body, or without degrees."""
+    if frame.kind is not PixelKind.CELSIUS:
+        return True
+    left, top = max(0, int(box.left_px)), max(0, int(box.top_px))
+    pixels = frame.pixels[top : math.ceil(box.bottom_px), left : math.ceil(box.right_px)]
+    if pixels.size == 0:
+        return True
+    hot = cv2.dilate((pixels >= _NO_BODY_C).view(np.uint8), np.ones((_LENS_PX, _LENS_PX), np.uint8))
+    return float(hot.mean()) >= _FLAME_SHARE
+
+
 def parts(
     hat: NDArray[Any], strong: float, weak: float, most_px: float
 ) -> Iterator[tuple[float, tuple[int, int], NDArray[Any]]]:
     """The connected parts above `weak` that reach `strong` and are not too long: peak, corner (x, y), values (else 0).
 
-    By their outlines: a frame holds few, and labelling every pixel of it takes ten times as long.
+    By their outlines: a frame holds few, and labelling every pixel of it takes ten times as long. What lies within a
+    warm ring, as somebody in a yard within its fence, is a part of its own.
     """
     mask = (hat >= weak).view(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    for outline in outlines:
+    outlines, nesting = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    for number, outline in enumerate(outlines):
+        if nesting[0, number, _OUTER] >= 0:
+            continue  # the rim of a hole
         left, top, width, height = cv2.boundingRect(outline)
         if max(width, height) > most_px:
             continue
@@ -143,7 +165,7 @@ def parts(
         if patch.max() < strong:
             continue
         inside = np.zeros((height, width), np.uint8)
-        cv2.drawContours(inside, [outline], -1, 1, cv2.FILLED, offset=(-left, -top))
+        cv2.drawContours(inside, outlines, number, 1, cv2.FILLED, cv2.LINE_8, nesting, 1, (-left, -top))
         values = patch * inside
         peak = float(values.max())
         if peak >= strong:

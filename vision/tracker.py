@@ -248,8 +248,13 @@ class Tracker:
         for track in self.tracks:
             if track.number not in seen:
                 continue
-            fire = track.verdict is not None and track.verdict.kind is Kind.FIRE
-            reach = self.settings.near_fire if fire or track.last_seen.fire else self.settings.near
+            fire = track.last_seen.fire or (track.verdict is not None and track.verdict.kind is Kind.FIRE)
+            if fire and observation.learned_kind is Kind.PERSON:
+                continue  # somebody at the fire: a box of the flames alone does not come so far
+            mounted = track.last_seen.learned_kind is Kind.VEHICLE and observation.learned_kind is Kind.PERSON
+            if mounted and observation.learned_score >= self.settings.confirm.mean_score:
+                continue
+            reach = self.settings.near_fire if fire else self.settings.near
             if observation.learned_kind is not None and observation.hot_sigma > _PIECE * track.last_seen.hot_sigma:
                 continue
             if float(np.hypot(*(fix.east_north_m - track.looks[-1].fix.east_north_m))) <= reach:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -84,15 +84,20 @@ def iou(a: Detection | Observation, b: Detection | Observation) -> float:
     return both / (area - both)
 
 
-def unite(detections: Sequence[Detection]) -> list[Observation]:
-    """One observation per thing: fires first, then learned boxes by score, then the spots that belong to none."""
+def unite(
+    detections: Sequence[Detection], is_flame: Callable[[Detection], bool] = lambda _person: True
+) -> list[Observation]:
+    """One observation per thing: fires first, then learned boxes by score, then the spots that belong to none.
+
+    is_flame says of a person's box that touches a fire whether it is the flames' own, or somebody beside them.
+    """
     fires = [_fire(d) for d in detections if d.kind is Kind.FIRE]
     learned: list[Observation] = []
     for d in sorted((d for d in detections if d.kind in _LEARNED), key=lambda d: -d.confidence):
         fire = next((i for i, f in enumerate(fires) if _touches(f, d)), None)
-        if fire is not None:
+        if fire is not None and (d.kind is not Kind.PERSON or is_flame(d)):
             fires[fire] = replace(fires[fire], detectors=(*fires[fire].detectors, d.detector))
-        elif all(iou(d, other) < _SAME_LEARNED_IOU and not _part(d, other) for other in learned):
+        elif not any(_same(d, other) or _part(d, other) for other in learned):
             learned.append(
                 Observation(
                     d.left_px,
@@ -125,6 +130,12 @@ def unite(detections: Sequence[Detection]) -> list[Observation]:
                 detectors=(learned[owner].detectors[0], d.detector),
             )
     return fires + learned + alone + [_smoke(d) for d in detections if d.kind is Kind.SMOKE]
+
+
+def _same(d: Detection, surer: Observation) -> bool:
+    """Whether a box says no more than a surer one. A person on a vehicle or an animal is one besides."""
+    besides = d.kind is Kind.PERSON and surer.learned_kind is not Kind.PERSON
+    return not besides and iou(d, surer) >= _SAME_LEARNED_IOU
 
 
 def _part(d: Detection, whole: Observation) -> bool:

@@ -10,6 +10,7 @@ a real one may ignore it. Times are on the camera's own clock, in seconds.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -73,8 +74,10 @@ def decode_header(data: bytes) -> FrameHeader:
             shape=tuple(int(n) for n in raw["shape"]),
             payload_bytes=int(raw["payload_bytes"]),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise WireError(f"a frame header that cannot be read: {error}") from error
+    if not (math.isfinite(header.exposure_s) and math.isfinite(header.sent_monotonic_s)):
+        raise WireError(f"a frame of {header.camera_id} whose time is no number")
     if header.dtype not in _DTYPES:
         raise WireError(f"a frame of {header.dtype} is refused")
     if len(header.shape) not in (2, 3) or any(not 1 <= n <= 16_384 for n in header.shape):

@@ -12,6 +12,7 @@ import typer
 
 from dronectl.errors import BadInputError
 from missions.geo import GeoError, GeoPoint
+from missions.model import Modality
 
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
@@ -101,6 +102,15 @@ def detect(
             metavar="LAT,LON",
         ),
     ] = None,
+    modality: Annotated[
+        str,
+        typer.Option(
+            "--modality",
+            help="What pictures, videos and streams of 8 bits are: thermal (false colours by their brightness, as of the "
+            "palettes white hot and ironbow), rgb, or auto: as each file says, else thermal if it has no colour at all.",
+            metavar="auto|thermal|rgb",
+        ),
+    ] = "auto",
     counts: Annotated[
         str,
         typer.Option(
@@ -146,8 +156,9 @@ def detect(
 
     The model for colour pictures that ships is an experiment and misses people: `dronectl vision train --modality rgb`
     makes one of your own, which --model then names. Colour pictures are looked at in tiles, and people found in them who
-    are larger than 25 pixels are blurred in every picture that is written. Grey pictures are taken for thermal ones. Never
-    take an empty result for an empty area.
+    are larger than 25 pixels are blurred in every picture that is written. Pictures without any colour are taken for
+    thermal ones, unless their file or --modality says otherwise, and blurred as if they were not; lines say what each was
+    taken for, and by what. Never take an empty result for an empty area.
 
     One JSON line per frame with its detections; videos also give lines of type "track" (3 of 5 looks). Sizes are
     judged in metres, so say how large a pixel is on the ground (--gsd-cm, or --height-m with --hfov-deg) unless the
@@ -169,6 +180,8 @@ def detect(
     size = _raw_size(raw_size)
     if counts not in ("relative", "centikelvin", "tlinear", "decikelvin"):
         raise BadInputError(f"--counts {counts}: is none of relative, centikelvin, tlinear, decikelvin")
+    if modality not in ("auto", "thermal", "rgb"):
+        raise BadInputError(f"--modality {modality}: is none of auto, thermal, rgb")
     started_at = None if take_off is None else _place(take_off)
     if started_at is not None and dem is None:
         raise BadInputError("--take-off goes with --dem: without heights of the ground it changes nothing")
@@ -190,6 +203,7 @@ def detect(
         dem=dem,
         take_off=started_at,
         counts=counts,
+        modality=None if modality == "auto" else Modality(modality),
         every=every,
         fresh=fresh,
         as_json=as_json,

@@ -23,13 +23,15 @@ from dronectl.operations.detect_outputs import write_geojson, write_review
 from dronectl.operations.detect_progress import Watcher
 from dronectl.terrain_io import load_terrain
 from missions.geo import GeoPoint
+from missions.model import Modality
 from vision.errors import EngineMissingError, VisionError
 from vision.examine import Examiner
 from vision.examine_types import ExamineOptions, Names, StatedScale, Tally
 from vision.lookers import Lookers
 from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, read_card
+from vision.sources.files import find_files
 from vision.sources.raw16 import Counts
-from vision.sources.stills import StillOptions, find_files
+from vision.sources.stills import PICTURES, VIDEOS, StillOptions
 from vision.thermal import HotSpotDetector
 from vision.yolo import load_yolo
 
@@ -71,6 +73,7 @@ class DetectRequest:
     dem: Path | None = None
     take_off: GeoPoint | None = None
     counts: str = Counts.RELATIVE.value
+    modality: Modality | None = None
     every: int = 1
     fresh: bool = False
     as_json: bool = False
@@ -79,7 +82,7 @@ class DetectRequest:
         """The same for the examiner."""
         return ExamineOptions(
             StatedScale(self.gsd_m, self.ground_width_m),
-            StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts)),
+            StillOptions(self.hfov_deg, self.raw_size, Counts(self.counts), self.modality),
             None if self.dem is None else load_terrain(self.dem),
             self.take_off,
             self.every,
@@ -100,6 +103,7 @@ class DetectRequest:
             "height model": None if self.dem is None else str(self.dem),
             "take-off": None if self.take_off is None else [self.take_off.latitude_deg, self.take_off.longitude_deg],
             "counts": self.counts,
+            "modality": None if self.modality is None else self.modality.value,
             "every": self.every,
             "review": None if self.outputs.review_dir is None else str(self.outputs.review_dir),
         }
@@ -122,17 +126,19 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
     """Look through files and return the exit code; errors in what was given are BadInputError."""
     request.outputs.check()
     try:
-        files = find_files(paths)
+        found = find_files(paths, PICTURES | VIDEOS)
     except VisionError as error:
         raise BadInputError(str(error)) from error
     own = [folder for folder in (request.outputs.annotate, request.outputs.review_dir) if folder is not None]
-    files, left_out = _without(files, own)
+    files, left_out = _without(found.files, own)
     for folder in own:
         _tidy(folder)
     learned, classical = load_detectors(request)
     with Watcher(len(files)) as watcher:
         if left_out:
             watcher.say(f"{left_out} picture(s) are left out: they lie where this command writes its own")
+        for text in found.unreadable:
+            watcher.say(text)
         watcher.say(f"{len(files)} file(s), {learned.name}")
         examiner = _examiner(request, learned, classical, files, watcher)
         out = request.outputs.lines
@@ -144,7 +150,8 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
             tally, interrupted = _to_file(out, files, examiner, watcher, request)
             with out.open("rb") as lines:
                 make_more(request, lines, watcher.say)
-    return close(request, tally, len(files), examiner.evidence_lost, interrupted=interrupted)
+    folders = len(found.unreadable)
+    return close(request, tally, len(files), examiner.evidence_lost, folders, interrupted=interrupted)
 
 
 def _examiner(
@@ -299,14 +306,17 @@ def _left(files: Sequence[Path], journal: Journal, watcher: Watcher) -> list[Pat
     return left
 
 
-def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, *, interrupted: bool = False) -> int:
-    """Say what came of it and return the exit code."""
+def close(
+    request: DetectRequest, tally: Tally, files: int, evidence_lost: int, folders: int = 0, *, interrupted: bool = False
+) -> int:
+    """Say what came of it and return the exit code. folders: how many could not be read."""
     summary = {
         "files": files,
         "frames": tally.pictures,
         "detections": tally.detections,
         "tracks": tally.tracks,
         "unreadable": tally.unreadable,
+        "unreadable_folders": folders,
         "not_looked_at": tally.not_looked_at,
         "without_gsd": tally.without_gsd,
         "without_place": tally.without_place,
@@ -317,7 +327,7 @@ def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, 
     else:
         say(
             f"{tally.pictures} frame(s), {tally.detections} detection(s), {tally.not_looked_at} not looked at, "
-            f"{tally.unreadable} file(s) unreadable"
+            f"{tally.unreadable} file(s) unreadable" + (f", {folders} folder(s) unreadable" if folders else "")
         )
     if tally.without_gsd:
         say(
@@ -331,7 +341,8 @@ def close(request: DetectRequest, tally: Tally, files: int, evidence_lost: int, 
     nothing = tally.pictures == 0 and tally.unreadable > 0
     if nothing or (tally.pictures and tally.not_looked_at == tally.pictures):
         return EXIT_BAD_INPUT
-    return EXIT_GOAL_MISSED if tally.unreadable or tally.not_looked_at or evidence_lost or interrupted else EXIT_DONE
+    missed = tally.unreadable or folders or tally.not_looked_at or evidence_lost or interrupted
+    return EXIT_GOAL_MISSED if missed else EXIT_DONE
 
 
 def say(text: str) -> None:

@@ -34,7 +34,7 @@ def run_stream(address: StreamAddress, settings: StreamSettings, request: Detect
     if out is not None and out.exists() and not request.fresh:
         raise BadInputError(f"--out {out}: exists; a stream cannot go on where another ended: --fresh overwrites it")
     learned, classical = load_detectors(request)
-    stream = LiveStream(address, settings, say)
+    stream = LiveStream(address, settings, say, request.modality)
     frames = stream.frames()
     try:
         first = next(frames, None)

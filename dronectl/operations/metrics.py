@@ -78,6 +78,12 @@ def render_metrics(
     for camera in cameras:
         if camera.unseen_fraction is not None:
             unseen.labels(camera.camera_id).set(camera.unseen_fraction)
+    gauge("evidence_lost", "Pictures and clips that could not be written, since the vision process started").set(
+        max((c.evidence_lost for c in cameras), default=0)
+    )
+    gauge("clip_frames_dropped", "Frames that are missing in clips, since the vision process started").set(
+        max((c.clip_frames_dropped for c in cameras), default=0)
+    )
     blind = gauge("camera_blind_seconds", "Time in which a camera did not look, since the service started", ["camera"])
     for camera_id, seconds in blind_s.items():
         blind.labels(camera_id).set(seconds)

@@ -70,7 +70,7 @@ def read_truth(path: Path) -> Truth:
     """Read a truth file; a last line cut off by a kill is left out. Raises BadInputError."""
     gathered = _Gathered()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")  # what is damaged is then named with its line
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from error
     lines = text.split("\n")

@@ -13,8 +13,8 @@ from vision.pipeline_types import CameraReport
 def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     book = CoverageBook({"d1-thermal": 5.0, "d1-rgb": 5.0}, 100.0)
     report = CameraReport(
-        "d1-rgb", True, None, 10, 8, 2, 0, {}, 0, 0, 0, 0, 0, 0.2, 0.3, {},
-        attends_since_monotonic_s=103.0, attended_monotonic_s=120.0, unseen_fraction=0.4, sweep_frames=3,
+        "d1-rgb", True, None, 10, 8, 2, 0, {}, 0, 0, 0, 0, 7, 0.2, 0.3, {},
+        attends_since_monotonic_s=103.0, attended_monotonic_s=120.0, unseen_fraction=0.4, sweep_frames=3, clip_frames_dropped=9,
     )  # fmt: skip
     book.report([report], 120.5)
     page = render_metrics(
@@ -29,3 +29,5 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     assert values["dronectl_camera_blind_seconds", "d1-rgb"] == 3.0
     assert values["dronectl_picture_unseen_ratio", "d1-rgb"] == 0.4
     assert 'dronectl_vehicle_faults_total{vehicle="d1"} 2.0' in page
+    assert values["dronectl_evidence_lost", None] == 7
+    assert values["dronectl_clip_frames_dropped", None] == 9

@@ -41,10 +41,10 @@ def site_with_a_mast(folder) -> Site:
     return load_site(folder / "site.yaml")
 
 
-def looked_at(camera_id: str, frames: int) -> CameraReport:
+def looked_at(camera_id: str, frames: int, *, in_degrees: bool = True) -> CameraReport:
     """What the vision worker reports of a camera that works."""
     return CameraReport(
-        camera_id, True, None, frames, frames, 0, 0, {}, 0, 0, 0, 0, 0, None, None, {}
+        camera_id, True, None, frames, frames, 0, 0, {}, 0, 0, 0, 0, 0, None, None, {}, in_degrees=in_degrees
     )  # fmt: skip
 
 
@@ -140,3 +140,32 @@ async def test_a_vehicle_or_a_sighting_that_cannot_be_told_costs_nothing_else(tm
         assert {key.split(" (")[0] for key in service.faults} == {f"publishing {d1}", "taking a sighting"}
     assert caplog.text.count("an error in") == 2, "the log is not flooded"
     assert "Traceback" in caplog.text
+
+
+class Listener:
+    """Hears which ground was looked at."""
+
+    def __init__(self) -> None:
+        self.rings: list[tuple[tuple[float, float], ...]] = []
+
+    async def looked(self, ring: tuple[tuple[float, float], ...]) -> None:
+        self.rings.append(ring)
+
+
+@pytest.mark.parametrize("in_degrees", [True, False])
+async def test_only_looks_in_degrees_can_find_that_a_hazard_is_gone(tmp_path, monkeypatch, in_degrees):
+    """Eight bits of a thermal camera show that something is warmer, not that nothing smoulders any more."""
+    async with visits(tmp_path, monkeypatch) as (site, service, vision, _):
+        camera, drone_id = next((c.camera_id, d.drone_id) for d in site.drones for c, _, _ in d.cameras)
+        mast = site.masts[0].camera.camera_id
+        service._take_poses([pose_above_home(site, drone_id)])
+        listener = Listener()
+        task = asyncio.create_task(service._visits(listener))
+        for frames in range(1, 1000 if in_degrees else 8):
+            vision.cameras = tuple(looked_at(c, frames, in_degrees=in_degrees) for c in (camera, mast))
+            await asyncio.sleep(0.03)
+            if listener.rings:
+                break
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert bool(listener.rings) is in_degrees

@@ -16,7 +16,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from vision.engines.base import Engine
+from vision.engines.base import Engine, first_line
 from vision.engines.tensorrt_parts import BUILD, is_built, missing, provider_library
 from vision.errors import EngineMissingError, EngineUnusableError
 
@@ -89,5 +89,9 @@ def _ready(name: str, model: Path) -> None:
 
 
 def _load(name: str, model: Path, threads: int) -> Engine:
-    engine: Engine = importlib.import_module(_ENGINES[name][1]).load(model, threads)
+    try:
+        adapter = importlib.import_module(_ENGINES[name][1])
+    except (ImportError, OSError) as error:  # half an installation, or one for another system
+        raise EngineUnusableError(f"engine {name}: its library cannot be loaded ({first_line(error)})") from error
+    engine: Engine = adapter.load(model, threads)
     return engine

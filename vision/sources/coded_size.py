@@ -58,7 +58,13 @@ def packet_size(data: bytes) -> Size | None:
 
 
 def jpeg_size(data: bytes) -> Size | None:
-    """Width and height in a JPEG's frame header."""
+    """Width and height in a JPEG's frame header, of what a video can hold."""
+    size = stated_jpeg_size(data)
+    return None if size is None else _plausible(*size)
+
+
+def stated_jpeg_size(data: bytes) -> Size | None:
+    """The same of any picture."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -67,7 +73,7 @@ def jpeg_size(data: bytes) -> Size | None:
             continue
         if marker in _SOF:
             height, width = struct.unpack_from(">HH", data, at + 5)
-            return _plausible(width, height)
+            return width, height
         at += 2 + struct.unpack_from(">H", data, at + 2)[0]
     return None
 

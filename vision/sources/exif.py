@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The little of Exif that pictures from the air need: who made them, when, with which lens, and where.
 
-Source: Exif 2.32 (CIPA DC-008), clauses 4.6.2 (IFD entries) and 4.6.6 (GPS). Pure, and total: bytes that are no Exif
+Source: Exif 2.32 (CIPA DC-008), clauses 4.6.2 (IFD entries) and 4.6.6 (GPS); TIFF 6.0, section 8 (NewSubfileType). Pure, and total: bytes that are no Exif
 give empty facts, never an exception, because a damaged header must not cost the picture.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import struct
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_SUBFILE, _REDUCED, _MASK, _CLASSIC = 0x00FE, 1, 4, 42
+_WIDTH, _HEIGHT = 0x0100, 0x0101
 _MAKE, _MODEL = 0x010F, 0x0110
 _TAKEN, _FOCAL_35MM = 0x9003, 0xA405
 _LAT_REF, _LAT, _LON_REF, _LON, _ALT_REF, _ALT = 1, 2, 3, 4, 5, 6
@@ -44,6 +47,34 @@ def parse_exif(tiff: bytes) -> ExifFacts:
         return _facts(tiff)
     except (struct.error, IndexError):
         return ExifFacts()
+
+
+def count_pages(tiff: bytes) -> int:
+    """How many pictures a TIFF file holds, without its reduced copies and masks; 1 for what is none or cannot be read."""
+    pages, places = 0, set[int]()
+    with contextlib.suppress(struct.error, IndexError):
+        order = "<" if tiff[:2] == b"II" else ">"
+        version, at = struct.unpack_from(order + "HI", tiff, 2)
+        while version == _CLASSIC and at and at not in places and len(places) < _MOST_ENTRIES:
+            places.add(at)
+            kind = _ifd(tiff, order, at).get(_SUBFILE)
+            pages += not (isinstance(kind, int) and kind & (_REDUCED | _MASK))
+            (entries,) = struct.unpack_from(order + "H", tiff, at)
+            (at,) = struct.unpack_from(order + "I", tiff, at + 2 + 12 * entries)
+    return max(1, pages)
+
+
+def tiff_size(tiff: bytes) -> tuple[int, int] | None:
+    """Width and height of a TIFF's first picture; None where these bytes do not say."""
+    if tiff[:4] not in (b"II*\0", b"MM\0*"):
+        return None
+    order = "<" if tiff[:2] == b"II" else ">"
+    try:
+        main = _ifd(tiff, order, struct.unpack_from(order + "I", tiff, 4)[0])
+    except (struct.error, IndexError):
+        return None
+    width, height = main.get(_WIDTH), main.get(_HEIGHT)
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
 def _facts(tiff: bytes) -> ExifFacts:

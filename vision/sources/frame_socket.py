@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from missions.model import Camera
+from missions.model import Camera, Modality
 from vision.frame import Frame, PixelKind, finite
 from vision.wire import PREFIX, WireError, decode_header, decode_pixels, decode_prefix, encode_done
 
@@ -132,6 +132,8 @@ class FrameSocket:
         stated = (self._camera.height_px, self._camera.width_px)
         if header.shape[:2] != stated:  # the lens is known in those pixels: in others every place would be wrong
             raise WireError(f"a frame of shape {header.shape}, and the camera is said to have {stated}")
+        if (header.kind == PixelKind.BGR8.value) is (self._camera.modality is Modality.THERMAL):
+            raise WireError(f"a frame of {header.kind}, and the camera is said to be {self._camera.modality.value}")
         try:
             frame = Frame(
                 source_id=header.camera_id,

@@ -14,6 +14,7 @@ from typing import Final
 
 from vision.errors import PictureError
 from vision.sources.exif import ExifFacts, parse_exif
+from vision.sources.files import read_bytes
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _START_OF_SCAN: Final = 0xDA
@@ -35,10 +36,7 @@ class JpegFile:
 
 def read_jpeg(path: Path) -> JpegFile:
     """Read a file's segments. PictureError for a file that is none, or that ends too early."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path}: {error.strerror or error}") from error
+    data = read_bytes(path)
     if not data.startswith(_SOI):
         raise PictureError(f"{path}: this is not a JPEG")
     segments: list[tuple[int, bytes]] = []

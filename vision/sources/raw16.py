@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vision.errors import PictureError
 from vision.frame import PixelKind
+from vision.sources.files import read_bytes
 
 RAW: Final = frozenset({".y16", ".raw"})
 _KELVIN: Final = 273.15
@@ -39,10 +40,7 @@ def read_y16(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint16]:
 
     PictureError for a length that fits no size, or several pictures in one file.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise PictureError(f"{path}: {error.strerror or error}") from error
+    data = read_bytes(path)
     if size is None:
         size = next(((w, h) for w, h in SIZES if 2 * w * h == len(data)), None)
         if size is None:

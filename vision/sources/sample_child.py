@@ -23,6 +23,7 @@ from vision.sources.stream_child import END, FRAME, HEADER
 
 _MOST_JPEG_BYTES: Final = 32 << 20
 _START, _FINISH = b"\xff\xd8", b"\xff\xd9"
+_SCAN: Final = 0xDA  # the marker after which the picture itself comes
 _BLOCK: Final = 1 << 16
 
 
@@ -60,10 +61,9 @@ def _jpeg(address: str, open_s: float) -> bytes | None:
                 raise VisitError("it does not send a whole picture in time")
             block = answer.read1(_BLOCK)
             data += block
-            start = data.find(_START)
-            end = data.find(_FINISH, max(start, len(data) - len(block) - 1)) if start >= 0 else -1
-            if end >= 0:
-                return data[start : end + 2]
+            picture = first_jpeg(data)
+            if picture is not None:
+                return picture
             if not block:
                 break
     except (OSError, http.client.HTTPException) as error:
@@ -71,6 +71,25 @@ def _jpeg(address: str, open_s: float) -> bytes | None:
     finally:
         connection.close()
     raise VisitError("it sends no whole picture")
+
+
+def first_jpeg(data: bytes) -> bytes | None:
+    """The first picture that is whole in these bytes. Its headers may hold another, small one, with an end of its own."""
+    start = data.find(_START)
+    while start >= 0:
+        at = start + 2
+        while data[at : at + 1] == b"\xff" and len(data) >= at + 4:
+            if data[at + 1] == 0xFF:
+                at += 1
+                continue
+            if data[at + 1] == _SCAN:
+                end = data.find(_FINISH, at)
+                return data[start : end + 2] if end >= 0 else None
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if len(data) < at + 4:
+            return None  # its headers go on
+        start = data.find(_START, start + 2)  # that was none
+    return None
 
 
 def _decoded(data: bytes) -> Any:

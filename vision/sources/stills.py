@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,24 +15,22 @@ from numpy.typing import NDArray
 
 from missions.model import Modality
 from vision.errors import PictureError
-from vision.frame import Frame, PixelKind, finite
+from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
-from vision.sources.exif import ExifFacts
-from vision.sources.jpeg_segments import JpegFile, dji_facts, exif_facts, read_jpeg
+from vision.sources.exif import ExifFacts, count_pages
+from vision.sources.files import read_bytes, stated_size
+from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
+from vision.sources.modality import IN_VIDEOS, Sorted, classify, said_by_file
 from vision.sources.raw16 import RAW, Counts, meaning, read_y16
 from vision.sources.rjpeg import ThermalPicture, thermal_in
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
 VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
+_TIFF: Final = frozenset({".tif", ".tiff"})
 _BARE: Final = frozenset({".mjpeg", ".h264"})
 _END_S: Final = 1.0  # a video may end so much before its stated end, as by its sound
 _END_SHARE: Final = 0.02
-_GREY_TOLERANCE: Final = 6.0  # JPEG's colour noise in a grey picture
-_COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
-_HOTTEST_C: Final = 150.0
-_SPREAD_SAMPLES: Final = 60_000
-_MOST_BYTES: Final = 400 << 20
 _MOST_PIXELS: Final = 120_000_000  # three bytes each: more would not fit the memory that a run is promised to take
 _NO_FACTS: Final = Shot(None, None, 0.0, False, "the file does not say where it was taken from")
 
@@ -58,30 +56,7 @@ class StillOptions:
     hfov_deg: float | None = None
     raw_size: tuple[int, int] | None = None  # width, height of headerless pictures
     counts: Counts = Counts.RELATIVE
-
-
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Pictures and videos named or lying in named folders (sorted, below them too), each once.
-
-    PictureError if one is neither.
-    """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES | VIDEOS and p.is_file())
-            if not inside:
-                raise PictureError(f"{path}: no pictures or videos in this folder")
-            files += inside
-        elif not path.exists():
-            raise PictureError(f"{path}: no such file or folder")
-        elif path.suffix.lower() not in PICTURES | VIDEOS:
-            raise PictureError(f"{path}: neither a picture nor a video ({', '.join(sorted(PICTURES | VIDEOS))})")
-        else:
-            files.append(path)
-    once: dict[Path, Path] = {}
-    for path in files:
-        once.setdefault(path.resolve(), path)
-    return list(once.values())
+    modality: Modality | None = None  # of pictures with 8 bits; None: as each file or its look says
 
 
 def is_video(path: Path) -> bool:
@@ -95,31 +70,30 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
     suffix = path.suffix.lower()
     if suffix in RAW:
         pixels, kind, note = meaning(path, read_y16(path, options.raw_size), options.counts)
-        return Still(Frame(path.name, None, 0, 0.0, pixels, kind), None, note)
+        return Still(_frame(path, (pixels, kind, ModalityFrom.VALUES)), None, note)
     if suffix in (".jpg", ".jpeg"):
         jpeg = read_jpeg(path)
         thermal = thermal_in(jpeg)
         if thermal is not None:
-            return _posed(thermal.frame(path.name), thermal.exif, thermal.flight, options, thermal.note, thermal)
-        decoded, kind = classify(path, _decode(path, np.frombuffer(jpeg.data, np.uint8)))
-        return _ordinary(path, jpeg, decoded, kind, options)
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise PictureError(f"{path}: larger than {_MOST_BYTES >> 20} MB; cut it into parts")
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise PictureError(f"{path}: {error.strerror or error}") from error
-    picture, kind = classify(path, _decode(path, data))
+            frame = replace(thermal.frame(path.name), modality_from=ModalityFrom.VALUES)
+            return _posed(frame, thermal.exif, thermal.flight, options, thermal.note, thermal)
+        decoded, xmp = _decode(path, jpeg.data), dji_facts(jpeg)
+        frame = _frame(path, classify(path, decoded, options.modality, said_by_file(xmp)))
+        return _posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None)
+    data = read_bytes(path)
+    pages = count_pages(data) if suffix in _TIFF else 1
+    if pages > 1:
+        raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
+    picture, kind, by = classify(path, _decode(path, data), options.modality)
     note = kind.value
     if kind is PixelKind.RAW16:
         picture, kind, note = meaning(path, picture.astype(np.uint16, copy=False), options.counts)
-    return Still(Frame(path.name, None, 0, 0.0, picture, kind), None, note)
+    return Still(_frame(path, (picture, kind, by)), None, note)
 
 
-def _ordinary(path: Path, jpeg: JpegFile, pixels: NDArray[np.generic], kind: PixelKind, options: StillOptions) -> Still:
-    return _posed(
-        Frame(path.name, None, 0, 0.0, pixels, kind), exif_facts(jpeg), dji_facts(jpeg), options, kind.value, None
-    )
+def _frame(path: Path, known: Sorted, sequence: int = 0, time_s: float = 0.0) -> Frame:
+    pixels, kind, by = known
+    return Frame(path.name, None, sequence, time_s, pixels, kind, modality_from=by)
 
 
 def _posed(
@@ -133,62 +107,29 @@ def _posed(
     modality = Modality.RGB if frame.kind is PixelKind.BGR8 else Modality.THERMAL
     size = (frame.width_px, frame.height_px)
     shot = still_shot(facts.model or "camera", modality, size, facts, xmp, options.hfov_deg)
-    posed = Frame(
-        frame.source_id, None, frame.sequence, frame.exposure_s, frame.pixels, frame.kind, shot.camera, shot.pose
-    )
+    posed = replace(frame, camera=shot.camera, pose=shot.pose)
     return Still(posed, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at)
 
 
-def _decode(path: Path, data: NDArray[np.uint8]) -> NDArray[np.generic]:
+def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+    _no_larger(path, stated_size(data))  # a small file can unfold to more than memory holds
     try:
-        picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
     except cv2.error as error:
         raise PictureError(f"{path}: this picture cannot be decoded: {_last_line(error)}") from error
     if picture is None:
         raise PictureError(f"{path}: this picture cannot be decoded; it is damaged or cut off")
-    if picture.shape[0] * picture.shape[1] > _MOST_PIXELS:
-        raise PictureError(f"{path}: {picture.shape[1]}x{picture.shape[0]} pixels are too many; cut it into parts")
+    _no_larger(path, (picture.shape[1], picture.shape[0]))
     return np.asarray(picture)
+
+
+def _no_larger(path: Path, size: tuple[int, int] | None) -> None:
+    if size is not None and size[0] * size[1] > _MOST_PIXELS:
+        raise PictureError(f"{path}: {size[0]}x{size[1]} pixels are too many; cut it into parts")
 
 
 def _last_line(error: Exception) -> str:
     return str(error).strip().splitlines()[-1].strip() if str(error).strip() else "unknown cause"
-
-
-def classify(path: Path, picture: NDArray[np.generic]) -> tuple[NDArray[np.generic], PixelKind]:
-    """Pixels and their kind from a decoded picture: equal colour channels are a grey (thermal) picture."""
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        picture = picture[:, :, :3]
-    if picture.ndim == 3 and picture.dtype == np.uint8:
-        step = max(1, round(math.sqrt(picture.shape[0] * picture.shape[1] / _SPREAD_SAMPLES)))
-        sample = picture[::step, ::step]
-        spread = np.abs(sample[..., 0].astype(np.int16) - sample[..., 2].astype(np.int16))
-        if float(np.percentile(spread, 99)) <= _GREY_TOLERANCE:
-            return np.ascontiguousarray(picture[..., 1]), PixelKind.GREY8
-        return np.ascontiguousarray(picture), PixelKind.BGR8
-    if picture.ndim == 2:
-        for dtype, kind in (
-            (np.uint8, PixelKind.GREY8),
-            (np.uint16, PixelKind.RAW16),
-            (np.float32, PixelKind.CELSIUS),
-        ):
-            if picture.dtype == dtype:
-                return np.ascontiguousarray(picture if kind is not PixelKind.CELSIUS else _degrees(path, picture)), kind
-    raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
-
-
-def _degrees(path: Path, picture: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Numbers with a fraction, which are degrees Celsius if they can be; PictureError if not."""
-    try:
-        degrees = finite(picture)
-    except ValueError as error:
-        raise PictureError(f"{path}: {error}") from error
-    middle = float(np.median(degrees[::4, ::4]))
-    if not _COLDEST_C <= middle <= _HOTTEST_C:
-        raise PictureError(
-            f"{path}: its values have a median of {middle:.0f}: no degrees Celsius (kelvin less 273.15 would be)"
-        )
-    return degrees
 
 
 def own_gsd_m(thermal: ThermalPicture) -> float | None:
@@ -208,8 +149,8 @@ def own_gsd_m(thermal: ThermalPicture) -> float | None:
     return height / math.sin(-pitch) / focal
 
 
-def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
-    """Every n-th frame of a video; `exposure_s` is the time in the video.
+def read_video(path: Path, every: int = 1, modality: Modality | None = None) -> Iterator[Frame]:
+    """Every n-th frame of a video; `exposure_s` is the time in the video. modality: stated by the user.
 
     PictureError when it does not open, and, after the frames before it, where its picture size changes or where it ends
     before the time that it states.
@@ -238,9 +179,9 @@ def read_video(path: Path, every: int = 1) -> Iterator[Frame]:
                 ok, picture = capture.read()
                 if not ok:
                     break
-                pixels, kind = classify(path, np.asarray(picture))
+                known = classify(path, np.asarray(picture), modality, tolerance=IN_VIDEOS)
                 time_s = _time_s(capture)
-                yield Frame(path.name, None, number, time_s, pixels, kind)
+                yield _frame(path, known, number, time_s)
             number += 1
         if number == 0:
             raise PictureError(f"{path}: this video has no frames that can be decoded")

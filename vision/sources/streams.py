@@ -25,9 +25,10 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from missions.model import Modality
 from vision.errors import PictureError, VisionError
 from vision.frame import Frame
-from vision.sources.stills import classify
+from vision.sources.modality import IN_VIDEOS, classify
 from vision.sources.stream_child import END, FRAME, HEADER
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
@@ -128,10 +129,12 @@ class LiveStream:
         address: StreamAddress,
         settings: StreamSettings | None = None,
         tell: Callable[[str], None] = lambda _text: None,
+        modality: Modality | None = None,
     ) -> None:
         self._address = address
         self._settings = settings or StreamSettings()
         self._tell = tell
+        self._modality = modality
         self._gaps: list[Gap] = []
         self._origin_s: float | None = None  # monotonic time of the first frame
         self._last_s = 0.0
@@ -257,8 +260,10 @@ class LiveStream:
         if self._origin_s is None:
             self._origin_s = monotonic_s
         label = self._address.label
-        pixels, kind = classify(Path(label), picture[..., 0] if picture.shape[2] == 1 else picture)
-        return Frame(label, None, self.stats.delivered, self._clock(monotonic_s), pixels, kind)
+        picture = picture[..., 0] if picture.shape[2] == 1 else picture
+        pixels, kind, by = classify(Path(label), picture, self._modality, tolerance=IN_VIDEOS)
+        at_s = self._clock(monotonic_s)
+        return Frame(label, None, self.stats.delivered, at_s, pixels, kind, modality_from=by)
 
 
 def _read(fd: int, size: int, deadline: float, until: float | None, *, opened: bool) -> bytearray:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from truth_cases import HERE, alert, entity, look
 
+from dronectl.errors import BadInputError
 from dronectl.report.score import ellipse_holds, is_detectable, score
 from dronectl.report.truth import TrueEntity, read_truth
 from missions.geo import destination
@@ -122,5 +124,8 @@ def test_truth_file_with_a_torn_last_line(tmp_path):
         '{"type":"pose","vehicle_id":"d1","ti'
     )
     truth = read_truth(file)
+    file.write_bytes(b"\xff\xfe damaged\n" + file.read_bytes())
+    with pytest.raises(BadInputError, match=r"truth\.jsonl:1: is not a line"):
+        read_truth(file)
     assert truth.entities[0].looks[0].sequence == 3
     assert len(truth.tracks["d1"]) == 1

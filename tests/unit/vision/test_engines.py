@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -160,6 +161,22 @@ def test_an_engine_that_does_not_come_up_is_passed_over_and_named(
     with pytest.raises(EngineUnusableError, match="tensorrt") as told:
         load_engine(DEFAULT_MODEL, "tensorrt")
     assert lack.mend in str(told.value)
+
+
+def test_a_library_that_cannot_be_loaded_is_passed_over_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half an installation: Python finds the package, and it fails at import."""
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text("raise ImportError('libtbb.so.12: cannot open it')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for module in [name for name in sys.modules if name.partition(".")[0] == "openvino"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, "vision.engines.openvino_engine")
+    assert load_engine(DEFAULT_MODEL).name.startswith("onnxruntime")
+    assert "engine openvino: its library cannot be loaded (libtbb.so.12: cannot open it)" in caplog.text
+    with pytest.raises(EngineUnusableError, match="engine openvino: its library cannot be loaded"):
+        load_engine(DEFAULT_MODEL, "openvino")
 
 
 def test_tensorrt_is_not_built_while_a_service_waits(

@@ -55,6 +55,8 @@ def test_large_people_in_colour_are_blurred_and_small_ones_are_not() -> None:
     large = Observation(100, 100, 160, 220)
     shown = annotate(frame, [(large, Kind.PERSON, "")])
     assert shown[110:210, 110:150].astype(float).std() < 0.5 * pixels[110:210, 110:150].astype(float).std()
+    head = (slice(90, 99), slice(120, 140))  # sticks out of the box
+    assert shown[head].astype(float).std() < 0.5 * pixels[head].astype(float).std()
     assert np.array_equal(shown[250:, 250:], pixels[250:, 250:])
     assert np.array_equal(frame.pixels, pixels)
     small = annotate(frame, [(Observation(100, 100, 115, 118), Kind.PERSON, "")])

@@ -185,6 +185,21 @@ def test_a_folder_that_takes_no_clip_costs_the_clip_alone(tmp_path, broken):
     assert not list(tmp_path.glob("e/.*.tmp*"))
 
 
+def test_a_frame_that_cannot_be_encoded_costs_no_clip(tmp_path, caplog):
+    writer = ClipWriter(EvidenceStore(tmp_path))
+    film = Film(writer, "cam")
+    empty = Frame("cam", "d1", 1, 1.5, np.zeros((0, 0), np.uint8), PixelKind.GREY8)
+    for frame, people in frames(6):
+        film.take(frame, people, None)
+        film.take(replace(empty, exposure_s=frame.exposure_s), (), None)
+        if frame.sequence == 2:
+            film.begin("t1-1", about(), frame.exposure_s)
+    writer.close()
+    assert [p.name for p in tmp_path.glob("*.avi")] == ["t1-1-clip.avi"]
+    assert writer.dropped == 6
+    assert len([r for r in caplog.records if "missing in clips" in r.message]) == 1
+
+
 def test_a_camera_that_falls_silent_does_not_keep_its_clip_to_itself(tmp_path, monkeypatch):
     """It has landed, or is away: what it showed before is written all the same, and takes nobody's room."""
     monkeypatch.setattr(clips, "SILENT_S", 0.3)

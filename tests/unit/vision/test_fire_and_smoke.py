@@ -16,10 +16,11 @@ from missions.model import Camera, Modality
 from missions.terrain import FlatTerrain
 from vision.confirm import judge
 from vision.daylight import sun_up
+from vision.detector import Detection
 from vision.eye import CameraEye
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.geolocate import Locator
-from vision.sighting import Kind
+from vision.sighting import Kind, Sighting
 from vision.smoke import SmokeDetector
 from vision.thermal import HotSpotDetector
 from vision.unite import Observation
@@ -184,3 +185,36 @@ def test_what_cannot_be_judged_is_counted():
     assert dict(detector.refused) == {
         "too dark": 1, "not a colour picture": 1, "too long after the frame before": 1, "does not fit the frame before": 1
     }  # fmt: skip
+
+
+def at_a_fire(box_px: tuple[int, int, int, int]) -> list[Sighting]:
+    """What is told of a small blaze with somebody 1.2 m beside it, whom the learned detector boxes as given."""
+
+    class Network:
+        name = "network"
+
+        def detect(self, _frame: Frame, _gsd_m: float | None) -> list[Detection]:
+            return [Detection(*map(float, box_px), Kind.PERSON, 0.5, self.name)]
+
+    camera = Camera("cam", Modality.THERMAL, 128, 96, 300.0, 300.0, 63.5, 47.5)
+    locator = Locator(FlatTerrain(200.0), GeoPoint(29.7, 107.3))
+    eye = CameraEye(camera, "v", Network(), HotSpotDetector(), locator, None, "run")
+    utc_s = datetime(2026, 6, 21, 16, tzinfo=UTC).timestamp()
+    picture = np.full((96, 128), 15.0, np.float32)
+    cv2.ellipse(picture, (50, 48), (4, 3), 0.0, 0.0, 360.0, 420.0, -1)
+    cv2.ellipse(picture, (61, 48), (3, 8), 0.0, 0.0, 360.0, 24.0, -1)
+    picture = cv2.GaussianBlur(picture, (0, 0), 0.8)
+    told = []
+    for n in range(6):
+        pose = CameraPose(29.7, 107.3 + 2e-7 * n, 230.0, 30.0, 0.0, -90.0, 0.0)
+        told += eye.look(Frame("cam", "v", n, float(n), picture, PixelKind.CELSIUS, camera, pose, utc_s)).sightings
+    return told
+
+
+@pytest.mark.parametrize("box_px", [(53, 38, 66, 58), (57, 39, 65, 57)], ids=["touches the flames", "stands clear"])
+def test_somebody_at_a_fire_is_told_beside_it(box_px):
+    assert {s.kind for s in at_a_fire(box_px)} == {Kind.FIRE, Kind.PERSON}
+
+
+def test_a_box_of_the_flames_alone_is_no_person():
+    assert {s.kind for s in at_a_fire((43, 42, 58, 55))} == {Kind.FIRE}

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def message(sequence: int, camera_id: str = "cam", **other: object) -> bytes:
     pixels = np.full((24, 32), float(sequence), np.float32)
+    if other.get("kind") == "bgr8":
+        pixels = np.zeros((24, 32, 3), np.uint8)
     header = FrameHeader(
         **{
             "camera_id": camera_id, "sequence": sequence, "exposure_s": float(sequence),
@@ -141,7 +144,13 @@ GARBAGE = {
     "wrong camera": message(1, camera_id="other"),
     "wrong kind": message(1, kind="smell"),
     "kind against dtype": message(1, kind="grey8"),
+    "no number of a frame": message(math.inf, exposure_s=1.0),
+    "no time": message(1, exposure_s=math.nan),
+    "sent at the end of time": message(1, sent_monotonic_s=math.inf),
+    "a time of a thousand digits": message(1, exposure_s=10**1000),
+    "a maze": PREFIX.pack(b"DCF1", 16_000) + b"[" * 16_000,
     "another size": message(1, shape=(12, 64)),
+    "colour of a thermal camera": message(1, kind="bgr8", dtype="uint8", shape=(24, 32, 3)),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable
@@ -215,6 +216,29 @@ async def test_colour_cameras_are_looked_at_in_tiles_with_their_share(colour_mod
     assert colour.not_looked_at == {}
     assert colour.attended_monotonic_s is not None
     assert {s.camera_id for s in watch.told} >= {"d1-thermal"}
+
+
+@pytest.mark.parametrize("odd", [{"latitude_deg": 214.7}, {"latitude_deg": 90.0}, {"longitude_deg": math.nan}])
+async def test_poses_that_are_nowhere_end_no_pipeline(odd: dict[str, float]) -> None:
+    """As of a vehicle whose receiver has no fix yet, or has gone mad: its frames have no pose, others are looked at."""
+    flight, calm = hover(CAMERA, [PERSON], 4), hover(replace(CAMERA, camera_id="d2-thermal"), [PERSON], 5)
+    async with CameraServer(flight, count=4) as lost, CameraServer(calm, count=4) as well:
+        feeds = [
+            Feed(flight.camera, "d1", "127.0.0.1", lost.port), Feed(calm.camera, "d2", "127.0.0.1", well.port)
+        ]  # fmt: skip
+        watch = Watch(feeds, None)
+        for k in range(60):
+            time_s = k / 10
+            pose = flight.telemetry(time_s)
+            watch.pipeline.poses.add([("d1", replace(pose, **odd)), ("d2", calm.telemetry(time_s))])
+        task = asyncio.create_task(watch.pipeline.run())
+        await until(lambda: task.done() or (lost.finished.is_set() and well.finished.is_set()))
+        assert not task.done()
+        first, second = watch.pipeline.reports()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert (first.looked_at, first.no_pose) == (4, 4)
+    assert (second.looked_at, second.no_pose) == (4, 0)
 
 
 class InPairs:

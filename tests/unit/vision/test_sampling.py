@@ -14,6 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from missions.model import Camera, Modality
 from vision.change import ChangeGate, ChangeSettings
@@ -23,6 +25,7 @@ from vision.eye_types import UNCHANGED, EyeSettings, sampled
 from vision.frame import Frame, PixelKind
 from vision.pipeline import Feed, VisionPipeline
 from vision.sighting import Kind, Phase, Sighting
+from vision.sources.sample_child import first_jpeg
 from vision.sources.sampling import SampledCamera, Sampler, VisitFailedError
 
 PATIENCE_S = 60.0
@@ -272,3 +275,24 @@ async def test_pictures_of_another_size_than_the_site_says_are_fitted_or_named()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_picture_with_a_small_one_in_its_headers_is_taken_whole() -> None:
+    plain = jpeg(1)
+    small = cv2.imencode(".jpg", cv2.resize(scene(1), (32, 24)))[1].tobytes()
+    held = b"Exif\0\0" + small
+    whole = plain[:2] + b"\xff\xe1" + (len(held) + 2).to_bytes(2, "big") + held + plain[2:]
+    for before, after in ((b"", b""), (b"--next\r\nContent-Type: image/jpeg\r\n\r\n", b"\r\n--next" + jpeg(2))):
+        for cut in range(0, len(whole), 97):
+            assert first_jpeg(before + whole[:cut]) is None
+        assert first_jpeg(before + whole + after) == whole
+    assert np.array_equal(
+        cv2.imdecode(np.frombuffer(whole, np.uint8), 0), cv2.imdecode(np.frombuffer(plain, np.uint8), 0)
+    )
+    assert first_jpeg(b"\xff\xd8 no picture, and then one: " + plain) == plain
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_hold_a_picture_or_none(data: bytes) -> None:
+    found = first_jpeg(b"\xff\xd8\xff" + data)
+    assert found is None or (found.startswith(b"\xff\xd8") and found.endswith(b"\xff\xd9"))

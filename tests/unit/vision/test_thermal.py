@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vision.detector import Detection
 from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
-from vision.thermal import HotSpotDetector, robust_sigma, top_hat, warmth_in
+from vision.thermal import HotSpotDetector, parts, robust_sigma, top_hat, warmth_in
 from vision.unite import unite
 
 GSD_M = 0.08
@@ -130,6 +130,33 @@ def test_top_hat_keeps_what_is_smaller_than_its_kernel() -> None:
     assert hat[55, 55] == 0.0
     median, sigma = robust_sigma(np.random.default_rng(1).normal(5, 2, (400, 400)).astype(np.float32))
     assert (median, sigma) == pytest.approx((5, 2), rel=0.05)  # five thousand of its pixels
+
+
+def test_somebody_in_a_yard_with_a_warm_fence_is_found() -> None:
+    pixels = night(5)
+    cv2.rectangle(pixels, (200, 150), (420, 340), 24.0, 3)  # sheet metal after a day in the sun
+    put(pixels, 300, 240, 1.7, 0.5, 24.0, 30)
+    found = HotSpotDetector().detect(frame(pixels), GSD_M)
+    assert [d.kind for d in found] == [Kind.HOT_SPOT]
+    assert np.hypot(found[0].centre_px[0] - 300, found[0].centre_px[1] - 240) < 5
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=60)
+def test_parts_are_those_that_labelling_gives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hat = cv2.GaussianBlur(rng.normal(0, 1, (60, 80)).astype(np.float32), (0, 0), 1.5)
+    hat += 0.4 * (np.abs(np.hypot(*np.meshgrid(np.arange(80) - 40, np.arange(60) - 30)) - rng.integers(6, 25)) < 2)
+    strong, weak, most = 0.45, 0.25, float(rng.integers(6, 60))
+    count, labels = cv2.connectedComponents((hat >= weak).view(np.uint8), connectivity=8)
+    expected = set()
+    for k in range(1, count):
+        y, x = np.nonzero(labels == k)
+        peak = float(hat[y, x].max())
+        if peak >= strong and max(np.ptp(x), np.ptp(y)) + 1 <= most:
+            expected.add((peak, (int(x.min()), int(y.min())), len(x)))
+    got = {(peak, corner, int((values >= weak).sum())) for peak, corner, values in parts(hat, strong, weak, most)}
+    assert got == expected
 
 
 def box(x: float, y: float, size: float, kind: Kind, confidence: float = 0.5, sigma: float | None = None) -> Detection:

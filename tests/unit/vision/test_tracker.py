@@ -374,3 +374,19 @@ def test_a_still_thing_is_found_again_after_any_pause_within_its_memory(pause_s:
     tracker.step(3.0 + pause_s, [(PERSON, near)], everywhere)
     assert [t.number for t in tracker.tracks] == [1]
     assert tracker.tracks[0].looks_total == 5
+
+
+@pytest.mark.parametrize(("score", "told"), [(0.5, {Kind.VEHICLE, Kind.PERSON}), (0.3, {Kind.VEHICLE})])
+def test_somebody_on_a_vehicle_is_told_by_a_score_that_would_tell_them_anywhere(score: float, told: set[Kind]) -> None:
+    boxes = [
+        Detection(100.0, 100.0, 126.0, 112.0, Kind.VEHICLE, 0.8, "network"),
+        Detection(104.0, 99.0, 124.0, 112.0, Kind.PERSON, score, "network"),
+    ]
+    things = unite(boxes)
+    assert [o.learned_kind for o in things] == [Kind.VEHICLE, Kind.PERSON], "whoever is there is blurred, told or not"
+    assert [o.learned_kind for o in unite([replace(b, confidence=1.0 - b.confidence) for b in boxes])] == [Kind.PERSON]
+    tracker, seen = Tracker(), set()
+    for n in range(6):
+        placed = [(replace(o, size_m=o.longest_px * 0.08), fix(0.08 * o.centre_px[0], 0.0)) for o in things]
+        seen |= {e.track.told.kind for e in tracker.step(float(n), placed, everywhere) if e.track.told is not None}
+    assert seen == told

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Whether a picture is a thermal one shown in grey, or a colour one: stated, else by its file, else by its colours.
+
+A thermal camera's grey goes through JPEG without a trace of colour, which a colour camera's picture has even of snow in
+fog, by its sensor's noise and its white balance. What cannot be told so is a colour camera's picture without colour, as
+one by infrared lamps at night: a grey picture of which nothing else is known is "by its look", and people are blurred in
+it as in a colour one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from missions.model import Modality
+from vision.errors import PictureError
+from vision.frame import ModalityFrom, PixelKind, finite
+
+IN_STILLS: Final = 1.0  # of 255: most that the channels of a grey pixel differ by
+IN_VIDEOS: Final = 3.0  # where a codec's conversion of colours makes a step of its own
+_SHARE: Final = 97.0  # per cent of all pixels: cameras write coloured signs into their pictures
+_SAMPLES: Final = 60_000
+_COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
+_HOTTEST_C: Final = 150.0
+_DJI_SOURCES: Final = {"infraredcamera": Modality.THERMAL, "widecamera": Modality.RGB, "zoomcamera": Modality.RGB}
+Sorted = tuple[NDArray[np.generic], PixelKind, ModalityFrom]
+
+
+def said_by_file(xmp: Mapping[str, str]) -> Modality | None:
+    """The modality by what a drone wrote into its picture (drone-dji:ImageSource); None where it says nothing of it."""
+    return _DJI_SOURCES.get(xmp.get("ImageSource", "").strip().lower())
+
+
+def classify(
+    path: Path,
+    picture: NDArray[np.generic],
+    stated: Modality | None = None,
+    in_file: Modality | None = None,
+    tolerance: float = IN_STILLS,
+) -> Sorted:
+    """Pixels, their kind and what says so, of a decoded picture (h, w), (h, w, 3) or (h, w, 4), channels BGR.
+
+    Values of more than 8 bits measure heat, whatever is stated of pictures. PictureError for what is no picture of ours.
+    """
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        picture = picture[:, :, :3]
+    if picture.dtype == np.uint8 and (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
+        grey = picture.ndim == 2 or _is_grey(picture, tolerance)
+        modality, by = stated or in_file, ModalityFrom.STATED if stated is not None else ModalityFrom.FILE
+        if modality is None:
+            modality, by = Modality.THERMAL if grey else Modality.RGB, ModalityFrom.LOOK
+        return (*_as(modality, picture, grey=grey), by)
+    if picture.ndim == 2 and picture.dtype == np.uint16:
+        return np.ascontiguousarray(picture), PixelKind.RAW16, ModalityFrom.VALUES
+    if picture.ndim == 2 and picture.dtype == np.float32:
+        return np.ascontiguousarray(_degrees(path, picture)), PixelKind.CELSIUS, ModalityFrom.VALUES
+    raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
+
+
+def _is_grey(picture: NDArray[Any], tolerance: float) -> bool:
+    step = max(1, round(math.sqrt(picture.shape[0] * picture.shape[1] / _SAMPLES)))
+    sample = picture[::step, ::step]
+    spread = sample.max(axis=2) - sample.min(axis=2)
+    return float(np.percentile(spread, _SHARE)) <= tolerance
+
+
+def _as(modality: Modality, picture: NDArray[Any], *, grey: bool) -> tuple[NDArray[np.generic], PixelKind]:
+    """A thermal picture as one channel, of false colours their brightness; a colour one as three."""
+    if modality is Modality.RGB:
+        three = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        return np.ascontiguousarray(three), PixelKind.BGR8
+    if picture.ndim == 3:
+        picture = picture[..., 1] if grey else np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+    return np.ascontiguousarray(picture), PixelKind.GREY8
+
+
+def _degrees(path: Path, picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Numbers with a fraction, which are degrees Celsius if they can be; PictureError if not."""
+    try:
+        degrees = finite(picture)
+    except ValueError as error:
+        raise PictureError(f"{path}: {error}") from error
+    middle = float(np.median(degrees[::4, ::4]))
+    if not _COLDEST_C <= middle <= _HOTTEST_C:
+        raise PictureError(
+            f"{path}: its values have a median of {middle:.0f}: no degrees Celsius (kelvin less 273.15 would be)"
+        )
+    return degrees
