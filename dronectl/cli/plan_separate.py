@@ -129,7 +129,7 @@ def separate(
     volumes = volumes_document(found, zero, VolumeRules(geoid_m=geoid))
     texts["volumes.json"] = json.dumps(volumes, ensure_ascii=False, indent=1) + "\n"
     texts["timeline.svg"] = timeline_svg(found.resolution, tuple(f.start_s for f in found.was))
-    texts["plan.svg"] = site_map_svg(opened, found.plans)
+    texts["plan.svg"] = site_map_svg(opened, found.plans, energies=found.energies)
     written = _write(out_dir, texts, files)
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
