@@ -14,11 +14,12 @@ import numpy as np
 import shapely
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document, with_meetings
 from dronectl.site import Drone, Site
 from missions.coverage.area import AreaRings, CoverArea, corridor, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
+from missions.coverage.sorties import Sortie
 from missions.coverage.sweep import MetreCost, even_cost
 from missions.errors import PlanningError
 from missions.feasibility import blockers
@@ -197,7 +198,7 @@ def plan_site_cover(
         )
     except PlanningError as error:
         raise BadInputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
-    findings = tuple(tuple(check_at_site(site, s.plan, wind_m_s=wishes.wind_m_s)) for s in found.sorties)
+    findings = findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s)
     seen_m = min(grid.across_m, grid.along_m)
     paths = [
         area.frame.to_enu_array(
@@ -218,6 +219,25 @@ def plan_site_cover(
         plan=found,
         findings=findings,
         verdict=verdict,
+    )
+
+
+def findings_of(
+    site: Site, sorties: Sequence[Sortie], swap_s: float, wind_m_s: float
+) -> tuple[tuple[Finding, ...], ...]:
+    """What the checks say of each flight, when every drone flies its own one after another, batteries swapped between."""
+    ready: dict[str, float] = {}
+    starts = []
+    for sortie in sorties:
+        starts.append(ready.get(sortie.vehicle_id, 0.0))
+        ready[sortie.vehicle_id] = starts[-1] + sortie.energy.time_s + swap_s
+    return with_meetings(
+        site,
+        [s.plan for s in sorties],
+        [check_at_site(site, s.plan, wind_m_s=wind_m_s) for s in sorties],
+        [f"{s.vehicle_id}-{s.number}" for s in sorties],
+        starts_s=starts,
+        wind_m_s=wind_m_s,
     )
 
 

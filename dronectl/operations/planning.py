@@ -21,7 +21,7 @@ from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
 from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
-from missions.separation import MINIMA, Separation, least_separation
+from missions.separation import MINIMA, Separation, check_separation, least_separation
 
 if TYPE_CHECKING:
     from missions.patrol import PatrolVehicle
@@ -93,7 +93,13 @@ def plan_site_patrol(
         site_id=site.site_id,
         plans=found.plans,
         energies=energies,
-        findings=tuple(tuple(check_at_site(site, plan, wind_m_s=wind_m_s)) for plan in found.plans),
+        findings=with_meetings(
+            site,
+            found.plans,
+            [check_at_site(site, plan, wind_m_s=wind_m_s) for plan in found.plans],
+            [plan.vehicle_id for plan in found.plans],
+            wind_m_s=wind_m_s,
+        ),
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
         longest_s=max(e.time_s for e in energies),
         bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
@@ -145,6 +151,32 @@ def check_at_site(
         )
         findings.append(Finding("return-height-own", Severity.INFO, message, None, plan.home))
     return findings
+
+
+def with_meetings(
+    site: Site,
+    plans: Sequence[FlightPlan],
+    findings: Sequence[Sequence[Finding]],
+    names: Sequence[str],
+    *,
+    starts_s: Sequence[float] | None = None,
+    wind_m_s: float = 0.0,
+) -> tuple[tuple[Finding, ...], ...]:
+    """The findings of flights that are planned together, with a warning for both of two that come too near.
+
+    starts_s: seconds after a common zero, one per plan; without them all start together. A plan does not say when it
+    is flown, so these forbid nothing yet.
+    """
+    found = [list(f) for f in findings]
+    for breach in check_separation(plans, site.limits, starts_s=starts_s, wind_m_s=wind_m_s):
+        for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
+            message = (
+                f"if all start at once, it comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in "
+                f"height of {names[other]} after {breach.time_s:.0f} s; {MINIMA.lateral_m:.0f} m or "
+                f"{MINIMA.vertical_m:.0f} m are needed: let `dronectl plan separate` keep the plans apart, or start one later"
+            )
+            found[one].append(Finding("separation", Severity.WARNING, message, None, breach.finding.position))
+    return tuple(tuple(f) for f in found)
 
 
 def shared_return_layer(site: Site, plan: FlightPlan, flying: Sequence[FlightPlan]) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document, with_meetings
 from dronectl.site import Drone, Site
 from missions.errors import PlanningError
 from missions.feasibility import blockers
@@ -111,8 +111,13 @@ def checked_search(
     width_m: float,
     doubts: Sequence[str],
     wind_m_s: float,
+    airborne: Sequence[str] = (),
 ) -> SiteSearch:
-    """A plan with its findings at the site, and with what its reader has to doubt."""
+    """A plan with its findings at the site, and with what its reader has to doubt.
+
+    airborne: drones that are planned for from the air. Where they are by the time others start, nobody knows, so only
+    the others are checked against each other.
+    """
     said = [*chart.doubts, *doubts]
     if sensing.certain:
         said.append("everything within half the sweep width is taken as found: no real sensor does that")
@@ -120,6 +125,21 @@ def checked_search(
         said.append(
             f"{found.belief.outside:.0%} of the probability lies where these drones cannot look from inside the fence"
         )
+    if airborne and len(found.flown) > 1:
+        said.append(
+            f"{', '.join(airborne)} fly on from the air: whether they come too near to others was not checked; keep watch"
+        )
+    own = [list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown]
+    from_pads = [i for i, f in enumerate(found.flown) if f.plan.vehicle_id not in airborne]
+    met = with_meetings(
+        site,
+        [found.flown[i].plan for i in from_pads],
+        [own[i] for i in from_pads],
+        [found.flown[i].plan.vehicle_id for i in from_pads],
+        wind_m_s=wind_m_s,
+    )
+    for i, findings in zip(from_pads, met, strict=True):
+        own[i] = list(findings)
     return SiteSearch(
         site.site_id,
         at,
@@ -128,10 +148,7 @@ def checked_search(
         width_m,
         sensing.certain,
         search_order(site, sensing, wind_m_s).height_m,
-        tuple(
-            tuple(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s))
-            for f in found.flown
-        ),
+        tuple(tuple(f) for f in own),
         tuple(said),
     )
 

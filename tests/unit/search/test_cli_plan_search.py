@@ -26,6 +26,7 @@ from missions.feasibility import blockers
 from missions.geo import GeoPoint
 from missions.judge_search import judge_effort_bound, judge_pos
 from missions.search.probability import from_array
+from missions.separation import check_separation
 from missions.validate import judge_patrol
 
 APP = typer.Typer()
@@ -63,6 +64,9 @@ def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
     assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2", "d3"}
     assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
     assert summary["clean"]
+    pairs = {frozenset((plans[b.first].vehicle_id, plans[b.second].vehicle_id)) for b in check_separation(plans, site.limits)}
+    said = {f["vehicle_id"] for f in summary["flights"] if any(x["code"] == "separation" for x in f["findings"])}
+    assert said == {drone for pair in pairs for drone in pair}
 
 
 def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):
