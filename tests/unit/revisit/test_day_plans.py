@@ -118,6 +118,15 @@ def test_a_flight_that_would_meet_another_is_put_off_or_else_given_up(site, room
         assert all(a.landed_s < b.depart_s for a, b in pairwise(own))
 
 
+def test_no_flight_is_brought_forward_to_before_the_patrols_hours(made):
+    """A flight alone on its day, at an hour when nothing is closed: it has room, but not a second before the hours."""
+    flight = next(f for f in made.found.flights if f.kind == "patrol")
+    begin = made.task.hours[0]
+    first = later(flight, begin + 60.0 - flight.depart_s)
+    assert day_has_room(made.task, [first], 0, later(first, -60.0))
+    assert not day_has_room(made.task, [first], 0, later(first, -61.0))
+
+
 def test_the_judges_see_a_line_flown_backwards_and_a_camera_that_looks_elsewhere(site, made):
     day = rules_of(site, made)
     one_way = frozenset(x.line_id for x in site.lines)
