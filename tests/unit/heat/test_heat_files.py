@@ -227,6 +227,8 @@ def test_around_the_cases_no_item_is_weighted(tmp_path):
         ("2024-01-01,116.4,39.9", (), "none of its 1 cases can be used"),
         ("2024-01-01,107.27,29.74", ("--month", "2023-12"), "an empty map is no map"),
         ("2024-01-01,107.27,29.74", ("--month", "2023-13"), "write it as 2026-03"),
+        ("2024-01-01,107.27,29.74", ("--cell", "5000"), "cells of at most"),
+        ("2024-01-01,107.27,29.74", ("--cell", "400", "--bandwidth", "100"), "at least 200 m"),
         ("2024-01-01,107.27,29.74\n2024-02-01,107.2695,29.741", ("--bandwidth", "1"), "at least 25 m"),
     ],
 )
