@@ -23,7 +23,7 @@ from shapely.geometry import Point, Polygon
 
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import energy_of, finding_document
-from dronectl.operations.timetable_file import TimetableModel, hours_s
+from dronectl.operations.timetable_file import TimetableModel, hours_s, joined
 from dronectl.operations.timetable_plans import DayPlanner, layer_height_m
 from dronectl.site import Drone, Site
 from dronectl.yaml_lines import LineFinder, load_yaml
@@ -214,11 +214,10 @@ def _task(
         seconds = 60.0 * interval / weights.get(item_id, 1.0)
         if windows:
             visits.append(Visit(item_id, entry, leave, path, service[item_id], seconds, windows, item_id in one_way))
-    watches = [
-        Watch(w.point, number[w.point], model.calendars[w.calendar].windows(day))
-        for w in model.watches
-        if model.calendars[w.calendar].windows(day)
-    ]
+    watched: dict[str, list[tuple[float, float]]] = {}
+    for w in model.watches:
+        watched.setdefault(w.point, []).extend(model.calendars[w.calendar].windows(day))
+    watches = [Watch(point, number[point], joined(hours)) for point, hours in watched.items() if hours]
     closed = tuple(_closed(site, model, day, margin))
     ways = Ways(area, np.asarray(places), performance, speed, closed)
     craft = tuple(_craft(site, d, i, performance) for i, d in enumerate(drones))

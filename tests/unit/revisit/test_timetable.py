@@ -333,3 +333,11 @@ def test_an_urgent_place_is_said_to_be_left_alone_only_while_it_is(site, model):
     said = [(m.from_s, m.to_s) for m in made.found.misses if m.item_id == "urgent-1"]
     assert len(stays) > 1
     assert said[: len(stays) - 1] == [(one[1], other[0]) for one, other in pairwise(stays)]
+
+
+def test_a_place_that_is_watched_by_several_calendars_is_watched_once(site, model):
+    """The same hours twice, and hours that overlap: one drone is there all the time, not two."""
+    calendars = {**model.calendars, "late": CalendarModel(hours=["18:00-20:00"])}
+    two = [*model.watches, *model.watches, model.watches[0].model_copy(update={"calendar": "late"})]
+    task = day_at_site(site, model.model_copy(update={"calendars": calendars, "watches": two}), MONDAY, Budget(1)).task
+    assert [(w.item_id, w.windows) for w in task.watches] == [("ferry", ((17 * HOUR, 20 * HOUR),))]
