@@ -341,3 +341,10 @@ def test_a_place_that_is_watched_by_several_calendars_is_watched_once(site, mode
     two = [*model.watches, *model.watches, model.watches[0].model_copy(update={"calendar": "late"})]
     task = day_at_site(site, model.model_copy(update={"calendars": calendars, "watches": two}), MONDAY, Budget(1)).task
     assert [(w.item_id, w.windows) for w in task.watches] == [("ferry", ((17 * HOUR, 20 * HOUR),))]
+
+
+def test_a_watch_that_hardly_lasts_from_one_relief_to_the_next_says_so(site, model):
+    long = model.model_copy(update={"overlap_s": 600.0, "default_interval_min": None, "items": {}})
+    made = day_at_site(site, long, SUNDAY, Budget(1))
+    (miss,) = made.found.misses
+    assert "being relieved twice 1200 s, a battery lasts" in miss.why
