@@ -15,6 +15,7 @@ from missions.deconflict.trajectory import places_m
 from missions.energy import height_above_home_m
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum
+from missions.model import Category
 from missions.terrain import FlatTerrain, GridTerrain
 
 OUT = plan("d1", (0.0, 0.0), [(400.0, 0.0), (400.0, 300.0)], height=60.0)
@@ -75,6 +76,19 @@ def test_only_ways_are_left_not_lines_that_are_served():
     serves = [("market",), (), ("street",)]
     served = plan("d1", (0.0, 0.0), [(100.0, 0.0), (200.0, 0.0), (300.0, 0.0)], holds=[5.0, 0.0, 0.0], serves=serves)
     assert [may_leave_leg(served, item) for item in range(3)] == [True, False, False]
+
+
+def test_the_lines_of_a_survey_and_of_a_search_are_not_left():
+    """Nothing on them is served at a waypoint; what they see lies beside every leg after the way out."""
+    places = [(100.0, 0.0), (200.0, 0.0), (200.0, 50.0), (100.0, 50.0)]
+    plain = plan("d1", (0.0, 0.0), places)
+    assert [may_leave_leg(plain, item) for item in range(4)] == [True] * 4
+    searching = replace(plain, mission=replace(plain.mission, category=Category.SEARCH))
+    assert [may_leave_leg(searching, item) for item in range(4)] == [True, False, False, False]
+    for told in ({"gimbal_pitch_deg": -90.0}, {"trigger_m": 20.0}, {"photo": True}):
+        first = replace(plain.waypoints[1], **told)
+        survey = replace(plain, waypoints=(plain.waypoints[0], first, *plain.waypoints[2:]))
+        assert [may_leave_leg(survey, item) for item in range(4)] == [True, True, False, False]
 
 
 def test_a_top_below_the_plan_leaves_no_room_above():
