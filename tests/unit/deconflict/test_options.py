@@ -10,7 +10,7 @@ import pytest
 from deconflict_flights import FRAME, LIMITS, plan
 
 from missions.deconflict.options import may_leave_leg, room, shifted, sidesteps
-from missions.deconflict.returns import lowest_return_m
+from missions.deconflict.returns import lowest_return_m, returning
 from missions.deconflict.trajectory import places_m
 from missions.energy import height_above_home_m
 from missions.feasibility import blockers, check_plan
@@ -94,3 +94,10 @@ def test_the_lines_of_a_survey_and_of_a_search_are_not_left():
 def test_a_top_below_the_plan_leaves_no_room_above():
     low = replace(OUT, fence=replace(OUT.fence, max_altitude=Altitude(155.0, Datum.AMSL)))
     assert space(low, None).high_m == 0.0
+
+
+@pytest.mark.parametrize(("top", "highest"), [(150.0, 120.0), (100.0, 100.0), (None, 120.0)])
+def test_no_return_is_laid_above_the_fence_or_the_greatest_height_above_ground(top, highest):
+    fence = replace(OUT.fence, max_altitude=None if top is None else Altitude(top, Datum.HOME))
+    found = returning(replace(OUT, fence=fence), LIMITS, places_m(OUT, FRAME))
+    assert found.top_m - OUT.home_amsl_m == pytest.approx(highest)
