@@ -101,6 +101,15 @@ def test_a_table_for_people(tmp_path):
     assert len(list(tmp_path.glob("*.plan"))) == 2
 
 
+def test_plans_of_an_earlier_run_in_the_same_folder_are_named(tmp_path):
+    for drones, others in (("d1,d2", None), ("d1,d2", None), ("d1", "(d2.plan)")):
+        result = run("plan", "patrol", "--out", tmp_path, "--drones", drones, "--iterations", 20, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["flights"]
+        assert ("not made now" in result.stderr) == (others is not None)
+        assert others is None or others in result.stderr
+
+
 def test_same_seed_same_files(site):
     one, two = (plan_site_patrol(site, Budget(200, seed=3)) for _ in range(2))
     assert one == two
