@@ -21,17 +21,19 @@ from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
 from missions.coverage.sorties import Sortie
 from missions.coverage.sweep import MetreCost, even_cost
+from missions.energy import height_above_home_m
 from missions.errors import PlanningError
 from missions.feasibility import blockers
 from missions.geo import FloatArray, GeoError, GeoPoint, distance_m
 from missions.judge_coverage import CoverageVerdict, judge_coverage
-from missions.model import Budget, Camera, Finding
+from missions.model import Budget, Camera, Finding, FlightPlan
 from missions.terrain_follow import allowed_heights_m
 
 MAX_AREA_BYTES = 16_000_000
 _FAR_M = 50_000.0
 STRAY = 0.1  # of the height: how far heights over ground may stray along passes
 _COMPLETE = 0.9995  # cells on the area's edge may fall either way
+_LOWER_M = 1.0  # below the planned heights: by as much as heights between samples may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +202,9 @@ def plan_site_cover(
         raise BadInputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
     findings = findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s)
     seen_m = min(grid.across_m, grid.along_m)
-    paths = [
-        area.frame.to_enu_array(
-            [w.position.latitude_deg for w in s.plan.waypoints], [w.position.longitude_deg for w in s.plan.waypoints]
-        )
-        for s in found.sorties
-    ]
+    legs, widths = legs_seen(site, area, [s.plan for s in found.sorties], seen_m, min(heights) - stray)
     try:
-        verdict = judge_coverage(paths, outlines_of(area), seen_m)
+        verdict = judge_coverage(legs, outlines_of(area), seen_m, widths_m=widths)
     except ValueError as error:
         raise BadInputError(f"{file}: {error} ({seen_m:.0f} m are seen at once); split the area") from error
     return SiteCover(
@@ -260,6 +257,31 @@ def camera_of(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple
             known = ", ".join(cameras) or "none"
             raise BadInputError(f"drone {drone_id} carries no camera {name!r}; it carries: {known}")
     return name, first[name]
+
+
+def legs_seen(
+    site: Site, area: CoverArea, plans: Sequence[FlightPlan], width_m: float, height_m: float
+) -> tuple[list[FloatArray], list[float]]:
+    """Every leg between waypoints, (2, 2) in metres of the area's frame, and how wide the ground is seen along it.
+
+    That is width_m from height_m above ground up. Where a leg runs lower at any place, because the fence's top presses
+    it down or as a way between passes, it sees less in proportion.
+    """
+    legs: list[FloatArray] = []
+    widths: list[float] = []
+    step = site.terrain.resolution_m / 2.0
+    for plan in plans:
+        geo = np.asarray([(w.position.latitude_deg, w.position.longitude_deg) for w in plan.waypoints])
+        places = area.frame.to_enu_array(geo[:, 0].tolist(), geo[:, 1].tolist())
+        tops = [plan.home_amsl_m + height_above_home_m(w.altitude, plan.home_amsl_m) for w in plan.waypoints]
+        for k in range(len(places) - 1):
+            t = np.linspace(0.0, 1.0, int(np.ceil(math.dist(places[k], places[k + 1]) / step)) + 2)[:, None]
+            under = geo[k] + t * (geo[k + 1] - geo[k])
+            above = tops[k] + t[:, 0] * (tops[k + 1] - tops[k]) - site.terrain.height_amsl_m(under[:, 0], under[:, 1])
+            low = float(above.min())
+            legs.append(places[k : k + 2])
+            widths.append(width_m if low >= height_m - _LOWER_M else width_m * max(0.0, low) / height_m)
+    return legs, widths
 
 
 def outlines_of(area: CoverArea) -> list[FloatArray]:
