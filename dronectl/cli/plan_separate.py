@@ -182,7 +182,9 @@ def _time(given: str | None) -> datetime:
     except ValueError:
         raise BadInputError(f"--at {given}: is no time; write it like 2026-05-01T09:30:00+08:00") from None
     if at.tzinfo is None:
-        raise BadInputError(f"--at {given}: lacks its time zone; write it like 2026-05-01T09:30:00+08:00, or with Z for UTC")
+        raise BadInputError(
+            f"--at {given}: lacks its time zone; write it like 2026-05-01T09:30:00+08:00, or with Z for UTC"
+        )
     if not 2000 <= at.year < 3000:  # and the flights after it
         raise BadInputError(f"--at {given}: nobody flies then; check the year")
     return at

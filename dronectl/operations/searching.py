@@ -129,7 +129,9 @@ def checked_search(
         said.append(
             f"{', '.join(airborne)} fly on from the air: whether they come too near to others was not checked; keep watch"
         )
-    own = [list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown]
+    own = [
+        list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown
+    ]
     from_pads = [i for i, f in enumerate(found.flown) if f.plan.vehicle_id not in airborne]
     met = with_meetings(
         site,

@@ -74,7 +74,9 @@ def test_encodings_and_headers(tmp_path, encoding, header):
     assert read.encoding == ("GBK" if encoding == "gbk" else "UTF-8")
 
 
-@pytest.mark.parametrize("word", ["2024-03-05T08:30:00", "2024-03-05T08:30:00+08:00", "2024/3/5T8:30", "2024-03-05T08:30Z"])
+@pytest.mark.parametrize(
+    "word", ["2024-03-05T08:30:00", "2024-03-05T08:30:00+08:00", "2024/3/5T8:30", "2024-03-05T08:30Z"]
+)
 def test_days_of_iso_8601_times_are_read(tmp_path, word):
     file = tmp_path / "c.csv"
     file.write_text(f"date,lon,lat\n{word},107.2695,29.741\n")

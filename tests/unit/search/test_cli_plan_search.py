@@ -64,7 +64,9 @@ def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
     assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2", "d3"}
     assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
     assert summary["clean"]
-    pairs = {frozenset((plans[b.first].vehicle_id, plans[b.second].vehicle_id)) for b in check_separation(plans, site.limits)}
+    pairs = {
+        frozenset((plans[b.first].vehicle_id, plans[b.second].vehicle_id)) for b in check_separation(plans, site.limits)
+    }
     said = {f["vehicle_id"] for f in summary["flights"] if any(x["code"] == "separation" for x in f["findings"])}
     assert said == {drone for pair in pairs for drone in pair}
 
