@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from dronectl.errors import BadInputError
+from dronectl.operations.area_file import read_area
 from dronectl.operations.covering import (
     STRAY,
     camera_of,
@@ -20,7 +21,6 @@ from dronectl.operations.covering import (
     findings_of,
     layers_m,
     outlines_of,
-    read_area,
     vehicles_at,
     wished_height_m,
 )

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from dronectl.cli.common import open_site
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
-from dronectl.operations.covering import CoverWishes, plan_site_cover, read_area
+from dronectl.operations.area_file import read_area
+from dronectl.operations.covering import CoverWishes, plan_site_cover
 from dronectl.operations.planning import read_plan_file
 from missions.geo import Altitude, Datum
 from missions.model import Budget
