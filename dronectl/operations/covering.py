@@ -14,14 +14,20 @@ import shapely
 
 from dronectl.errors import BadInputError
 from dronectl.operations.area_file import read_area
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document, with_meetings
+from dronectl.operations.planning import (
+    LAYER_STEP_M,
+    MAX_LAYERS,
+    check_at_site,
+    lowest_above_ground_m,
+    plan_document,
+    with_meetings,
+)
 from dronectl.site import Drone, Site
 from missions.coverage.area import CoverArea, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
 from missions.coverage.sorties import Sortie
 from missions.coverage.sweep import MetreCost, even_cost
-from missions.energy import height_above_home_m
 from missions.errors import PlanningError
 from missions.feasibility import blockers
 from missions.geo import FloatArray
@@ -172,16 +178,10 @@ def legs_seen(
     """
     legs: list[FloatArray] = []
     widths: list[float] = []
-    step = site.terrain.resolution_m / 2.0
     for plan in plans:
-        geo = np.asarray([(w.position.latitude_deg, w.position.longitude_deg) for w in plan.waypoints])
-        places = area.frame.to_enu_array(geo[:, 0].tolist(), geo[:, 1].tolist())
-        tops = [plan.home_amsl_m + height_above_home_m(w.altitude, plan.home_amsl_m) for w in plan.waypoints]
-        for k in range(len(places) - 1):
-            t = np.linspace(0.0, 1.0, int(np.ceil(math.dist(places[k], places[k + 1]) / step)) + 2)[:, None]
-            under = geo[k] + t * (geo[k + 1] - geo[k])
-            above = tops[k] + t[:, 0] * (tops[k + 1] - tops[k]) - site.terrain.height_amsl_m(under[:, 0], under[:, 1])
-            low = float(above.min())
+        geo = [w.position for w in plan.waypoints]
+        places = area.frame.to_enu_array([p.latitude_deg for p in geo], [p.longitude_deg for p in geo])
+        for k, low in enumerate(lowest_above_ground_m(site, plan)):
             legs.append(places[k : k + 2])
             widths.append(width_m if low >= height_m - _LOWER_M else width_m * max(0.0, low) / height_m)
     return legs, widths

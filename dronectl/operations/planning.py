@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dronectl.errors import BadInputError
 from dronectl.site import Drone, Site
-from missions.energy import PlanEnergy, plan_energy
+from missions.energy import PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanError, PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.fences import merged
@@ -177,6 +180,20 @@ def with_meetings(
             )
             found[one].append(Finding("separation", Severity.WARNING, message, None, breach.finding.position))
     return tuple(tuple(f) for f in found)
+
+
+def lowest_above_ground_m(site: Site, plan: FlightPlan) -> list[float]:
+    """How low each leg between waypoints runs above ground, sampled at half the terrain's resolution."""
+    geo = np.asarray([(w.position.latitude_deg, w.position.longitude_deg) for w in plan.waypoints])
+    tops = [plan.home_amsl_m + height_above_home_m(w.altitude, plan.home_amsl_m) for w in plan.waypoints]
+    lowest = []
+    for k, (here, there) in enumerate(pairwise(w.position for w in plan.waypoints)):
+        count = int(np.ceil(2.0 * distance_m(here, there) / site.terrain.resolution_m)) + 2
+        t = np.linspace(0.0, 1.0, count)[:, None]
+        under = geo[k] + t * (geo[k + 1] - geo[k])
+        ground = site.terrain.height_amsl_m(under[:, 0], under[:, 1])
+        lowest.append(float((tops[k] + t[:, 0] * (tops[k + 1] - tops[k]) - ground).min()))
+    return lowest
 
 
 def shared_return_layer(site: Site, plan: FlightPlan, flying: Sequence[FlightPlan]) -> str | None:

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document, with_meetings
+from dronectl.operations.planning import (
+    LAYER_STEP_M,
+    MAX_LAYERS,
+    check_at_site,
+    lowest_above_ground_m,
+    plan_document,
+    with_meetings,
+)
 from dronectl.site import Drone, Site
 from missions.errors import PlanningError
 from missions.feasibility import blockers
@@ -24,6 +31,7 @@ from missions.search.planner import SearchPlan, plan_search
 from missions.search.probability import ProbabilityMap
 
 _FARTHEST_M = 50_000.0
+_PRESSED_M = 10.0  # below the search height: heights over the ground stray by 8 m without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,14 @@ def checked_search(
         said.append(
             f"{found.belief.outside:.0%} of the probability lies where these drones cannot look from inside the fence"
         )
+    height_m = search_order(site, sensing, wind_m_s).height_m
+    for f in found.flown:
+        low = min(lowest_above_ground_m(site, f.plan)[1:], default=height_m)  # the first leg may be the way there
+        if low < height_m - _PRESSED_M:
+            said.append(
+                f"{f.plan.vehicle_id} flies as low as {low:.0f} m above ground in places, not at {height_m:.0f} m: there it "
+                "sees less wide than is reckoned"
+            )
     if airborne and len(found.flown) > 1:
         said.append(
             f"{', '.join(airborne)} fly on from the air: whether they come too near to others was not checked; keep watch"
@@ -149,7 +165,7 @@ def checked_search(
         found,
         width_m,
         sensing.certain,
-        search_order(site, sensing, wind_m_s).height_m,
+        height_m,
         tuple(tuple(f) for f in own),
         tuple(said),
     )
