@@ -11,7 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from missions.energy import DatumError, PlanEnergy, height_above_home_m, plan_energy
 from missions.feasibility_fence import check_fence
-from missions.feasibility_terrain import check_clearance, check_home_height, check_return_height
+from missions.feasibility_terrain import (
+    check_clearance,
+    check_home_height,
+    check_return_height,
+    check_return_top,
+)
 from missions.geo import distance_m
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 from missions.plan_legs import Names, distinct, named, plan_legs, said
@@ -45,6 +50,7 @@ def check_plan(
         ground = check_clearance(plan, limits, terrain, legs)
     if not any(f.code == "terrain-unknown" for f in ground):
         ground += check_return_height(plan, limits, terrain, legs, names)
+        ground += check_return_top(plan, limits, terrain, legs, names)
     return [
         *check_speeds(plan, limits, names),
         *check_wind(wind_m_s, limits),

@@ -177,6 +177,38 @@ def check_return_height(
     return [Finding("return-altitude-terrain", Severity.BLOCKER, message, item, where)]
 
 
+def check_return_top(
+    plan: FlightPlan, limits: VehicleLimits, terrain: Terrain, legs: Sequence[Leg], names: Names = None
+) -> list[Finding]:
+    """The return that ends the flight stays within the greatest height above ground, also where it crosses a valley.
+
+    A warning: the autopilot flies it at one height, which the ground on other ways home may ask for.
+    """
+    frame = LocalFrame(plan.home)
+    error = ERROR_SIGMAS * terrain.vertical_error_m
+    for leg in legs:
+        if leg.item is not None:
+            continue
+        places, heights = _along(leg, terrain)
+        try:
+            above = plan.home_amsl_m + heights - _ground(terrain, frame, places)
+        except OutsideTerrainError:
+            return []  # the rule on return heights says so
+        high = int(np.argmax(above))
+        over = float(above[high]) + error - limits.max_height_above_ground_m
+        if over > 0.05:
+            start = "home" if leg.from_item is None else named(leg.from_item, names)
+            where = frame.to_geo(*places[high])
+            message = (
+                f"the return from {start} at {heights[high]:.0f} m above home is {above[high]:.0f} m above the ground near "
+                f"{_place(where)}; with the terrain's error of {error:.0f} m at most "
+                f"{limits.max_height_above_ground_m - error:.0f} m are allowed: lower the return height by {_up(over)} m, or "
+                "end the plan nearer to home"
+            )
+            return [Finding("return-height-high", Severity.WARNING, message, leg.from_item, where)]
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class _Ways:
     """Straight ways home: (n, 2) starts in metres from home, (n,) heights above home, (n,) waypoints."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -14,8 +14,10 @@ from shapely.geometry.base import BaseGeometry
 from missions.energy import DatumError, height_above_home_m
 from missions.geo import Altitude, GeoError, GeoPoint, LocalFrame, destination
 from missions.model import Geofence, VehicleLimits
+from missions.rings import ring_fault
 
 _CIRCLE_SIDES = 36
+_SAME_CORNER_M = 0.02  # corners nearer than that have the same degrees when they are uploaded
 _DEPTH_STEP_M = 1.0
 _COARSE = 65  # samples of a line, before those around its best one
 _FINE = 17
@@ -69,6 +71,25 @@ def merged(first: Geofence, second: Geofence, *, home_amsl_m: float) -> Geofence
     inclusion = first.inclusion + tuple(r for r in second.inclusion if r not in first.inclusion)
     exclusion = first.exclusion + tuple(r for r in second.exclusion if r not in first.exclusion)
     return Geofence(inclusion, exclusion, _lower(first.max_altitude, second.max_altitude, home_amsl_m))
+
+
+def as_one_ring(fence: Geofence, home: GeoPoint) -> Geofence:
+    """The fence to upload: what all inclusion rings have in common around home, as one ring.
+
+    PX4 wants a vehicle inside every inclusion ring, its older releases inside any of them (geofence.cpp): with one ring
+    all hold what the checks measure against. Rings without a common area around home stay as they are; no flight in
+    them passes the checks.
+    """
+    if len(fence.inclusion) < 2 or any(ring_fault(ring) for ring in fence.inclusion):
+        return fence
+    frame = LocalFrame(home)
+    for part in shapely.get_parts(fence_shape(fence, frame).inside):
+        if part.covers(Point(0.0, 0.0)):
+            corners = shapely.remove_repeated_points(part.exterior, _SAME_CORNER_M).coords[:-1]
+            if len(corners) >= 3:
+                ring = tuple(frame.to_geo(float(east), float(north)) for east, north in corners)
+                return replace(fence, inclusion=(ring,))
+    return fence
 
 
 def _lower(first: Altitude | None, second: Altitude | None, home_amsl_m: float) -> Altitude | None:

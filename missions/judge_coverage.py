@@ -53,12 +53,14 @@ def judge_coverage(
     cell_m: float | None = None,
     footprint: Footprint = Footprint.DISC,
     forbidden: Sequence[_Floats] = (),
+    widths_m: Sequence[float] | None = None,
 ) -> CoverageVerdict:
     """Judge paths of shape (n, 2) over an area.
 
     rings: (m, 2) each, outer rings and holes in any order; inside is what an odd number of them encloses.
-    cell_m: default and upper limit a twentieth of the width. Raises ValueError when that gives too many cells.
+    widths_m: one per path, where they do not all see width_m. cell_m: default and upper limit a twentieth of the width. Raises ValueError when that gives too many cells.
     """
+    widths = [width_m] * len(paths) if widths_m is None else widths_m
     cell = width_m / 20.0 if cell_m is None else min(cell_m, width_m / 20.0)
     corners = np.concatenate(rings)
     low = corners.min(axis=0)
@@ -71,18 +73,18 @@ def judge_coverage(
     open_cells = inside.copy()
     length = 0.0
     forbidden_m = 0.0
-    for path in paths:
+    for path, width in zip(paths, widths, strict=True):
         for a, b in pairwise(path):
             size = float(np.hypot(*(b - a)))
             length += size
-            steps = max(1, int(np.ceil(size / (2.0 * width_m))))
+            steps = max(1, int(np.ceil(size / (2.0 * width))))
             for k in range(steps):
                 start, end = a + (b - a) * k / steps, a + (b - a) * (k + 1) / steps
-                _strike(open_cells, x, y, start, end, width_m / 2.0, footprint)
+                _strike(open_cells, x, y, start, end, width / 2.0, footprint)
             if forbidden:
                 forbidden_m += size * _share_inside(a, b, forbidden, cell)
         if len(path) == 1 and footprint is Footprint.DISC:
-            _strike(open_cells, x, y, path[0], path[0], width_m / 2.0, footprint)
+            _strike(open_cells, x, y, path[0], path[0], width / 2.0, footprint)
     missed = np.argwhere(open_cells)
     first = None if len(missed) == 0 else (float(x[missed[0][1]]), float(y[missed[0][0]]))
     cells = int(inside.sum())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The fence as the autopilot holds it: built from uploaded items, asked for every position estimate. Pure.
 
-As PX4 does: inside at least one inclusion area (if there are any) and outside every exclusion area.
+As PX4 does (geofence.cpp, main): inside every inclusion area and outside every exclusion area.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Circle:
 class Fence:
     """All areas of one upload."""
 
-    __slots__ = ("_areas", "_has_inclusion")
+    __slots__ = ("_areas",)
 
     def __init__(self, items: tuple[MissionItem, ...] = ()) -> None:
         """Items as they passed `sim.mission.check_fence`."""
@@ -66,19 +66,10 @@ class Fence:
                 areas.append(_Circle(inclusion, item.x / 1e7, item.y / 1e7, item.param1))
             at += 1
         self._areas = tuple(areas)
-        self._has_inclusion = any(area.inclusion for area in areas)
 
     def __bool__(self) -> bool:
         return bool(self._areas)
 
     def allows(self, latitude_deg: float, longitude_deg: float) -> bool:
         """Whether a place is inside the fence."""
-        inside = not self._has_inclusion
-        for area in self._areas:
-            if area.inclusion and inside:
-                continue
-            if area.contains(latitude_deg, longitude_deg):
-                if not area.inclusion:
-                    return False
-                inside = True
-        return inside
+        return all(area.contains(latitude_deg, longitude_deg) == area.inclusion for area in self._areas)

@@ -45,6 +45,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+_OTHERS_SHOWN = 5
 
 
 def open_site(file: Path | None, dem: Path | None = None) -> Site:
@@ -74,13 +75,19 @@ def day_of(word: str | None, zone: str) -> date:
 
 
 def write_files(folder: Path, files: dict[str, str]) -> list[Path]:
-    """Write all files of a result, or say why not."""
+    """Write all files of a result, or say why not. Says which other plans the folder holds: nobody should fly those too."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInputError(f"{folder}: cannot be written: {error.strerror or error}; name another --out") from error
+    if any(name.endswith(".plan") for name in files):
+        others = sorted(p.name for p in folder.glob("*.plan") if p.name not in files)
+        if others:
+            few = ", ".join(others[:_OTHERS_SHOWN]) + (" and more" if len(others) > _OTHERS_SHOWN else "")
+            said = f"{folder} also holds plans that were not made now ({few}): remove them, or name another --out"
+            err.print(said, style="yellow", markup=False)
     return [folder / name for name in files]
 
 

@@ -192,7 +192,9 @@ def _closed(site: Site, at: str | None, day: str | None, file: Path | None) -> d
 def _write(common: PlannedFlights, document: dict[str, Any], folder: Path) -> list[Path]:
     files = common_files(common)
     files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(common.site, [f.plan for f in common.flights])
+    files["plan.svg"] = site_map_svg(
+        common.site, [f.plan for f in common.flights], energies=[f.energy for f in common.flights]
+    )
     return write_files(folder, files)
 
 

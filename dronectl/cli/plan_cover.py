@@ -97,7 +97,9 @@ def _write(site: Site, found: SiteCover, folder: Path) -> tuple[dict[str, Any], 
     files = common_files(common)
     document = with_common_keys(cover_document(found), common)
     files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(shown, [s.plan for s in found.plan.sorties])
+    files["plan.svg"] = site_map_svg(
+        shown, [s.plan for s in found.plan.sorties], energies=[s.energy for s in found.plan.sorties]
+    )
     return document, write_files(folder, files)
 
 

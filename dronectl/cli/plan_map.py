@@ -135,7 +135,9 @@ def _write(site: Site, found: SiteMap, folder: Path) -> tuple[dict[str, Any], li
     document = with_common_keys(map_document(found), common)
     files = common_files(common)
     files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(shown, [s.plan for s in found.plan.sorties])
+    files["plan.svg"] = site_map_svg(
+        shown, [s.plan for s in found.plan.sorties], energies=[s.energy for s in found.plan.sorties]
+    )
     return document, write_files(folder, files)
 
 

@@ -146,6 +146,9 @@ def timetable(
         str | None,
         typer.Option("--drones", help="Plan for these drones only, for example d1,d3.", metavar="ID[,ID...]"),
     ] = None,
+    wind: Annotated[
+        float, typer.Option(help="Wind of the day in m/s, reckoned against every leg.", min=0, max=60)
+    ] = 0.0,
     out_dir: Annotated[
         Path,
         typer.Option("--out", help="Folder for the timetable, its flights' plans, routes and pictures.", metavar="DIR"),
@@ -178,6 +181,7 @@ def timetable(
             weights=None if weights is None else read_weights(weights, opened),
             urgent=[_urgent(word) for word in urgent or ()],
             drone_ids=chosen,
+            wind_m_s=wind,
         )
     common = day_flights(made)
     document = with_common_keys(timetable_document(made), common)

@@ -153,6 +153,9 @@ def search(
     `plan search --map search/map.npz --flown search/d1.plan --flown search/d2.plan@12 --drones d1,d3 --battery d1=60`.
     The map is changed by Bayes' rule and saved again, and the rest is planned for the drones that are left.
 
+    Findings say which flights would come too near to each other if all start at once; `dronectl plan separate` keeps them
+    apart.
+
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
     clock = SearchClock(time.monotonic(), time_limit, steps)

@@ -129,7 +129,7 @@ def separate(
     volumes = volumes_document(found, zero, VolumeRules(geoid_m=geoid))
     texts["volumes.json"] = json.dumps(volumes, ensure_ascii=False, indent=1) + "\n"
     texts["timeline.svg"] = timeline_svg(found.resolution, tuple(f.start_s for f in found.was))
-    texts["plan.svg"] = site_map_svg(opened, found.plans)
+    texts["plan.svg"] = site_map_svg(opened, found.plans, energies=found.energies)
     written = _write(out_dir, texts, files)
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
@@ -182,7 +182,11 @@ def _time(given: str | None) -> datetime:
     except ValueError:
         raise BadInputError(f"--at {given}: is no time; write it like 2026-05-01T09:30:00+08:00") from None
     if at.tzinfo is None:
-        raise BadInputError(f"--at {given}: lacks its time zone; write it like {given}+08:00, or with Z for UTC")
+        raise BadInputError(
+            f"--at {given}: lacks its time zone; write it like 2026-05-01T09:30:00+08:00, or with Z for UTC"
+        )
+    if not 2000 <= at.year < 3000:  # and the flights after it
+        raise BadInputError(f"--at {given}: nobody flies then; check the year")
     return at
 
 

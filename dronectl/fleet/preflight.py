@@ -18,6 +18,7 @@ from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
 from dronectl.fleet.state import age_s, alive, on_ground_disarmed
 from missions.energy import DatumError, plan_energy
 from missions.feasibility import check_plan
+from missions.fences import as_one_ring
 from missions.geo import GeoError, GeoPoint, distance_m
 from missions.mavlink_items import compile_fence, differences
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
@@ -189,7 +190,7 @@ def check_failsafe_levels(plan: FlightPlan, preflight: Preflight) -> list[Findin
 
 async def upload_fence(link: VehicleLink, plan: FlightPlan) -> list[Finding]:
     """Upload the plan's fence and compare what the vehicle then holds."""
-    items = compile_fence(plan.fence)
+    items = compile_fence(as_one_ring(plan.fence, plan.home))
     try:
         await link.upload_fence(items)
         held = await link.download_fence()

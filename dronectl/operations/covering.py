@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""From a drawn area and a site to flights that cover it: GeoJSON in, plans, numbers and a verdict out."""
+"""From a drawn area and a site to flights that cover it: plans, numbers and a verdict."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,23 +13,31 @@ import numpy as np
 import shapely
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.operations.area_file import read_area
+from dronectl.operations.planning import (
+    LAYER_STEP_M,
+    MAX_LAYERS,
+    check_at_site,
+    lowest_above_ground_m,
+    plan_document,
+    with_meetings,
+)
 from dronectl.site import Drone, Site
-from missions.coverage.area import AreaRings, CoverArea, corridor, cover_area
+from missions.coverage.area import CoverArea, cover_area
 from missions.coverage.camera import PhotoGrid, gsd_for_person_m, gsd_m, height_for_gsd_m, photo_grid, wind_cost
 from missions.coverage.flights import CoverPlan, CoverTask, CoverVehicle, plan_cover
+from missions.coverage.sorties import Sortie
 from missions.coverage.sweep import MetreCost, even_cost
 from missions.errors import PlanningError
 from missions.feasibility import blockers
-from missions.geo import FloatArray, GeoError, GeoPoint, distance_m
+from missions.geo import FloatArray
 from missions.judge_coverage import CoverageVerdict, judge_coverage
-from missions.model import Budget, Camera, Finding
+from missions.model import Budget, Camera, Finding, FlightPlan
 from missions.terrain_follow import allowed_heights_m
 
-MAX_AREA_BYTES = 16_000_000
-_FAR_M = 50_000.0
 STRAY = 0.1  # of the height: how far heights over ground may stray along passes
 _COMPLETE = 0.9995  # cells on the area's edge may fall either way
+_LOWER_M = 1.0  # below the planned heights: by as much as heights between samples may be off
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,101 +72,6 @@ class SiteCover:
     def clean(self) -> bool:
         """Nothing forbids a flight, and everything is seen."""
         return self.verdict.fraction >= _COMPLETE and not any(blockers(found) for found in self.findings)
-
-
-def read_area(file: Path, site: Site, corridor_m: float | None = None) -> list[AreaRings]:
-    """Polygons and corridors of a GeoJSON file (RFC 7946: WGS 84, [longitude, latitude], closed rings).
-
-    corridor_m: how wide the ground along its lines is. Raises BadInputError.
-    """
-    try:
-        if file.stat().st_size > MAX_AREA_BYTES:
-            raise BadInputError(f"{file}: is larger than {MAX_AREA_BYTES // 1_000_000} MB; no area is")
-        document = json.loads(file.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BadInputError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{file}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise BadInputError(f"{file}: is not JSON: {error}") from error
-    found: list[AreaRings] = []
-    for kind, where, rings in _geometries(document, "$", file):
-        if kind == "LineString":
-            found += _corridor(rings, where, file, site, corridor_m)
-            continue
-        if not isinstance(rings, list) or not rings:
-            raise BadInputError(f"{file}: {where}: a polygon is a list of rings")
-        read = [_ring(ring, f"{where}[{i}]", file, site) for i, ring in enumerate(rings)]
-        found.append(AreaRings(read[0], tuple(read[1:])))
-    if not found:
-        raise BadInputError(f"{file}: holds no polygon and no line; draw areas as polygons, corridors as lines")
-    return found
-
-
-def _geometries(node: Any, where: str, file: Path) -> list[tuple[str, str, Any]]:
-    """(Polygon or LineString, where, its coordinates) of everything in a document."""
-    kind = node.get("type") if isinstance(node, dict) else None
-    if kind == "FeatureCollection" and isinstance(node.get("features"), list):
-        return [g for i, f in enumerate(node["features"]) for g in _geometries(f, f"{where}.features[{i}]", file)]
-    if kind == "Feature":
-        return _geometries(node.get("geometry"), f"{where}.geometry", file)
-    if kind in {"Polygon", "LineString"}:
-        return [(kind, f"{where}.coordinates", node.get("coordinates"))]
-    if kind in {"MultiPolygon", "MultiLineString"} and isinstance(node.get("coordinates"), list):
-        single = kind.removeprefix("Multi")
-        return [(single, f"{where}.coordinates[{i}]", part) for i, part in enumerate(node["coordinates"])]
-    raise BadInputError(
-        f"{file}: {where}: is {kind or 'no GeoJSON object'}; only polygons (areas) and lines (corridors) can be covered"
-    )
-
-
-def _corridor(value: Any, where: str, file: Path, site: Site, width_m: float | None) -> list[AreaRings]:
-    if width_m is None:
-        raise BadInputError(f"{file}: {where}: is a line; say how wide a corridor along it is with --corridor METRES")
-    if not isinstance(value, list) or len(value) < 2:
-        raise BadInputError(f"{file}: {where}: a line is a list of at least 2 positions")
-    try:
-        return corridor([_position(p, f"{where}[{i}]", file, site) for i, p in enumerate(value)], width_m)
-    except PlanningError as error:
-        raise BadInputError(f"{file}: {where}: {error}") from error
-
-
-def _ring(value: Any, where: str, file: Path, site: Site) -> tuple[GeoPoint, ...]:
-    if not isinstance(value, list) or len(value) < 4:
-        raise BadInputError(
-            f"{file}: {where}: a ring is a list of at least 4 positions, the last the same as the first"
-        )
-    points = [_position(p, f"{where}[{i}]", file, site) for i, p in enumerate(value)]
-    if points[0] != points[-1]:
-        raise BadInputError(f"{file}: {where}: the ring is not closed; end it with its first position")
-    return tuple(points[:-1])
-
-
-def _position(value: Any, where: str, file: Path, site: Site) -> GeoPoint:
-    numbers = isinstance(value, list) and len(value) >= 2
-    if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in value[:2]):
-        raise BadInputError(f"{file}: {where}: a position is [longitude, latitude] in degrees")
-    home = site.frame.origin
-    try:
-        longitude, latitude = float(value[0]), float(value[1])
-    except OverflowError:
-        raise BadInputError(f"{file}: {where}: a position is [longitude, latitude] in degrees") from None
-    try:
-        point = GeoPoint(latitude, longitude)
-    except GeoError as error:
-        hint = " (GeoJSON positions are [longitude, latitude])" if abs(latitude) > 85.0 else ""
-        raise BadInputError(f"{file}: {where}: {error}{hint}") from error
-    away = distance_m(point, home)
-    if away > _FAR_M:
-        if abs(longitude) <= 85.0 and distance_m(GeoPoint(longitude, latitude), home) <= _FAR_M:
-            raise BadInputError(
-                f"{file}: {where}: longitude and latitude look swapped: the other way round it is near the site; "
-                "GeoJSON positions are [longitude, latitude]"
-            )
-        raise BadInputError(
-            f"{file}: {where}: is {away / 1000:.0f} km from site {site.site_id}; name its own site with --site"
-        )
-    return point
 
 
 def plan_site_cover(
@@ -197,16 +109,11 @@ def plan_site_cover(
         )
     except PlanningError as error:
         raise BadInputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
-    findings = tuple(tuple(check_at_site(site, s.plan, wind_m_s=wishes.wind_m_s)) for s in found.sorties)
+    findings = findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s)
     seen_m = min(grid.across_m, grid.along_m)
-    paths = [
-        area.frame.to_enu_array(
-            [w.position.latitude_deg for w in s.plan.waypoints], [w.position.longitude_deg for w in s.plan.waypoints]
-        )
-        for s in found.sorties
-    ]
+    legs, widths = legs_seen(site, area, [s.plan for s in found.sorties], seen_m, min(heights) - stray)
     try:
-        verdict = judge_coverage(paths, outlines_of(area), seen_m)
+        verdict = judge_coverage(legs, outlines_of(area), seen_m, widths_m=widths)
     except ValueError as error:
         raise BadInputError(f"{file}: {error} ({seen_m:.0f} m are seen at once); split the area") from error
     return SiteCover(
@@ -218,6 +125,25 @@ def plan_site_cover(
         plan=found,
         findings=findings,
         verdict=verdict,
+    )
+
+
+def findings_of(
+    site: Site, sorties: Sequence[Sortie], swap_s: float, wind_m_s: float
+) -> tuple[tuple[Finding, ...], ...]:
+    """What the checks say of each flight, when every drone flies its own one after another, batteries swapped between."""
+    ready: dict[str, float] = {}
+    starts = []
+    for sortie in sorties:
+        starts.append(ready.get(sortie.vehicle_id, 0.0))
+        ready[sortie.vehicle_id] = starts[-1] + sortie.energy.time_s + swap_s
+    return with_meetings(
+        site,
+        [s.plan for s in sorties],
+        [check_at_site(site, s.plan, wind_m_s=wind_m_s) for s in sorties],
+        [f"{s.vehicle_id}-{s.number}" for s in sorties],
+        starts_s=starts,
+        wind_m_s=wind_m_s,
     )
 
 
@@ -240,6 +166,25 @@ def camera_of(site: Site, drone_ids: Sequence[str], wanted: str | None) -> tuple
             known = ", ".join(cameras) or "none"
             raise BadInputError(f"drone {drone_id} carries no camera {name!r}; it carries: {known}")
     return name, first[name]
+
+
+def legs_seen(
+    site: Site, area: CoverArea, plans: Sequence[FlightPlan], width_m: float, height_m: float
+) -> tuple[list[FloatArray], list[float]]:
+    """Every leg between waypoints, (2, 2) in metres of the area's frame, and how wide the ground is seen along it.
+
+    That is width_m from height_m above ground up. Where a leg runs lower at any place, because the fence's top presses
+    it down or as a way between passes, it sees less in proportion.
+    """
+    legs: list[FloatArray] = []
+    widths: list[float] = []
+    for plan in plans:
+        geo = [w.position for w in plan.waypoints]
+        places = area.frame.to_enu_array([p.latitude_deg for p in geo], [p.longitude_deg for p in geo])
+        for k, low in enumerate(lowest_above_ground_m(site, plan)):
+            legs.append(places[k : k + 2])
+            widths.append(width_m if low >= height_m - _LOWER_M else width_m * max(0.0, low) / height_m)
+    return legs, widths
 
 
 def outlines_of(area: CoverArea) -> list[FloatArray]:

@@ -35,6 +35,7 @@ _SCAN_CELLS = 26.0
 _SAMPLE_M = 25.0
 _HULL_MARGIN_M = 100.0
 _SHOWN_SHARE = 0.5
+_LEAST_WIDTH = 0.5  # of a cell: for a narrower kernel the mass at the cells' middles says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,11 @@ class SiteHeat:
 
 def heat_at_site(site: Site, file: Path, options: HeatOptions, *, until: date | None = None) -> SiteHeat:
     """Read cases and make the map. Raises BadInputError: an unreadable file, or no case in the area."""
+    if options.bandwidth_m is not None and options.bandwidth_m < _LEAST_WIDTH * options.cell_m:
+        raise BadInputError(
+            f"a kernel of {options.bandwidth_m:g} m falls between the middles of cells of {options.cell_m:g} m; take a "
+            f"bandwidth of at least {_LEAST_WIDTH * options.cell_m:g} m, or smaller cells"
+        )
     read = read_cases(file, options.system, until=until)
     frame, area = _area(site, read, file, around=options.around_cases)
     read = _inside(read, frame, area)

@@ -8,6 +8,7 @@ half a kilometre's difference a guess would move every case into the next street
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -35,7 +36,7 @@ _HEADERS = {
     "kind": ("kind", "type", "category", "offence", "offense", "类型", "类别", "案件类型", "警情类型", "警情类别", "案由"),
 }  # fmt: skip
 _FIELD_OF = {name: field for field, names in _HEADERS.items() for name in names}
-_ISO = re.compile(r"^(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})(?:日|\b)")
+_ISO = re.compile(r"^(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})(?:日|T|\b)")
 _PACKED = re.compile(r"^(\d{4})(\d{2})(\d{2})(?:\d{4}|\d{6})?$")
 
 
@@ -109,7 +110,7 @@ def _records(file: Path, text: str, rejects: list[Reject]) -> Iterator[_Row]:
     if first is None:
         raise BadInputError(f"{file}: is empty; give a header line and one line per case")
     delimiter = max(",;\t，", key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=False)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=False)
     columns: list[str | None] = []
     try:
         for values in reader:

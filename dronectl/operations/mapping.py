@@ -13,17 +13,18 @@ from typing import Any, Final
 import numpy as np
 
 from dronectl.errors import BadInputError
+from dronectl.operations.area_file import read_area
 from dronectl.operations.covering import (
     STRAY,
     camera_of,
     cost_in_wind,
+    findings_of,
     layers_m,
     outlines_of,
-    read_area,
     vehicles_at,
     wished_height_m,
 )
-from dronectl.operations.planning import check_at_site, plan_document
+from dronectl.operations.planning import plan_document
 from dronectl.site import Drone, Site
 from missions.coverage.area import CoverArea, cover_area
 from missions.coverage.camera import PERSON_M, PERSON_PX
@@ -157,7 +158,7 @@ def plan_site_map(
         exposure_s=wishes.exposure_s,
         views=tuple(views),
         plan=found,
-        findings=tuple(tuple(check_at_site(site, s.plan, wind_m_s=wishes.wind_m_s)) for s in found.sorties),
+        findings=findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s),
         photos=tuple(len(p) for p in pictures),
         verdict=verdict,
         gsd_stray=(max(heights) + stray) / (min(heights) - stray),

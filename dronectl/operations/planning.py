@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dronectl.errors import BadInputError
 from dronectl.site import Drone, Site
-from missions.energy import PlanEnergy, plan_energy
+from missions.energy import PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanError, PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.fences import merged
 from missions.formats.qgc_plan import PlanDefaults, read_plan
 from missions.geo import GeoPoint, distance_m
 from missions.model import Budget, Finding, FlightPlan, Severity
-from missions.separation import MINIMA, Separation, least_separation
+from missions.separation import MINIMA, Separation, check_separation, least_separation
 
 if TYPE_CHECKING:
     from missions.patrol import PatrolVehicle
@@ -93,7 +96,13 @@ def plan_site_patrol(
         site_id=site.site_id,
         plans=found.plans,
         energies=energies,
-        findings=tuple(tuple(check_at_site(site, plan, wind_m_s=wind_m_s)) for plan in found.plans),
+        findings=with_meetings(
+            site,
+            found.plans,
+            [check_at_site(site, plan, wind_m_s=wind_m_s) for plan in found.plans],
+            [plan.vehicle_id for plan in found.plans],
+            wind_m_s=wind_m_s,
+        ),
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
         longest_s=max(e.time_s for e in energies),
         bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
@@ -145,6 +154,46 @@ def check_at_site(
         )
         findings.append(Finding("return-height-own", Severity.INFO, message, None, plan.home))
     return findings
+
+
+def with_meetings(
+    site: Site,
+    plans: Sequence[FlightPlan],
+    findings: Sequence[Sequence[Finding]],
+    names: Sequence[str],
+    *,
+    starts_s: Sequence[float] | None = None,
+    wind_m_s: float = 0.0,
+) -> tuple[tuple[Finding, ...], ...]:
+    """The findings of flights that are planned together, with a warning for both of two that come too near.
+
+    starts_s: seconds after a common zero, one per plan; without them all start together. A plan does not say when it
+    is flown, so these forbid nothing yet.
+    """
+    found = [list(f) for f in findings]
+    for breach in check_separation(plans, site.limits, starts_s=starts_s, wind_m_s=wind_m_s):
+        for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
+            message = (
+                f"if all start at once, it comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in "
+                f"height of {names[other]} after {breach.time_s:.0f} s; {MINIMA.lateral_m:.0f} m or "
+                f"{MINIMA.vertical_m:.0f} m are needed: let `dronectl plan separate` keep the plans apart, or start one later"
+            )
+            found[one].append(Finding("separation", Severity.WARNING, message, None, breach.finding.position))
+    return tuple(tuple(f) for f in found)
+
+
+def lowest_above_ground_m(site: Site, plan: FlightPlan) -> list[float]:
+    """How low each leg between waypoints runs above ground, sampled at half the terrain's resolution."""
+    geo = np.asarray([(w.position.latitude_deg, w.position.longitude_deg) for w in plan.waypoints])
+    tops = [plan.home_amsl_m + height_above_home_m(w.altitude, plan.home_amsl_m) for w in plan.waypoints]
+    lowest = []
+    for k, (here, there) in enumerate(pairwise(w.position for w in plan.waypoints)):
+        count = int(np.ceil(2.0 * distance_m(here, there) / site.terrain.resolution_m)) + 2
+        t = np.linspace(0.0, 1.0, count)[:, None]
+        under = geo[k] + t * (geo[k + 1] - geo[k])
+        ground = site.terrain.height_amsl_m(under[:, 0], under[:, 1])
+        lowest.append(float((tops[k] + t[:, 0] * (tops[k + 1] - tops[k]) - ground).min()))
+    return lowest
 
 
 def shared_return_layer(site: Site, plan: FlightPlan, flying: Sequence[FlightPlan]) -> str | None:

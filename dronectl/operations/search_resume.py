@@ -141,7 +141,8 @@ def plan_rest(
         found = replan(belief, sweep, vehicles, rests, order, fence, site.limits, site.terrain, budget)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
-    return checked_search(site, chart, at, sensing, found, width, [*doubt, *doubts], changes.wind_m_s)
+    flying = [v.vehicle_id for v in vehicles if v.at is not None and v.vehicle_id not in found.idle]
+    return checked_search(site, chart, at, sensing, found, width, [*doubt, *doubts], changes.wind_m_s, flying)
 
 
 def _metres(frame: LocalFrame, points: Sequence[GeoPoint]) -> FloatArray:

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import LAYER_STEP_M, MAX_LAYERS, check_at_site, plan_document
+from dronectl.operations.planning import (
+    LAYER_STEP_M,
+    MAX_LAYERS,
+    check_at_site,
+    lowest_above_ground_m,
+    plan_document,
+    with_meetings,
+)
 from dronectl.site import Drone, Site
 from missions.errors import PlanningError
 from missions.feasibility import blockers
@@ -24,6 +31,7 @@ from missions.search.planner import SearchPlan, plan_search
 from missions.search.probability import ProbabilityMap
 
 _FARTHEST_M = 50_000.0
+_PRESSED_M = 10.0  # below the search height: heights over the ground stray by 8 m without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,13 @@ def checked_search(
     width_m: float,
     doubts: Sequence[str],
     wind_m_s: float,
+    airborne: Sequence[str] = (),
 ) -> SiteSearch:
-    """A plan with its findings at the site, and with what its reader has to doubt."""
+    """A plan with its findings at the site, and with what its reader has to doubt.
+
+    airborne: drones that are planned for from the air. Where they are by the time others start, nobody knows, so only
+    the others are checked against each other.
+    """
     said = [*chart.doubts, *doubts]
     if sensing.certain:
         said.append("everything within half the sweep width is taken as found: no real sensor does that")
@@ -120,6 +133,31 @@ def checked_search(
         said.append(
             f"{found.belief.outside:.0%} of the probability lies where these drones cannot look from inside the fence"
         )
+    height_m = search_order(site, sensing, wind_m_s).height_m
+    for f in found.flown:
+        low = min(lowest_above_ground_m(site, f.plan)[1:], default=height_m)  # the first leg may be the way there
+        if low < height_m - _PRESSED_M:
+            said.append(
+                f"{f.plan.vehicle_id} flies as low as {low:.0f} m above ground in places, not at {height_m:.0f} m: there it "
+                "sees less wide than is reckoned"
+            )
+    if airborne and len(found.flown) > 1:
+        said.append(
+            f"{', '.join(airborne)} fly on from the air: whether they come too near to others was not checked; keep watch"
+        )
+    own = [
+        list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown
+    ]
+    from_pads = [i for i, f in enumerate(found.flown) if f.plan.vehicle_id not in airborne]
+    met = with_meetings(
+        site,
+        [found.flown[i].plan for i in from_pads],
+        [own[i] for i in from_pads],
+        [found.flown[i].plan.vehicle_id for i in from_pads],
+        wind_m_s=wind_m_s,
+    )
+    for i, findings in zip(from_pads, met, strict=True):
+        own[i] = list(findings)
     return SiteSearch(
         site.site_id,
         at,
@@ -127,11 +165,8 @@ def checked_search(
         found,
         width_m,
         sensing.certain,
-        search_order(site, sensing, wind_m_s).height_m,
-        tuple(
-            tuple(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s))
-            for f in found.flown
-        ),
+        height_m,
+        tuple(tuple(f) for f in own),
         tuple(said),
     )
 

@@ -23,7 +23,7 @@ from shapely.geometry import Point, Polygon
 
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import energy_of, finding_document
-from dronectl.operations.timetable_file import TimetableModel, hours_s
+from dronectl.operations.timetable_file import TimetableModel, hours_s, joined
 from dronectl.operations.timetable_plans import DayPlanner, layer_height_m
 from dronectl.site import Drone, Site
 from dronectl.yaml_lines import LineFinder, load_yaml
@@ -40,9 +40,9 @@ from missions.revisit.ways import Closed, Place, Ways
 from missions.terrain import height_at
 
 _SLACK_M = 1.0
-_RECKONING_S = (
-    25.0  # turns and climbs that a timetable does not count, and its plans do: kept free before the next flight
-)
+# Turns and climbs that a timetable does not count, and its plans do: kept free before the next flight, and in wind in
+# the battery.
+_RECKONING_S = 25.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +58,7 @@ class SiteDay:
     plans: tuple[FlightPlan, ...]  # of found.flights, in their order, as the next two
     energies: tuple[PlanEnergy, ...]
     findings: tuple[tuple[Finding, ...], ...]
+    wind_m_s: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -131,22 +132,30 @@ def day_at_site(
     weights: dict[str, float] | None = None,
     urgent: Sequence[tuple[float, GeoPoint, float]] = (),
     drone_ids: Sequence[str] | None = None,
+    wind_m_s: float = 0.0,
 ) -> SiteDay:
-    """Plan a day. urgent: (seconds of the day, place, seconds to stay). Raises BadInputError."""
+    """Plan a day. urgent: (seconds of the day, place, seconds to stay). Raises BadInputError.
+
+    wind_m_s: of the whole day, against every leg.
+    """
+    if wind_m_s > site.limits.max_wind_m_s:
+        raise BadInputError(
+            f"the wind of {wind_m_s:.1f} m/s is above the vehicles' limit of {site.limits.max_wind_m_s:.1f} m/s; wait"
+        )
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
-    task = _task(site, model, day, drones, weights or {})
+    task = _task(site, model, day, drones, weights or {}, wind_m_s)
     orders = tuple(
         Urgent(f"urgent-{i}", at, _inside(site, task, place, i), stay) for i, (at, place, stay) in enumerate(urgent, 1)
     )
     try:
-        planner = DayPlanner(site, drones)
+        planner = DayPlanner(site, drones, wind_m_s)
         found = plan_day(task, budget, orders, settle=planner.settle)
         plans = tuple(planner.plan_of(f) for f in found.flights)
     except PlanningError as error:
         raise BadInputError(f"{day.isoformat()}: {error}") from error
-    energies = tuple(energy_of(site, plan) for plan in plans)
+    energies = tuple(energy_of(site, plan, wind_m_s=wind_m_s) for plan in plans)
     findings = planner.findings(found.flights, plans, energies, 60.0 * model.swap_min)
-    return SiteDay(site, day, task, found, weights or {}, task.ways.closed, plans, energies, findings)
+    return SiteDay(site, day, task, found, weights or {}, task.ways.closed, plans, energies, findings, wind_m_s)
 
 
 def _inside(site: Site, task: DayTask, place: GeoPoint, number: int) -> Place:
@@ -160,9 +169,16 @@ def _inside(site: Site, task: DayTask, place: GeoPoint, number: int) -> Place:
     return east, north
 
 
-def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone], weights: dict[str, float]) -> DayTask:
+def _task(
+    site: Site,
+    model: TimetableModel,
+    day: date,
+    drones: Sequence[Drone],
+    weights: dict[str, float],
+    wind_m_s: float,
+) -> DayTask:
     speed, limits = site.limits.cruise_speed_m_s, site.limits
-    performance = Performance(limits, 0.0)
+    performance = Performance(limits, wind_m_s)
     margin = fence_margin_m(speed, limits) + _SLACK_M
     shape = fence_shape(site.fence, site.frame)
     room = shape.inside.buffer(-margin, join_style="mitre")
@@ -198,11 +214,10 @@ def _task(site: Site, model: TimetableModel, day: date, drones: Sequence[Drone],
         seconds = 60.0 * interval / weights.get(item_id, 1.0)
         if windows:
             visits.append(Visit(item_id, entry, leave, path, service[item_id], seconds, windows, item_id in one_way))
-    watches = [
-        Watch(w.point, number[w.point], model.calendars[w.calendar].windows(day))
-        for w in model.watches
-        if model.calendars[w.calendar].windows(day)
-    ]
+    watched: dict[str, list[tuple[float, float]]] = {}
+    for w in model.watches:
+        watched.setdefault(w.point, []).extend(model.calendars[w.calendar].windows(day))
+    watches = [Watch(point, number[point], joined(hours)) for point, hours in watched.items() if hours]
     closed = tuple(_closed(site, model, day, margin))
     ways = Ways(area, np.asarray(places), performance, speed, closed)
     craft = tuple(_craft(site, d, i, performance) for i, d in enumerate(drones))
@@ -250,7 +265,7 @@ def _craft(site: Site, drone: Drone, number: int, performance: Performance) -> C
         drone.drone_id, site.new_mission("timetable"), home, height_at(site.terrain, home), height, (), site.fence,
         drone.return_height_m, limits.cruise_speed_m_s,
     )  # fmt: skip
-    fixed = plan_energy(empty, limits)
+    fixed = plan_energy(empty, limits, wind_m_s=performance.wind_m_s)
     takeoff = fixed.time_s - performance.landing(height)[0]
     # The autopilot comes home at its return height: it climbs to it, stops above the pad, and lands from there.
     top = max(height, drone.return_height_m)
@@ -258,7 +273,9 @@ def _craft(site: Site, drone: Drone, number: int, performance: Performance) -> C
     landing = climb_s + performance.corner_s(limits.cruise_speed_m_s, 180.0) + performance.landing(top)[0]
     usable = limits.endurance_s * (1.0 - limits.reserve_fraction) - fixed.battery_fraction_used * limits.endurance_s
     usable -= landing - performance.landing(height)[0] + climb_power_s - climb_s
-    flying = usable / performance.level_power(limits.cruise_speed_m_s)
+    flying = usable / performance.level_power(performance.ground_speed_m_s(limits.cruise_speed_m_s))
+    if performance.wind_m_s > 0.0:  # then batteries are what ends flights
+        flying -= _RECKONING_S
     if flying <= 0.0:
         raise BadInputError(f"{site.file}: limits: the battery is spent by take-off and landing; check endurance_s")
     return Craft(drone.drone_id, number, takeoff + flying + landing, takeoff, landing)
@@ -279,6 +296,7 @@ def timetable_document(made: SiteDay) -> dict[str, Any]:
         "day": made.day.isoformat(),
         "timezone": made.site.model.timezone,
         "hours": [clock(t) for t in made.task.hours],
+        "wind_m_s": made.wind_m_s,
         "swap_s": made.task.swap_s,
         "worst_ratio": round(found.worst_ratio, 4),
         "worst_ratio_bound": round(found.bound, 4),

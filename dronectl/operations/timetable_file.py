@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Literal, Self
 
@@ -27,6 +28,17 @@ def hours_s(word: str) -> tuple[float, float]:
     if not start < end <= 86400.0:
         raise ValueError(f"{word!r} must end after it begins, at 24:00 at the latest; split hours at midnight")
     return start, end
+
+
+def joined(hours: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Hours in order, joined where they touch or overlap."""
+    out: list[tuple[float, float]] = []
+    for start, end in sorted(hours):
+        if out and start <= out[-1][1]:
+            out[-1] = out[-1][0], max(end, out[-1][1])
+        else:
+            out.append((start, end))
+    return tuple(out)
 
 
 def _checked(word: str) -> str:
@@ -63,13 +75,7 @@ class CalendarModel(Strict):
         on = day in self.also or (
             WEEKDAYS[day.weekday()] in self.weekdays and not any(n.first <= day <= n.last for n in self.never)
         )
-        out: list[tuple[float, float]] = []
-        for start, end in sorted(hours_s(h) for h in self.hours) if on else ():
-            if out and start <= out[-1][1]:
-                out[-1] = out[-1][0], max(end, out[-1][1])
-            else:
-                out.append((start, end))
-        return tuple(out)
+        return joined(hours_s(h) for h in self.hours) if on else ()
 
 
 class ItemModel(Strict):

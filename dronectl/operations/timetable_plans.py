@@ -34,8 +34,8 @@ def layer_height_m(site: Site, number: int) -> float:
 class DayPlanner:
     """Flights to plans, small delays, findings."""
 
-    def __init__(self, site: Site, drones: Sequence[Drone]) -> None:
-        self.site = site
+    def __init__(self, site: Site, drones: Sequence[Drone], wind_m_s: float = 0.0) -> None:
+        self.site, self.wind_m_s = site, wind_m_s
         top = site.model.geofence.max_height_m
         self.crafts = {}
         for number, drone in enumerate(drones):
@@ -51,6 +51,7 @@ class DayPlanner:
             site.terrain,
             site.limits.cruise_speed_m_s,
             {p.place_id: p.aim for p in site.points if p.aim is not None},
+            wind_m_s,
         )
 
     def plan_of(self, flight: Flight) -> FlightPlan:
@@ -70,13 +71,14 @@ class DayPlanner:
                 possible=lambda others, index, moved: day_has_room(task, others, index, moved),
             ),
             from_s=from_s,
+            wind_m_s=self.wind_m_s,
         )
 
     def findings(
         self, flights: Sequence[Flight], plans: Sequence[FlightPlan], energies: Sequence[PlanEnergy], swap_s: float
     ) -> tuple[tuple[Finding, ...], ...]:
         """Per flight: the feasibility rules, whether its drone has come home before, and who comes too near."""
-        found = [list(check_at_site(self.site, plan)) for plan in plans]
+        found = [list(check_at_site(self.site, plan, wind_m_s=self.wind_m_s)) for plan in plans]
         ready: dict[str, float] = {}
         for index in sorted(range(len(flights)), key=lambda i: flights[i].depart_s):
             flight, energy = flights[index], energies[index]
@@ -89,7 +91,8 @@ class DayPlanner:
                 found[index].append(Finding("swap-time", Severity.BLOCKER, message, None, plans[index].home))
             ready[flight.vehicle_id] = flight.depart_s + energy.time_s + swap_s
         starts = [f.depart_s for f in flights]
-        for breach in check_separation(plans, self.site.limits, starts_s=starts, pad_radius_m=0.0):
+        met = check_separation(plans, self.site.limits, starts_s=starts, wind_m_s=self.wind_m_s, pad_radius_m=0.0)
+        for breach in met:
             where = breach.finding.position
             for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
                 message = (

@@ -8,7 +8,7 @@ from html import escape
 
 from dronectl.report.map_style import MarkerStyle, colour_of, symbol
 from dronectl.site import Site
-from missions.energy import plan_energy
+from missions.energy import PlanEnergy
 from missions.model import FlightPlan
 
 _LINE_PX = 17.0
@@ -32,6 +32,7 @@ _CHINESE = {
 def legend(
     site: Site,
     plans: Sequence[FlightPlan],
+    energies: Sequence[PlanEnergy],
     *,
     x: float,
     height: float,
@@ -39,15 +40,18 @@ def legend(
     markers: bool,
     bilingual: bool = False,
 ) -> str:
-    """Return the panel as SVG at x, as high as the map. bilingual: symbols below each other, in both languages."""
+    """Return the panel as SVG at x, as high as the map. energies: of the plans, in their order.
+
+    bilingual: symbols below each other, in both languages.
+    """
     panel = _Panel(x)
     panel.text(site.model.name.get("zh", site.site_id), "title", 24.0)
     if "en" in site.model.name:
         panel.text(site.model.name["en"], "head", 20.0)
     panel.text(f"status: {site.model.status.value}", "soft", 17.0)
     panel.y += 8.0
-    for plan in plans:
-        _flight(panel, site, plan, plans)
+    for plan, energy in zip(plans, energies, strict=True):
+        _flight(panel, site, plan, energy, plans)
     panel.y += 4.0
     _symbols(panel, site, tracks=tracks, markers=markers, bilingual=bilingual)
     panel.parts.append(
@@ -71,8 +75,7 @@ class _Panel:
         self.parts.append(f'<text class="{kind}" x="{self.x + indent:.0f}" y="{self.y:.0f}">{escape(words)}</text>')
 
 
-def _flight(panel: _Panel, site: Site, plan: FlightPlan, plans: Sequence[FlightPlan]) -> None:
-    energy = plan_energy(plan, site.limits)
+def _flight(panel: _Panel, site: Site, plan: FlightPlan, energy: PlanEnergy, plans: Sequence[FlightPlan]) -> None:
     panel.y += 8.0
     colour = colour_of(plan.vehicle_id, plans)
     panel.parts.append(f'<rect x="{panel.x:.0f}" y="{panel.y + 5:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')

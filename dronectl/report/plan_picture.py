@@ -17,6 +17,7 @@ from dronectl.report.map_legend import legend
 from dronectl.report.map_style import HALO, STYLE, MarkerStyle, colour_of, symbol
 from dronectl.site import NamedLine, Site
 from missions.coverage.area import CoverArea
+from missions.energy import PlanEnergy, plan_energy
 from missions.geo import GeoPoint, LocalFrame
 from missions.model import FlightPlan
 
@@ -65,11 +66,13 @@ def site_map_svg(
     markers: Sequence[Marker] = (),
     *,
     listed: bool = True,
+    energies: Sequence[PlanEnergy] | None = None,
 ) -> str:
     """Draw the map. With tracks, plans turn thin and dashed, so that the flown way stands out.
 
     Every plan is a group of its own with its index in data-flight. listed: whether the legend names
-    each; without them it has room for both languages.
+    each; without them it has room for both languages. energies: of the plans in the wind that they were planned for,
+    for the legend; without them those of a calm day.
     """
     sheet = _Sheet(site.frame, _everything(site, plans, tracks, markers))
     sheet.ground(site)
@@ -89,9 +92,12 @@ def site_map_svg(
         sheet.marker(marker)
     sheet.furniture()
     named = plans if listed else ()
+    if energies is None:
+        energies = [plan_energy(p, site.limits) for p in named]
     panel = legend(
         site,
         named,
+        energies if listed else (),
         x=sheet.width + 20.0,
         height=sheet.height,
         tracks=bool(tracks),

@@ -15,7 +15,7 @@ from missions.deconflict.trajectory import places_m
 from missions.energy import height_above_home_m, plan_energy
 from missions.fences import fence_margin_m, fence_shape
 from missions.geo import Altitude, FloatArray, LocalFrame
-from missions.model import FlightPlan, VehicleLimits, Waypoint
+from missions.model import Category, FlightPlan, VehicleLimits, Waypoint
 from missions.terrain import OutsideTerrainError, Terrain
 
 _COLUMN_M = 15.0
@@ -77,12 +77,22 @@ def held(plan: FlightPlan, item: int, seconds: float) -> FlightPlan:
 def may_leave_leg(plan: FlightPlan, item: int) -> bool:
     """Whether the leg to a waypoint is only a way, not part of a line that has to be followed.
 
-    Legs up to a waypoint that serves something without a dwell may be that line: they are left alone.
+    Legs up to a waypoint that serves something without a dwell may be that line: they are left alone. So is all that a
+    survey or a search flies from its first picture on: what it sees lies beside every leg.
     """
     for waypoint in plan.waypoints[item:]:
         if waypoint.serves:
             return waypoint.hold_s > 0.0
-    return True
+    if any(w.serves for w in plan.waypoints):
+        return True
+    looking = [i for i, w in enumerate(plan.waypoints) if _camera_told(w)]
+    if plan.mission.category is Category.SEARCH:
+        looking.insert(0, 0)
+    return not looking or item <= looking[0]
+
+
+def _camera_told(waypoint: Waypoint) -> bool:
+    return waypoint.photo or waypoint.trigger_m is not None or waypoint.gimbal_pitch_deg is not None
 
 
 def sidesteps(

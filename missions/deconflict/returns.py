@@ -68,7 +68,9 @@ def returning(plan: FlightPlan, limits: VehicleLimits, places: FloatArray) -> Re
     """`places` are east and north of home and the waypoints, (1 + n, 2), in the common frame."""
     heights = [height_above_home_m(w.altitude, plan.home_amsl_m) for w in plan.waypoints] or [plan.takeoff_height_m]
     limit = plan.fence.max_altitude
-    top = limits.max_height_above_ground_m if limit is None else height_above_home_m(limit, plan.home_amsl_m)
+    top = limits.max_height_above_ground_m  # which it is over home, at least
+    if limit is not None:
+        top = min(top, height_above_home_m(limit, plan.home_amsl_m))
     base = plan.home_amsl_m
     return Returning(
         MultiPoint(places).convex_hull,

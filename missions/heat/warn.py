@@ -71,7 +71,10 @@ class Circles:
 
 
 def circles(grid: HeatGrid) -> Circles:
-    """Circles around every cell that lies in the area, up to half of the area each. Equal ones are kept once."""
+    """Circles around every cell that lies in the area, up to half of the area each. Equal ones are kept once.
+
+    Raises ValueError where the cells are too large for any.
+    """
     flat = grid.inside.ravel()
     used = np.flatnonzero(flat > 0.0)
     x, y = (v.ravel()[used] for v in np.meshgrid(grid.east_m, grid.north_m))
@@ -85,6 +88,11 @@ def circles(grid: HeatGrid) -> Circles:
         centre.append(np.flatnonzero(small))
         radius.append(np.full(int(small.sum()), times * grid.cell_m))
     within, at = np.vstack(members), np.concatenate(centre)
+    if not len(within):
+        fit = math.sqrt(grid.area_m2) / 4.0
+        raise ValueError(
+            f"cells of {grid.cell_m:g} m leave no circle of less than half of the area; take cells of at most {fit:.0f} m"
+        )
     _, first = np.unique(np.packbits(within, axis=1), axis=0, return_index=True)
     first.sort()
     return Circles(x[at][first], y[at][first], np.concatenate(radius)[first], within[first].astype(np.float32), share)

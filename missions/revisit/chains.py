@@ -34,14 +34,24 @@ def watch_flights(task: DayTask) -> tuple[list[Flight], list[Miss]]:
 
 
 def _chain(
-    task: DayTask, flights: Sequence[Flight], watch: Watch, window: Window, kind: str, earliest_s: float
+    task: DayTask,
+    flights: Sequence[Flight],
+    watch: Watch,
+    window: Window,
+    kind: str,
+    earliest_s: float,
+    *,
+    relieves: bool = False,
 ) -> tuple[list[Flight], list[Miss]]:
-    """Shifts over one window: each drone stays as long as its battery allows, the next one comes before it leaves."""
+    """Shifts over one window: each drone stays as long as its battery allows, the next one comes before it leaves.
+
+    relieves: somebody is there until the window begins, whom the first one relieves.
+    """
     own: list[Flight] = []
     misses: list[Miss] = []
     covered = window[0]
     while covered < window[1] - TOLERANCE_S:
-        wanted = covered if covered <= window[0] else covered - task.overlap_s
+        wanted = covered - task.overlap_s if own or relieves else covered
         best: Flight | None = None
         for craft in task.craft:
             found = _shift(task, craft, [*flights, *own], watch, (wanted, window[1]), kind, earliest_s)
@@ -131,7 +141,8 @@ def pre_empt(task: DayTask, flights: list[Flight], order: Urgent) -> tuple[DayTa
         waited.append(Miss(order.mission_id, *gap, _LONG_WAIT_S, why_gap(task, begun, watch, gap)))
     if left >= arrive + order.stay_s - TOLERANCE_S:
         return task, frozen, waited
-    more, misses = _chain(task, frozen, watch, (left - task.overlap_s, arrive + order.stay_s), "urgent", order.at_s)
+    rest = left, arrive + order.stay_s
+    more, misses = _chain(task, frozen, watch, rest, "urgent", order.at_s, relieves=True)
     return task, frozen + more, waited + misses
 
 

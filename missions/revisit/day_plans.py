@@ -66,6 +66,7 @@ class DayOrder:
     terrain: Terrain
     cruise_speed_m_s: float
     aims: Mapping[str, Aim]
+    wind_m_s: float = 0.0
 
 
 def day_plan(flight: Flight, craft: DayCraft, order: DayOrder) -> FlightPlan:
@@ -97,7 +98,7 @@ def day_plan(flight: Flight, craft: DayCraft, order: DayOrder) -> FlightPlan:
 
 def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]]:
     """Places of the path, and what is done at each."""
-    stop_s = Performance(order.limits, 0.0).corner_s(order.cruise_speed_m_s, 180.0)
+    stop_s = Performance(order.limits, order.wind_m_s).corner_s(order.cruise_speed_m_s, 180.0)
     start = flight.moves[0].path_m[0]
     corners, notes = [Corner(*start, narrow=False)], [_none()]
     lines = {id(move): stop for stop in flight.stops if (move := _line_of(flight, stop)) is not None}
@@ -163,6 +164,7 @@ def kept_apart(
     *,
     from_s: float = -math.inf,
     minima: Minima | None = None,
+    wind_m_s: float = 0.0,
 ) -> Settled:
     """Flights, each moved by as little as keeps it apart: first stay those that may not be moved, then the others.
 
@@ -182,7 +184,7 @@ def kept_apart(
     while index < len(out):
         flight = out[index]
         plan = plan_of(flight)
-        flown = motion(plan, limits, places_m(plan, frame))
+        flown = motion(plan, limits, places_m(plan, frame), wind_m_s=wind_m_s)
 
         def apart(moved: Flight, flown: Trajectory = flown, index: int = index) -> bool:
             end = moved.depart_s + flown.duration_s

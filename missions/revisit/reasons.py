@@ -40,7 +40,10 @@ def why_gap(task: DayTask, flights: Sequence[Flight], watch: Watch, gap: Window)
     if not need:
         return "no way leads there while areas below are closed"
     if min(need) + 2.0 * task.overlap_s > max(c.fly_s for c in task.craft):
-        return f"there and back takes {min(need):.0f} s, a battery lasts {max(c.fly_s for c in task.craft):.0f} s"
+        return (
+            f"there and back takes {min(need):.0f} s and being relieved twice {2.0 * task.overlap_s:.0f} s, a battery lasts "
+            f"{max(c.fly_s for c in task.craft):.0f} s"
+        )
     return _busy(task, flights, gap[0], gap)
 
 

@@ -150,6 +150,8 @@ def day_has_room(task: DayTask, flights: list[Flight], index: int, moved: Flight
     was = flights[index]
     if moved.kind != "patrol" or moved.landed_s > max(task.hours[1], was.landed_s):
         return False
+    if moved.depart_s < min(task.hours[0], was.depart_s):
+        return False
     own = [f for f in flights if f.vehicle_id == moved.vehicle_id and f is not was]
     if moved.landed_s + task.swap_s > min((f.depart_s for f in own if f.depart_s > was.depart_s), default=math.inf):
         return False

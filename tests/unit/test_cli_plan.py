@@ -18,11 +18,17 @@ from typer.testing import CliRunner
 from dronectl.cli import plan as plan_cli
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import check_at_site, plan_site_patrol, read_plan_file, shared_return_layer
+from dronectl.operations.planning import (
+    check_at_site,
+    plan_site_patrol,
+    read_plan_file,
+    shared_return_layer,
+    with_meetings,
+)
 from missions.feasibility import blockers
 from missions.formats.qgc_plan import read_plan, write_plan
 from missions.geo import Altitude, Datum
-from missions.model import Budget
+from missions.model import Budget, Severity
 from missions.validate import MustLine, MustPoint, judge_patrol
 
 APP = typer.Typer()
@@ -95,9 +101,34 @@ def test_a_table_for_people(tmp_path):
     assert len(list(tmp_path.glob("*.plan"))) == 2
 
 
+def test_plans_of_an_earlier_run_in_the_same_folder_are_named(tmp_path):
+    for drones, others in (("d1,d2", None), ("d1,d2", None), ("d1", "(d2.plan)")):
+        result = run("plan", "patrol", "--out", tmp_path, "--drones", drones, "--iterations", 20, "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["flights"]
+        assert ("not made now" in result.stderr) == (others is not None)
+        assert others is None or others in result.stderr
+
+
 def test_same_seed_same_files(site):
     one, two = (plan_site_patrol(site, Budget(200, seed=3)) for _ in range(2))
     assert one == two
+
+
+def test_flights_that_would_meet_are_said_to_both(site):
+    """The same way flown by two drones at one height meets itself; in another layer, or much later, it does not."""
+    d1 = plan_site_patrol(site, Budget(50), drone_ids=["d1"]).plans[0]
+    same = replace(d1, vehicle_id="d2", return_height_m=d1.return_height_m)
+    found = with_meetings(site, [d1, same], [[], []], ["one", "other"])
+    assert [[f.code for f in own] for own in found] == [["separation"], ["separation"]]
+    assert all(f.severity is Severity.WARNING for own in found for f in own)
+    assert "0 m across and 0.0 m in height of other" in found[0][0].message
+    assert "of one after" in found[1][0].message
+    high = replace(same, return_height_m=d1.return_height_m + 60.0, takeoff_height_m=d1.takeoff_height_m + 60.0)
+    lifted = [replace(w, altitude=Altitude(w.altitude.value_m + 60.0, w.altitude.datum)) for w in same.waypoints]
+    high = replace(high, waypoints=tuple(lifted))
+    assert with_meetings(site, [d1, high], [[], []], ["one", "other"]) == ((), ())
+    assert with_meetings(site, [d1, same], [[], []], ["one", "other"], starts_s=[0.0, 4000.0]) == ((), ())
 
 
 def test_check_accepts_what_was_planned(patrol):

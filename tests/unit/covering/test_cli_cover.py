@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from dronectl.cli.common import open_site
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
-from dronectl.operations.covering import read_area
+from dronectl.operations.area_file import read_area
+from dronectl.operations.covering import CoverWishes, plan_site_cover
 from dronectl.operations.planning import read_plan_file
+from missions.geo import Altitude, Datum
+from missions.model import Budget
 
 RUNNER = CliRunner()
 RING = [[107.267, 29.7385], [107.272, 29.7382], [107.2722, 29.742], [107.2675, 29.7422], [107.267, 29.7385]]
@@ -146,3 +151,24 @@ def test_lines_are_corridors_and_several_areas_are_one_task(tmp_path):
     refused = RUNNER.invoke(app, common)
     assert isinstance(refused.exception, BadInputError)
     assert "say how wide" in str(refused.exception)
+
+
+@pytest.mark.parametrize(("top", "all_seen"), [(150.0, True), (90.0, False)])
+def test_what_is_flown_lower_under_the_fences_top_is_seen_less_wide(site, tmp_path, top, all_seen):
+    """A hill of 60 m in the area: below a top of 90 m it is passed at 40 m above ground, not at 60."""
+    terrain = site.terrain
+    east, north = (
+        corner + terrain.resolution_m * np.arange(count)
+        for corner, count in zip((terrain.west_m, terrain.south_m), terrain.heights_amsl_m.shape[::-1], strict=True)
+    )
+    x, y = np.meshgrid(east - 121.0, north - 172.0)
+    hill = (terrain.heights_amsl_m + 60.0 * np.exp(-(x**2 + y**2) / 80.0**2)).astype(np.float32)
+    pressed = replace(
+        site,
+        terrain=replace(terrain, heights_amsl_m=hill),
+        fence=replace(site.fence, max_altitude=Altitude(top, Datum.HOME)),
+    )
+    file = write(tmp_path, polygon(RING))
+    found = plan_site_cover(pressed, file, CoverWishes(), Budget(20), drone_ids=["d1"])
+    assert (found.verdict.fraction == 1.0) is all_seen
+    assert found.verdict.fraction > 0.98

@@ -55,3 +55,12 @@ def test_forbidden_legs_are_measured():
 def test_too_fine_a_raster_is_refused():
     with pytest.raises(ValueError, match="too many"):
         judge_coverage([passes(1)], [SQUARE * 1000.0], 0.1)
+
+
+def test_paths_that_see_less_wide_leave_stripes():
+    """Two passes 10 m apart over a square of 20 m; the second one sees half as wide."""
+    ring = np.array([(0.0, 0.0), (20.0, 0.0), (20.0, 20.0), (0.0, 20.0)])
+    passes = [np.array([(-20.0, y), (40.0, y)]) for y in (5.0, 15.0)]
+    assert judge_coverage(passes, [ring], 10.0, widths_m=[10.0, 10.0]) == judge_coverage(passes, [ring], 10.0)
+    assert judge_coverage(passes, [ring], 10.0).fraction == 1.0
+    assert judge_coverage(passes, [ring], 10.0, widths_m=[10.0, 5.0]).fraction == pytest.approx(0.75, abs=0.03)

@@ -155,6 +155,8 @@ def test_bad_input_says_how_to_mend_it(patrol, tmp_path):
     assert "which none of the plans is for" in refused(*patrol, "--out", tmp_path, "--priority", "d9=2")
     assert "lacks its time zone" in refused(*patrol, "--out", tmp_path, "--at", "2026-05-01T09:30")
     assert "is no time" in refused(*patrol, "--out", tmp_path, "--at", "noon")
+    for year in ("9999-12-31T23:59:00Z", "0001-01-01T00:00:00+14:00"):
+        assert "check the year" in refused(*patrol, "--out", tmp_path, "--at", year)
     assert "would overwrite a plan that was read" in refused(*patrol, "--out", patrol[0].parent)
     assert "cannot be read" in refused(tmp_path / "absent.plan", "--out", tmp_path)
 

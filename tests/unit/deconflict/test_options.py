@@ -10,11 +10,12 @@ import pytest
 from deconflict_flights import FRAME, LIMITS, plan
 
 from missions.deconflict.options import may_leave_leg, room, shifted, sidesteps
-from missions.deconflict.returns import lowest_return_m
+from missions.deconflict.returns import lowest_return_m, returning
 from missions.deconflict.trajectory import places_m
 from missions.energy import height_above_home_m
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum
+from missions.model import Category
 from missions.terrain import FlatTerrain, GridTerrain
 
 OUT = plan("d1", (0.0, 0.0), [(400.0, 0.0), (400.0, 300.0)], height=60.0)
@@ -77,6 +78,26 @@ def test_only_ways_are_left_not_lines_that_are_served():
     assert [may_leave_leg(served, item) for item in range(3)] == [True, False, False]
 
 
+def test_the_lines_of_a_survey_and_of_a_search_are_not_left():
+    """Nothing on them is served at a waypoint; what they see lies beside every leg after the way out."""
+    places = [(100.0, 0.0), (200.0, 0.0), (200.0, 50.0), (100.0, 50.0)]
+    plain = plan("d1", (0.0, 0.0), places)
+    assert [may_leave_leg(plain, item) for item in range(4)] == [True] * 4
+    searching = replace(plain, mission=replace(plain.mission, category=Category.SEARCH))
+    assert [may_leave_leg(searching, item) for item in range(4)] == [True, False, False, False]
+    for told in ({"gimbal_pitch_deg": -90.0}, {"trigger_m": 20.0}, {"photo": True}):
+        first = replace(plain.waypoints[1], **told)
+        survey = replace(plain, waypoints=(plain.waypoints[0], first, *plain.waypoints[2:]))
+        assert [may_leave_leg(survey, item) for item in range(4)] == [True, True, False, False]
+
+
 def test_a_top_below_the_plan_leaves_no_room_above():
     low = replace(OUT, fence=replace(OUT.fence, max_altitude=Altitude(155.0, Datum.AMSL)))
     assert space(low, None).high_m == 0.0
+
+
+@pytest.mark.parametrize(("top", "highest"), [(150.0, 120.0), (100.0, 100.0), (None, 120.0)])
+def test_no_return_is_laid_above_the_fence_or_the_greatest_height_above_ground(top, highest):
+    fence = replace(OUT.fence, max_altitude=None if top is None else Altitude(top, Datum.HOME))
+    found = returning(replace(OUT, fence=fence), LIMITS, places_m(OUT, FRAME))
+    assert found.top_m - OUT.home_amsl_m == pytest.approx(highest)

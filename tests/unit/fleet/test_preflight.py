@@ -47,6 +47,17 @@ async def test_a_healthy_vehicle_passes_and_carries_fence_and_failsafes():
     assert not [call for call in vehicle.calls if call.startswith("set ")]  # what reads back right is not set again
 
 
+async def test_of_two_inclusion_rings_the_vehicle_gets_what_they_have_in_common():
+    vehicle, own = DeskVehicle(), plan().fence
+    wider = tuple(destination(HOME, 45.0 + 90.0 * i, 9000.0) for i in range(4))
+    both = replace(plan(), fence=replace(own, inclusion=(wider, *own.inclusion)))
+    assert codes(await run_preflight(vehicle, both, PREFLIGHT)) == set()
+    corners = {(item.x, item.y) for item in compile_fence(own) if item.command == 5001}
+    held = [item for item in vehicle.fence if item.command == 5001]
+    assert len(held) == len(corners) == held[0].param1
+    assert all(any(abs(h.x - x) + abs(h.y - y) <= 4 for x, y in corners) for h in held)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [

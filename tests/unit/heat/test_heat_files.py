@@ -74,6 +74,26 @@ def test_encodings_and_headers(tmp_path, encoding, header):
     assert read.encoding == ("GBK" if encoding == "gbk" else "UTF-8")
 
 
+@pytest.mark.parametrize(
+    "word", ["2024-03-05T08:30:00", "2024-03-05T08:30:00+08:00", "2024/3/5T8:30", "2024-03-05T08:30Z"]
+)
+def test_days_of_iso_8601_times_are_read(tmp_path, word):
+    file = tmp_path / "c.csv"
+    file.write_text(f"date,lon,lat\n{word},107.2695,29.741\n")
+    read = read_cases(file, WGS84)
+    assert [c.day for c in read.cases] == [date(2024, 3, 5)], read.rejects
+
+
+def test_a_line_is_where_the_file_ends_one(tmp_path):
+    """Characters that only some programs take for an end of line stand in the middle of descriptions."""
+    file = tmp_path / "c.csv"
+    odd = "a\u2028b\x85c\x0bd"
+    file.write_text(f"type,date,lon,lat\n{odd},2024-03-05,107.2695,29.741\nx,,1,1\n", encoding="utf-8")
+    read = read_cases(file, WGS84)
+    assert [c.kind for c in read.cases] == [odd]
+    assert [r.line for r in read.rejects] == [3]
+
+
 def test_reference_systems(tmp_path):
     latitude, longitude = to_gcj02(PLACE)
     file = tmp_path / "c.csv"
@@ -209,6 +229,9 @@ def test_around_the_cases_no_item_is_weighted(tmp_path):
         ("2024-01-01,116.4,39.9", (), "none of its 1 cases can be used"),
         ("2024-01-01,107.27,29.74", ("--month", "2023-12"), "an empty map is no map"),
         ("2024-01-01,107.27,29.74", ("--month", "2023-13"), "write it as 2026-03"),
+        ("2024-01-01,107.27,29.74", ("--cell", "5000"), "cells of at most"),
+        ("2024-01-01,107.27,29.74", ("--cell", "400", "--bandwidth", "100"), "at least 200 m"),
+        ("2024-01-01,107.27,29.74\n2024-02-01,107.2695,29.741", ("--bandwidth", "1"), "at least 25 m"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_written(tmp_path, rows, more, said):

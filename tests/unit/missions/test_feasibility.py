@@ -172,7 +172,7 @@ def test_above_the_fence_top():
             "above-max-height",
         ).message
     )
-    assert codes(make_plan([(0, 300)], return_height_m=130.0)) == ["above-max-height"]
+    assert codes(make_plan([(0, 300)], return_height_m=130.0)) == ["above-max-height", "return-height-high"]
 
 
 def test_the_return_height_clears_the_hill_between():

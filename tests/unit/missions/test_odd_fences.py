@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 from mission_plans import FENCE, FRAME, HOME, LIMITS, make_plan, square
+from shapely.geometry import Point, Polygon
 
 from missions.feasibility import check_plan
-from missions.fences import circle_ring, merged
+from missions.fences import as_one_ring, circle_ring, merged
 from missions.geo import Altitude, Datum, GeoError, GeoPoint, distance_m
 from missions.model import Geofence
 from missions.terrain import FlatTerrain
@@ -79,3 +80,37 @@ def test_a_corner_that_is_cut_into_a_keep_out_is_seen():
     assert any("the corner cut at waypoint 2 (acceptance radius 340 m) goes" in m for m in said)
     held = tuple(replace(w, hold_s=5.0) for w in early)  # a vehicle that has to stay there comes there
     assert [code for code, _ in found(FENCE, replace(plan, waypoints=held)) if code == "leg-in-keep-out"] == []
+
+
+def holds(fence, east, north):
+    """Whether PX4 would hold a place to be inside: of the release that wants all inclusion rings, of the one for any."""
+    point = Point(east, north)
+    rings = [Polygon([FRAME.to_enu(p) for p in ring]) for ring in fence.inclusion]
+    return all(r.contains(point) for r in rings), any(r.contains(point) for r in rings)
+
+
+def test_the_fence_that_is_uploaded_means_the_same_to_every_release():
+    """A site's fence and a plan's own, two rings that overlap: the checks want a flight inside both."""
+    site, own = square(-1000, -1000, 1000, 1000), square(-200, -200, 2000, 600)
+    both = merged(Geofence((site,), FENCE.exclusion), Geofence((own,)), home_amsl_m=200.0)
+    assert holds(both, 1500.0, 0.0) == (False, True)  # in the plan's ring only: an older release would let it pass
+    one = as_one_ring(both, HOME)
+    assert one.exclusion == both.exclusion
+    for east in range(-1250, 2250, 130):
+        for north in range(-1250, 1250, 130):
+            inside = -200 < east < 1000 and -200 < north < 600
+            assert holds(one, east, north) == (inside, inside)
+
+
+@pytest.mark.parametrize(
+    "rings",
+    [
+        (square(-1000, -1000, 1000, 1000),),
+        (square(-1000, -1000, 1000, 1000), square(2000, 0, 3000, 900)),
+        (square(-1000, -1000, 1000, 1000), square(100, 100, 900, 900)),  # home is not in both
+        (square(-1000, -1000, 1000, 1000), (HOME, FRAME.to_geo(9, 9), FRAME.to_geo(0, 9), FRAME.to_geo(9, 0))),
+    ],
+    ids=["one", "apart", "home outside", "crossing itself"],
+)
+def test_a_fence_that_has_no_common_area_round_home_stays_as_it_is(rings):
+    assert as_one_ring(Geofence(rings), HOME) == Geofence(rings)

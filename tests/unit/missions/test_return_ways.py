@@ -12,7 +12,7 @@ from mission_plans import FRAME, LIMITS, make_plan, square
 
 from missions.feasibility import check_plan
 from missions.geo import LocalFrame
-from missions.model import Geofence
+from missions.model import Geofence, Severity
 from missions.terrain import GridTerrain
 
 FENCE = Geofence((square(-4000, -4000, 4000, 4000),))
@@ -57,3 +57,18 @@ def test_ground_that_ends_on_the_way_home_is_said():
     north = replace(terrain, south_m=-100.0)  # begins just south of home: all legs and ways are on it
     assert codes(north) == set()
     assert "terrain-unknown" in codes(replace(terrain, west_m=20.0))
+
+
+@given(st.floats(500.0, 3000.0), st.floats(0.0, 6.0), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_valley_under_the_last_return_is_warned_of_when_it_is_too_deep(north_m, error_m, deep):
+    """The return is at 70 m above home; 50 m down the valley that makes 120 m, which are allowed."""
+    terrain = replace(ground(5.0), vertical_error_m=error_m)
+    row = 720 + round(north_m / 5.0)
+    terrain.heights_amsl_m[row - 2 : row + 3, 715:726] -= (50.0 - 2.0 * error_m) + (1.0 if deep else -1.0)
+    plan = make_plan([(-300, 0), (-300, FAR_M), (0, FAR_M)], fence=FENCE, return_height_m=70.0)
+    found = {f.code: f for f in check_plan(plan, LIMITS, terrain)}
+    assert ("return-height-high" in found) == deep
+    if deep:
+        assert found["return-height-high"].severity is Severity.WARNING
+        assert f"{120.0 - 2.0 * error_m + 1.0:.0f} m above the ground" in found["return-height-high"].message

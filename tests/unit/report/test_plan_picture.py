@@ -21,6 +21,7 @@ from dronectl.report.hillshade import png_bytes
 from dronectl.report.map_legend import wrapped
 from dronectl.report.map_style import MarkerStyle
 from dronectl.report.plan_picture import Marker, Track, site_map_svg
+from missions.energy import plan_energy
 from missions.geo import destination
 from missions.model import Budget
 
@@ -90,6 +91,18 @@ def test_tracks_and_markers_are_drawn_with_their_legend(site, plans):
     assert classes.count("plan-thin") == len(plans) + 1
     assert classes.count("ellipse") == len(markers)
     assert {"true alert", "false alarm", "missed", "flown"} <= {t.text for t in root.iter(f"{SVG}text")}
+
+
+def test_the_legend_says_the_figures_in_the_wind_that_was_planned_for(site, plans):
+    calm, windy = (plan_energy(plans[0], site.limits, wind_m_s=w) for w in (0.0, 8.0))
+    assert calm.time_s < windy.time_s
+    for given_energies, said in (([windy], windy), (None, calm)):
+        svg = site_map_svg(site, plans[:1], energies=given_energies)
+        figures = [t.text for t in parse(svg).iter(f"{SVG}text") if t.get("class") == "figure"]
+        minutes, seconds = divmod(round(said.time_s), 60)
+        assert len(figures) == 1
+        assert figures[0].startswith(f"{minutes}:{seconds:02d} min")
+        assert figures[0].endswith(f"lands with {said.landing_fraction:.0%}")
 
 
 def test_a_site_without_plans_has_a_map_too(site):

@@ -22,6 +22,7 @@ from dronectl.operations.planning import check_at_site, plan_site_patrol, read_p
 from dronectl.operations.timetable import day_at_site, read_timetable_file
 from dronectl.operations.timetable_file import TimetableModel
 from dronectl.operations.timetable_plans import DayPlanner, flight_name
+from missions.energy import plan_energy
 from missions.feasibility import blockers
 from missions.judge_patrol import judge_day
 from missions.judge_separation import judge_separation
@@ -71,7 +72,7 @@ def test_every_flight_of_the_day_can_be_flown_as_its_plan(site, made):
             assert judge_patrol([plan], points, lines, site.fence, site.limits, site.terrain) == []
 
 
-def meetings(site, flights, plans):
+def meetings(site, flights, plans, wind_m_s=0.0):
     """What the judge of separation says, hour by hour, each flight under a name of its own, as it wants them."""
     found = []
     for hour in range(5, 23):
@@ -80,7 +81,8 @@ def meetings(site, flights, plans):
             for f, p in zip(flights, plans, strict=True)
             if f.depart_s < 3600.0 * (hour + 1) and f.landed_s + 60.0 > 3600.0 * hour
         ]
-        found += judge_separation([p for p, _ in near], [s - 3600.0 * hour for _, s in near], site.limits)
+        starts = [s - 3600.0 * hour for _, s in near]
+        found += judge_separation([p for p, _ in near], starts, site.limits, wind_m_s=wind_m_s)
     return found
 
 
@@ -116,6 +118,15 @@ def test_a_flight_that_would_meet_another_is_put_off_or_else_given_up(site, room
     for one in site.drones:
         own = sorted((f for f in done.flights if f.vehicle_id == one.drone_id), key=lambda f: f.depart_s)
         assert all(a.landed_s < b.depart_s for a, b in pairwise(own))
+
+
+def test_no_flight_is_brought_forward_to_before_the_patrols_hours(made):
+    """A flight alone on its day, at an hour when nothing is closed: it has room, but not a second before the hours."""
+    flight = next(f for f in made.found.flights if f.kind == "patrol")
+    begin = made.task.hours[0]
+    first = later(flight, begin + 60.0 - flight.depart_s)
+    assert day_has_room(made.task, [first], 0, later(first, -60.0))
+    assert not day_has_room(made.task, [first], 0, later(first, -61.0))
 
 
 def test_the_judges_see_a_line_flown_backwards_and_a_camera_that_looks_elsewhere(site, made):
@@ -221,3 +232,19 @@ def test_bad_times_are_refused(tmp_path, arguments, said):
     result = RUNNER.invoke(app, ["plan", "patrol", *arguments, "--out", str(tmp_path / "p")])
     assert isinstance(result.exception, BadInputError), result.output
     assert said in str(result.exception)
+
+
+def test_a_windy_day_is_planned_checked_and_said_as_one(site, made):
+    """Ways take longer and batteries less: each flight is held against the day's own wind, not against a calm one."""
+    wind = 5.0
+    windy = day_at_site(site, read_timetable_file(site, None)[0], MONDAY, Budget(1), wind_m_s=wind)
+    assert windy.clean
+    for flight, plan, energy in zip(windy.found.flights, windy.plans, windy.energies, strict=True):
+        assert energy == plan_energy(plan, site.limits, wind_m_s=wind)
+        assert blockers(check_at_site(site, plan, wind_m_s=wind)) == []
+        assert energy.time_s <= flight.landed_s - flight.depart_s + 25.0  # what is kept free before the next flight
+    assert meetings(site, windy.found.flights, windy.plans, wind) == []
+    assert windy.task.craft[0].fly_s < made.task.craft[0].fly_s
+    assert windy.task.ways.open_travel_s(0, 4) > made.task.ways.open_travel_s(0, 4)
+    with pytest.raises(BadInputError, match="above the vehicles' limit"):
+        day_at_site(site, read_timetable_file(site, None)[0], MONDAY, Budget(1), wind_m_s=10.5)

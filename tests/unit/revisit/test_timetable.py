@@ -22,6 +22,7 @@ from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
 from dronectl.operations.timetable import day_at_site, read_timetable_file
 from dronectl.operations.timetable_file import CalendarModel, TimetableModel, hours_s
+from missions.geo import GeoPoint
 from missions.judge_patrol import DayFlight, DayRules, judge_day
 from missions.model import Budget
 from missions.revisit.day import gaps
@@ -322,3 +323,28 @@ def test_a_bad_timetable_file_is_refused_with_its_line(tmp_path, text, said):
     result = run("--file", file, "--out", tmp_path / "day")
     assert isinstance(result.exception, BadInputError), result.output
     assert said in str(result.exception)
+
+
+def test_an_urgent_place_is_said_to_be_left_alone_only_while_it_is(site, model):
+    """One drone, an hour: it goes home for a battery and comes back, and nobody is there from when it left."""
+    place = GeoPoint(29.7401, 107.2699)
+    made = day_at_site(site, model, MONDAY, Budget(1), urgent=[(10 * HOUR, place, HOUR)], drone_ids=["d1"])
+    stays = sorted((s.arrive_s, s.leave_s) for f in made.found.flights for s in f.stops if s.kind == "urgent")
+    said = [(m.from_s, m.to_s) for m in made.found.misses if m.item_id == "urgent-1"]
+    assert len(stays) > 1
+    assert said[: len(stays) - 1] == [(one[1], other[0]) for one, other in pairwise(stays)]
+
+
+def test_a_place_that_is_watched_by_several_calendars_is_watched_once(site, model):
+    """The same hours twice, and hours that overlap: one drone is there all the time, not two."""
+    calendars = {**model.calendars, "late": CalendarModel(hours=["18:00-20:00"])}
+    two = [*model.watches, *model.watches, model.watches[0].model_copy(update={"calendar": "late"})]
+    task = day_at_site(site, model.model_copy(update={"calendars": calendars, "watches": two}), MONDAY, Budget(1)).task
+    assert [(w.item_id, w.windows) for w in task.watches] == [("ferry", ((17 * HOUR, 20 * HOUR),))]
+
+
+def test_a_watch_that_hardly_lasts_from_one_relief_to_the_next_says_so(site, model):
+    long = model.model_copy(update={"overlap_s": 600.0, "default_interval_min": None, "items": {}})
+    made = day_at_site(site, long, SUNDAY, Budget(1))
+    (miss,) = made.found.misses
+    assert "being relieved twice 1200 s, a battery lasts" in miss.why

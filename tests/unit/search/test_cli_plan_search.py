@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,13 @@ from dronectl.errors import BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form
 from dronectl.operations.planning import check_at_site, read_plan_file
 from dronectl.operations.probability_files import MapReading, read_probability_map
+from dronectl.operations.searching import Sensing, plan_site_search
 from missions.feasibility import blockers
-from missions.geo import GeoPoint
+from missions.geo import Altitude, Datum, GeoPoint
 from missions.judge_search import judge_effort_bound, judge_pos
+from missions.model import Budget
 from missions.search.probability import from_array
+from missions.separation import check_separation
 from missions.validate import judge_patrol
 
 APP = typer.Typer()
@@ -63,6 +67,11 @@ def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
     assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2", "d3"}
     assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
     assert summary["clean"]
+    pairs = {
+        frozenset((plans[b.first].vehicle_id, plans[b.second].vehicle_id)) for b in check_separation(plans, site.limits)
+    }
+    said = {f["vehicle_id"] for f in summary["flights"] if any(x["code"] == "separation" for x in f["findings"])}
+    assert said == {drone for pair in pairs for drone in pair}
 
 
 def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):
@@ -239,3 +248,18 @@ def test_a_real_map_of_lost_persons_is_read(tmp_path):
     summary = json.loads(result.stdout)
     assert 0.0 < summary["pos"] < summary["bound"] < 0.5
     assert any("middle was put on the given place" in d for d in summary["doubts"])
+
+
+@pytest.mark.parametrize(("top", "low"), [(150.0, False), (90.0, True)])
+def test_a_search_that_the_fences_top_presses_down_is_doubtful(site, top, low):
+    """The whole ground raised by 45 m but for the dock: under a top of 90 m nobody can be 60 m above it."""
+    raised = site.terrain.heights_amsl_m + np.float32(45.0)
+    east, north = (np.arange(n) * site.terrain.resolution_m for n in raised.shape[::-1])
+    x, y = np.meshgrid(east + site.terrain.west_m, north + site.terrain.south_m)
+    near = np.hypot(x, y) < 150.0  # home stays where it is
+    ground = replace(site.terrain, heights_amsl_m=np.where(near, site.terrain.heights_amsl_m, raised))
+    pressed = replace(site, terrain=ground, fence=replace(site.fence, max_altitude=Altitude(top, Datum.HOME)))
+    at = GeoPoint(29.7405, 107.2690)
+    chart = map_of_form(LastSeen(at, "child_4_6", "temperate_flat", None, ()), ground)
+    found = plan_site_search(pressed, chart, at, Sensing(50.0), Budget(200), drone_ids=["d1"])
+    assert any("sees less wide" in d for d in found.doubts) is low

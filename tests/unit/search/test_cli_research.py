@@ -126,6 +126,7 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
         "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    assert any(d.startswith("d2 fly on from the air") for d in json.loads(result.stdout)["doubts"])
     shape = Polygon(square)
     for drone in ("d1", "d2", "d3"):
         plan = read_plan_file(site, tmp_path / "out" / f"{drone}.plan")

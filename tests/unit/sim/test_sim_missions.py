@@ -185,6 +185,16 @@ def test_fence_areas_against_shapely():
     assert counted > 300
 
 
+def test_a_place_has_to_be_inside_every_inclusion_area():
+    def ring(south: float, north: float) -> list[MissionItem]:
+        corners = [(south, 107.30), (south, 107.31), (north, 107.31), (north, 107.30)]
+        places = [(round(lat * 1e7), round(lon * 1e7)) for lat, lon in corners]
+        return [MissionItem(4.0, 0, 0, 0, x, y, 0, 0, 5001, 1, 1, 0, 0, 1, 1) for x, y in places]
+
+    fence = Fence((*ring(29.70, 29.71), *ring(29.705, 29.72)))
+    assert [fence.allows(lat, 107.305) for lat in (29.702, 29.707, 29.715)] == [False, True, False]
+
+
 # Parameters ---------------------------------------------------------------------------------------------------------
 
 
