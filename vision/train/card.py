@@ -240,7 +240,9 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
     ]
     cold = training["config"].get("augment", {}).get("p_cold", 0.0)
     if cold:
-        lines.append(f"- instead of {cold:.0%} of these, pictures of cold wilderness rendered by `vision/train/cold.py`.")
+        lines.append(
+            f"- instead of {cold:.0%} of these, pictures of cold wilderness rendered by `vision/train/cold.py`."
+        )
     lines += [
         "",
         "## Training",

@@ -27,7 +27,9 @@ Floats = npt.NDArray[np.float64]
 Boxes = npt.NDArray[np.float32]
 _MARGIN_PX = 4.0
 _PENALTY = 0.3  # of squared weights, in standard deviations of their features
-_LEAST_SPREAD = 0.1  # rendered wilderness has no vehicles: what hardly varies there must not weigh without limit elsewhere
+_LEAST_SPREAD = (
+    0.1  # rendered wilderness has no vehicles: what hardly varies there must not weigh without limit elsewhere
+)
 
 
 @dataclass(frozen=True, slots=True)
