@@ -10,7 +10,7 @@ The rules, in order; a chance is a frame in which the thing should have been in 
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
-   bonnet is too large, too wide, or too broad for its length.
+   bonnet is too large, too wide, or too broad for its length; and on cold ground it must be warmer than a stone is.
 3. warm body: 3 of the last 5 chances seen by the hot-spot detector, in degrees: as much warmer than the ground, as
    large and as long for its width as a person who stands, sits, curls up or lies. Networks trained on people who stand
    miss those who lie. Called a person of little confidence, because a large dog or a warm machine can pass for one.
@@ -58,6 +58,9 @@ class WarmBody:
     tall_elongation: float = 2.5
     short_m: float = 1.0  # shorter and yet more slender than this: four legs and a back
     short_elongation: float = 2.2
+    skin_c: float = 33.0
+    least_share: float = 0.17  # of what skin is above the ground; clothes show a quarter and more
+    least_contrast_c: float = 3.4  # more is not asked of anybody whom the learned detector takes for a person
     vehicle_score: float = 0.15  # a bonnet: the learned detector says so at least once
 
     def fits(self, shape: Shape) -> bool:
@@ -74,6 +77,7 @@ class ConfirmSettings:
     chances: int = 5
     learned_looks: int = 2
     mean_score: float = 0.40  # stones of the demonstration reach .37, people mostly .5 and more
+    sure_score: float = 0.75  # of looks whose warmth need not agree
     strong_score: float = 0.6
     strong_sigma: float = 7.0
     fire_looks: int = 2
@@ -214,6 +218,8 @@ def _learned(
         axes = [a for o in seen if o.contrast_c is not None and (a := o.spot_axes_m) is not None]
         if len(axes) >= s.learned_looks and not s.warm_body.fits(_shape(axes)):
             return None
+        if mean < s.sure_score and _too_cool(seen, s):
+            return None
     hit = len(seen) / len(recent)
     heat = len(sigmas) / len(seen)
     confidence = 1.0 - (1.0 - mean * hit) ** 2 * (1.0 - s.heat_bonus * heat)
@@ -221,6 +227,23 @@ def _learned(
     if sigmas:
         text += f" and hot spot {sum(sigmas) / len(sigmas):.1f} sigma"
     return Verdict(kind, min(confidence, 0.98), text)
+
+
+def _too_cool(seen: Sequence[Observation], s: ConfirmSettings) -> bool:
+    """Whether what was measured in degrees is hardly warmer than ground far colder than a body: a stone after a sunny day.
+
+    On warm ground people hardly stand out, and so little is asked there.
+    """
+    looks = [
+        (o.contrast_c, o.temperature_max_c - o.contrast_c)
+        for o in seen
+        if o.contrast_c is not None and o.temperature_max_c is not None
+    ]
+    if len(looks) < s.learned_looks:
+        return False
+    ground = median(ground for _, ground in looks)
+    asked = min(s.warm_body.least_contrast_c, s.warm_body.least_share * (s.warm_body.skin_c - ground))
+    return asked > 0.0 and median(contrast for contrast, _ in looks) < asked
 
 
 def _shape(axes: Sequence[tuple[float, float]]) -> Shape:

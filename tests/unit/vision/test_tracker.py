@@ -315,6 +315,23 @@ def test_a_warm_body_on_a_vehicle_or_without_degrees_is_no_person() -> None:
     assert grey.kind is Kind.HOT_SPOT
 
 
+def test_what_the_network_calls_a_person_on_cold_ground_must_be_warmer_than_a_stone() -> None:
+    def told(contrast: float, ground: float, score: float) -> Kind:
+        spot = replace(
+            body(contrast, 0.9, 0.6, hottest=ground + contrast), learned_kind=Kind.PERSON, learned_score=score
+        )
+        verdict = judge([spot] * 3)
+        assert verdict is not None
+        return verdict.kind
+
+    assert told(3.0, 13.0, 0.6) is Kind.HOT_SPOT  # still told, as what it is
+    assert told(3.0, 13.0, 0.8) is Kind.PERSON  # shape enough
+    assert told(4.0, 13.0, 0.6) is Kind.PERSON
+    assert told(4.0, -15.0, 0.6) is Kind.PERSON  # thick clothes: no more is asked in the frost
+    assert told(1.5, 27.0, 0.6) is Kind.PERSON  # on warm ground nobody stands out
+    assert told(-2.0, 40.0, 0.6) is Kind.PERSON  # on hot ground people are the cooler ones
+
+
 def test_what_the_network_calls_a_person_must_have_the_outline_of_one_where_warmth_shows_it() -> None:
     def called(spot: Observation) -> Observation:
         return replace(spot, learned_kind=Kind.PERSON, learned_score=0.6)
