@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,7 @@ from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
 from vision.sighting import Kind
-from vision.thermal import HotSpotDetector, HotSpotSettings, parts, robust_sigma, top_hat
+from vision.thermal import HotSpotDetector, HotSpotSettings, is_flame, parts, robust_sigma, top_hat
 from vision.unite import Observation, unite
 
 WEIGHTS: Final = Path(__file__).parent / "models" / "single_look.json"
@@ -184,12 +185,13 @@ def candidates(picture: Picture, learned: Sequence[Detection], gsd_m: float | No
     return [t for t in things if t.longest_px * gsd_m <= _LONGEST_M or t.learned_kind is Kind.VEHICLE]
 
 
-def features(picture: Picture, things: Sequence[Observation]) -> Floats:
-    """(n, len(FEATURES)) of n candidates of one picture."""
+def features(picture: Picture, things: Sequence[Observation], fires: Sequence[Observation] = ()) -> Floats:
+    """(n, len(FEATURES)) of n candidates of one picture. Nobody is compared with the warmth of its fires."""
     rows = []
     rings = [picture.ring(_box(t)) for t in things]
-    warmest = max((r[0] for r in rings), default=1.0)
-    relative = [r[0] / max(warmest, 1.0) for r in rings]
+    burning = [any(_same(t, f) for f in fires) for t in things]
+    warmest = max((r[0] for r, burns in zip(rings, burning, strict=True) if not burns), default=1.0)
+    relative = [min(r[0] / max(warmest, 1.0), 1.0) for r in rings]
     rivals = math.log1p(sum(r >= _RIVAL for r in relative))
     for thing, ring, share in zip(things, rings, relative, strict=True):
         person = thing.score(Kind.PERSON)
@@ -225,14 +227,21 @@ class SingleLook:
         yolo = self._learned.yolo(frame)
         if crowded(picture, things):
             sure = [d for d in look.found if d.confidence >= yolo.confidence]
-            return look, unite(sure + self._classical.detect(frame, gsd_m))
-        scores = self._weights.score(features(picture, things))
+            return look, unite(sure + self._classical.detect(frame, gsd_m), partial(is_flame, frame))
+        fires = unite(self._classical.fires(frame, gsd_m))
+        scores = self._weights.score(features(picture, things, fires))
         least = self._weights.least if yolo.confidence == yolo.card.confidence else yolo.confidence
-        kept = unite(self._classical.fires(frame, gsd_m))
+        kept: list[Observation] = []
         for score, thing in sorted(zip(scores, things, strict=True), key=lambda pair: -pair[0]):
             vehicle = thing.score(Kind.VEHICLE) >= yolo.confidence
-            if (score >= least or vehicle) and not any(_same(thing, k) for k in kept):
+            if not (score >= least or vehicle) or any(_same(thing, k) for k in kept):
+                continue
+            at_fire = any(_same(thing, f) for f in fires)
+            if not at_fire:
                 kept.append(self._judged(frame, thing, float(score)) if score >= least else thing)
+            elif thing.learned_kind is Kind.PERSON and not is_flame(frame, thing):
+                kept.append(replace(thing, judged=float(score)))  # whoever stands at a fire matters most
+        kept = [*fires, *kept]
         return look, kept
 
     @staticmethod

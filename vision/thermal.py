@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from vision.detector import Detection
 from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
+from vision.unite import Observation
 
 _MAD_TO_SIGMA: Final = 1.4826
 _OUTER: Final = 3  # in OpenCV's nesting of outlines: the one around it
@@ -133,7 +134,7 @@ def warmth_in(pixels: FloatPicture, box: tuple[float, float, float, float]) -> W
     return Warmth(contrast, len(x), elongation(x, y))
 
 
-def is_flame(frame: Frame, box: Detection) -> bool:
+def is_flame(frame: Frame, box: Detection | Observation) -> bool:
     """Whether a learned detector's box at a fire is of the flames: mostly too hot for a body, or without degrees."""
     if frame.kind is not PixelKind.CELSIUS:
         return True

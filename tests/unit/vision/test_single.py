@@ -113,6 +113,16 @@ def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() ->
     assert (things[0].temperature_max_c or 0) > 45
 
 
+def test_a_fire_in_the_picture_hides_nobody() -> None:
+    """Its warmth is no measure for a body's, near it or far off."""
+    pixels = body(body(ground(23, (512, 640)), 200, 150, 26, 7.0), 340, 250, 26, 7.0)
+    flames = np.zeros_like(pixels)
+    cv2.circle(flames, (362, 250), 7, 400.0, -1)
+    _, things = single().look(frame(np.asarray(pixels + cv2.GaussianBlur(flames, (0, 0), 0.8), np.float32)), None)
+    found = sorted((kind_of(t)[0].value, round(t.centre_px[0] / 20)) for t in things)
+    assert found == [("fire", 18), ("person", 10), ("person", 17)]
+
+
 def test_weights_are_those_that_made_the_labels() -> None:
     """The fit against its own model: labels drawn with known weights give these weights again."""
     rng = np.random.default_rng(1)
