@@ -64,7 +64,8 @@ async def test_two_waves_without_a_find_say_what_is_left(story, tmp_path):
     assert first.landed_min < second.launched_min
     for wave in report.waves:
         assert 0.0 < wave.pos <= wave.bound
-        assert wave.swept == pytest.approx(wave.pos, rel=0.25), said  # by telemetry, with the way home besides
+        # by telemetry; a hundredth more or less is the way home of flights of three minutes
+        assert wave.swept == pytest.approx(wave.pos, rel=0.25, abs=0.01), said
     assert report.left.seen + report.left.unseen + report.left.outside == pytest.approx(1.0)
     # Bayes: what nobody could look at gains as all the rest does, by what the second wave would have found.
     assert second.left_outside == pytest.approx(first.left_outside / (1.0 - second.swept), rel=1e-6)
