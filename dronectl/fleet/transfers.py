@@ -15,7 +15,7 @@ from missions.mavlink_items import MissionItem
 
 T = TypeVar("T")
 _TRIES: Final = 3
-_CANCELLED_FOR_S: Final = 12.0
+_REFUSES_FOR_S: Final = 12.0
 _BUSY_RETRY_S: Final = 0.5
 
 
@@ -25,7 +25,7 @@ class Transfers:
     def __init__(self, lane: Lane, threads: CallThreads) -> None:
         self._lane = lane
         self._threads = threads
-        self._cancelled_s = -_CANCELLED_FOR_S
+        self._ended_s = -_REFUSES_FOR_S
 
     async def upload(self, native: Native, items: Sequence[MissionItem], mission_type: int) -> None:
         """Replace what is stored. Raises LinkError; CANCELLED if hold, return, land or abort_transfer came."""
@@ -51,7 +51,7 @@ class Transfers:
         """Repeat a transfer that timed out: one lost acknowledgement fails it, and done twice it is the same.
 
         A vehicle that lost patience first cancels, which is the same to us. And PX4 goes on asking for the items of
-        an upload that we have cancelled for some seconds, and refuses a new one meanwhile.
+        an upload that has ended for us, cancelled or timed out, for some seconds, and refuses a new one meanwhile.
         """
         tries = 0
         while True:
@@ -61,12 +61,13 @@ class Transfers:
             except LinkError as error:
                 turn.check()
                 if turn.aborted:
-                    self._cancelled_s = time.monotonic()
+                    self._ended_s = time.monotonic()
                     raise
                 tries += 1
                 if error.failure in {LinkFailure.TIMEOUT, LinkFailure.CANCELLED} and tries < _TRIES:
+                    self._ended_s = time.monotonic()
                     continue
-                if error.failure is LinkFailure.BUSY and time.monotonic() - self._cancelled_s < _CANCELLED_FOR_S:
+                if error.failure is LinkFailure.BUSY and time.monotonic() - self._ended_s < _REFUSES_FOR_S:
                     await asyncio.sleep(_BUSY_RETRY_S)
                     continue
                 raise

@@ -11,6 +11,7 @@ import pytest
 
 from dronectl.fleet.lanes import SPARE_THREADS, CallThreads, Lane
 from dronectl.fleet.link import LinkError, LinkFailure
+from dronectl.fleet.transfers import Transfers
 
 _PATIENCE_S = 30.0
 
@@ -189,3 +190,31 @@ async def test_a_failing_shortcut_does_not_keep_the_urgent_call_back(threads: Ca
     assert await lane.urgent(lambda: "held", broken) == "held"
     start.let.set()
     await task
+
+
+class Answers:
+    """A native connection whose uploads fail in the given ways, one after the other, and then succeed."""
+
+    def __init__(self, *failures: LinkFailure) -> None:
+        self.failures = list(failures)
+        self.uploads = 0
+
+    def upload(self, _items: object, _mission_type: int) -> None:
+        self.uploads += 1
+        if self.failures:
+            failure = self.failures.pop(0)
+            raise LinkError(failure, f"upload: {failure}")
+
+    def cancel_upload(self) -> None:
+        pass
+
+
+async def test_a_vehicle_busy_with_an_upload_that_timed_out_is_asked_again(threads: CallThreads) -> None:
+    """PX4 refuses for some seconds after a lost acknowledgement; one that is busy with another's upload is not pressed."""
+    lost = Answers(LinkFailure.TIMEOUT, LinkFailure.BUSY, LinkFailure.BUSY)
+    await Transfers(Lane("d1", threads), threads).upload(lost, [], 0)
+    assert lost.uploads == 4
+    others = Answers(LinkFailure.BUSY)
+    with pytest.raises(LinkError, match="busy"):
+        await Transfers(Lane("d1", threads), threads).upload(others, [], 0)
+    assert others.uploads == 1
