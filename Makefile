@@ -5,6 +5,9 @@ YOLO := .venv-yolo
 READY := $(VENV)/.ready
 YOLO_READY := $(YOLO)/.ready
 
+# Names and texts in Chinese are read and written alike under any locale.
+export PYTHONUTF8 := 1
+
 .PHONY: help demo test test-explore check test-yolo bench wheel clean
 
 help:

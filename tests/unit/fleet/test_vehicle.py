@@ -167,6 +167,7 @@ async def test_a_vehicle_that_refuses_to_arm(tmp_path):
 
 async def test_nothing_is_done_that_cannot_be_journalled(tmp_path, monkeypatch):
     desk = DeskVehicle()
+    desk.slow["upload"] = asyncio.Event()
     async with executor(tmp_path, desk) as (vehicle, store):
         await begin(vehicle)
         await until(phase_is(vehicle, Phase.UPLOADING))
@@ -177,6 +178,7 @@ async def test_nothing_is_done_that_cannot_be_journalled(tmp_path, monkeypatch):
             yield  # pragma: no cover
 
         monkeypatch.setattr(store, "session", refuse)
+        desk.slow["upload"].set()
         await until(phase_is(vehicle, Phase.FAILED))
         assert "the disk is full" in vehicle._sortie.note
         monkeypatch.undo()
