@@ -26,10 +26,19 @@ _AUTOPILOT_VERSION = 148
 _VERSION_KINDS = {0: "dev", 64: "alpha", 128: "beta", 192: "rc", 255: "release"}
 
 
+_given: set[int] = set()
+
+
 def free_udp_port() -> int:
-    """One that the system does not hand out by itself: other sockets of the run could take it before its user does."""
+    """One that the system does not hand out by itself: other sockets of the run could take it before its user does.
+
+    Never the same twice in a run: nobody listens yet on those that were given a moment ago.
+    """
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
