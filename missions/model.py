@@ -193,6 +193,7 @@ class FlightPlan:
     return_height_m: float  # above home; layered per vehicle, because a lost site returns all at once
     cruise_speed_m_s: float
     commands: tuple[Command, ...] = ()
+    start_after_s: float = 0.0  # when it starts, counted from the start of the set that it was planned with
 
 
 class Severity(StrEnum):

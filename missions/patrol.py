@@ -17,6 +17,7 @@ from shapely.geometry import LineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.bounds import longest_flight_bound_s
+from missions.deconflict.starts import started_apart
 from missions.energy import Performance, PlanEnergy, height_above_home_m, path_length_m, plan_energy
 from missions.errors import PlanningError
 from missions.fences import FenceShape, fence_margin_m, fence_shape
@@ -102,15 +103,21 @@ def plan_patrol(
     limits: VehicleLimits,
     terrain: Terrain,
     budget: Budget,
+    *,
+    wind_m_s: float = 0.0,
 ) -> PatrolPlan:
-    """Plan flights that serve every item exactly once. Raises PlanningError, one line per item that cannot be met."""
+    """Plan flights that serve every item exactly once. Raises PlanningError, one line per item that cannot be met.
+
+    They are split for calm air; wind_m_s is that in which their starts keep them apart as well.
+    """
     if not vehicles:
         raise PlanningError("a patrol needs at least one drone")
     if not task.points and not task.lines:
         raise PlanningError("there is nothing to patrol: name at least one point or line")
     planner = _Planner(task, vehicles, fence, limits, terrain)
     routes = split(planner.task, budget)
-    plans = tuple(planner.best_plan(vehicle, route) for vehicle, route in enumerate(routes.routes) if route)
+    routed = [planner.best_plan(vehicle, route) for vehicle, route in enumerate(routes.routes) if route]
+    plans = tuple(started_apart(routed, limits, wind_m_s=wind_m_s))
     energies = tuple(plan_energy(plan, limits) for plan in plans)
     return PatrolPlan(plans, energies, max(e.time_s for e in energies), longest_flight_bound_s(planner.task))
 

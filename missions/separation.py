@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """How near flights come to each other in time and space, and whether that is too near. It measures; it does not resolve.
 
-Motion is that of `missions.deconflict.trajectory`, cut into straight pieces, so distances are exact for it. The columns
-over the pads (60 m around each home) are left out: whoever starts the flights staggers take-offs and landings there.
-`missions.deconflict.resolve` counts them as well.
+Motion is that of `missions.deconflict.trajectory`, cut into straight pieces, so distances are exact for it. Plans start
+when they say so. Where none says anything, all start at once, and what happens over the pads (60 m around each home) is
+no breach: whoever starts such flights staggers take-offs and landings there. Planned starts keep apart there as well.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def least_separation(
     starts_s: Sequence[float] | None = None,
     wind_m_s: float = 0.0,
 ) -> Separation | None:
-    """The closest encounter of any two vehicles, height counted four times; None where no two fly at one time.
+    """The closest encounter of any two vehicles away from their pads, height counted four times; None without any.
 
-    starts_s: seconds after a common zero, one per plan; without them all start together.
+    starts_s: seconds after a common zero, one per plan; without them the plans' own.
     """
     if len(plans) < 2:
         return None
@@ -82,17 +82,16 @@ def check_separation(
     starts_s: Sequence[float] | None = None,
     wind_m_s: float = 0.0,
     minima: Minima = MINIMA,
-    pad_radius_m: float = PAD_RADIUS_M,
 ) -> list[Breach]:
     """Every pair of flights of different vehicles, returns included: one breach for each pair that comes too near.
 
-    pad_radius_m: of the columns that are left out; 0 where the starts are the ones that will be flown.
-    Raises DatumError as the energy model does.
+    starts_s: as for `least_separation`. Raises DatumError as the energy model does.
     """
     if len(plans) < 2:
         return []
-    frame, cut = _pieces(plans, limits, starts_s, wind_m_s, pad_radius_m)
-    together = "started together" if starts_s is None else "started as planned"
+    planned = starts_s is not None or any(p.start_after_s > 0.0 for p in plans)
+    frame, cut = _pieces(plans, limits, starts_s, wind_m_s, 0.0 if planned else PAD_RADIUS_M)
+    together = "started as planned" if planned else "started together"
     found = []
     for i, j in combinations(range(len(plans)), 2):
         if plans[i].vehicle_id == plans[j].vehicle_id:
@@ -126,7 +125,7 @@ def _pieces(
     for index, plan in enumerate(plans):
         places = places_m(plan, frame)
         flown = fly(plan, limits, places, wind_m_s=wind_m_s)
-        start = 0.0 if starts_s is None else starts_s[index]
+        start = plan.start_after_s if starts_s is None else starts_s[index]
         cut.append(_outside(flown.time_s + start, flown.place_m, places[0], index, pad_radius_m))
     return frame, cut
 

@@ -20,7 +20,7 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.closed_hours import GeoRing, closed_rings
 from dronectl.operations.plan_check import check_files, checked_document
 from dronectl.operations.plan_outputs import PlannedFlights, common_files, with_common_keys
-from dronectl.operations.planned import patrol_flights
+from dronectl.operations.planned import patrol_flights, start_text
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.operations.timetable import read_timetable_file
 from dronectl.report.plan_picture import site_map_svg
@@ -133,7 +133,7 @@ def check(
 ) -> None:
     """Check flights: every leg, loiter circle, loop and way home against fence, ground, limits and battery.
 
-    Several flights are also held against each other, as if started together.
+    Several flights are also held against each other: our plans start when they say, others all at once.
 
     Exit code 0: can be flown. 1: findings forbid it. 2: a file cannot be read.
     """
@@ -202,9 +202,10 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     table = Table(title=f"Patrol of {site.model.name.get('en', site.site_id)}", title_justify="left")
     for heading, justify in (
         ("drone", "left"),
+        ("starts", "right"),
         ("time", "right"),
         ("length", "right"),
-        ("battery at landing", "right"),
+        ("battery\nat landing", "right"),
     ):
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
     table.add_column("waypoints", justify="right")
@@ -212,6 +213,7 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     for plan, energy in zip(found.plans, found.energies, strict=True):
         table.add_row(
             plan.vehicle_id,
+            start_text(plan.start_after_s),
             _minutes(energy.time_s),
             f"{energy.length_m / 1000:.2f} km",
             f"{energy.landing_fraction:.0%}",
@@ -221,13 +223,13 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     out.print(table)
     out.print(
         f"Longest flight {_minutes(found.longest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
-        f"(ratio {found.ratio:.2f}).",
+        f"(ratio {found.ratio:.2f}). All are down after {_minutes(found.done_s)}.",
         markup=False,
     )
     apart = found.separation
     if apart is not None:
         out.print(
-            f"Started together, {apart.first} and {apart.second} come nearest after {_minutes(apart.time_s)}: "
+            f"Started so, {apart.first} and {apart.second} come nearest after {_minutes(apart.time_s)}: "
             f"{apart.horizontal_m:.0f} m across, {apart.vertical_m:.0f} m in height.",
             markup=False,
         )

@@ -33,7 +33,7 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, ou
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import cover_flights
+from dronectl.operations.planned import cover_flights, start_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 
@@ -105,11 +105,12 @@ def _write(site: Site, found: SiteCover, folder: Path) -> tuple[dict[str, Any], 
 
 def _say(found: SiteCover, written: list[Path]) -> None:
     table = Table(title="Coverage", title_justify="left")
-    for heading in ("flight", "time", "length", "battery at landing", "waypoints"):
+    for heading in ("flight", "starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="left" if heading == "flight" else "right", no_wrap=True)
     for sortie in found.plan.sorties:
         table.add_row(
             f"{sortie.vehicle_id}-{sortie.number}",
+            start_text(sortie.plan.start_after_s),
             minutes(sortie.energy.time_s),
             f"{sortie.energy.length_m / 1000:.2f} km",
             f"{sortie.energy.landing_fraction:.0%}",

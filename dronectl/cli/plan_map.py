@@ -33,7 +33,7 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, ou
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import map_flights
+from dronectl.operations.planned import map_flights, start_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 
@@ -143,11 +143,12 @@ def _write(site: Site, found: SiteMap, folder: Path) -> tuple[dict[str, Any], li
 
 def _say(found: SiteMap, written: list[Path]) -> None:
     table = Table(title="Pictures", title_justify="left")
-    for heading in ("flight", "time", "length", "pictures", "battery at landing", "waypoints"):
+    for heading in ("flight", "starts", "time", "length", "pictures", "battery at landing", "waypoints"):
         table.add_column(heading, justify="left" if heading == "flight" else "right", no_wrap=True)
     for sortie, photos in zip(found.plan.sorties, found.photos, strict=True):
         table.add_row(
             f"{sortie.vehicle_id}-{sortie.number}",
+            start_text(sortie.plan.start_after_s),
             minutes(sortie.energy.time_s),
             f"{sortie.energy.length_m / 1000:.2f} km",
             str(photos),

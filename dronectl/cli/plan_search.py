@@ -20,7 +20,7 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import search_flights
+from dronectl.operations.planned import search_flights, start_text
 from dronectl.operations.probability_files import MapReading, read_probability_map, write_probability_map
 from dronectl.operations.search_inputs import drones_now, read_flown, read_place, read_zones
 from dronectl.operations.search_resume import Changes, after_flying, plan_rest, with_width
@@ -153,8 +153,7 @@ def search(
     `plan search --map search/map.npz --flown search/d1.plan --flown search/d2.plan@12 --drones d1,d3 --battery d1=60`.
     The map is changed by Bayes' rule and saved again, and the rest is planned for the drones that are left.
 
-    Findings say which flights would come too near to each other if all start at once; `dronectl plan separate` keeps them
-    apart.
+    Drones start one after another where their flights would come too near to each other; each .plan says its start.
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
@@ -297,12 +296,13 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     plan = found.plan
     table = Table(title="Search flights", title_justify="left")
     table.add_column("drone", no_wrap=True)
-    for heading in ("time", "length", "battery at landing", "waypoints"):
+    for heading in ("starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="right", no_wrap=True)
     for flight in plan.flown:
         minutes, seconds = divmod(round(flight.energy.time_s), 60)
         table.add_row(
             flight.plan.vehicle_id,
+            start_text(flight.plan.start_after_s),
             f"{minutes}:{seconds:02d} min",
             f"{flight.energy.length_m / 1000:.2f} km",
             f"{flight.energy.landing_fraction:.0%}",

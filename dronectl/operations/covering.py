@@ -109,7 +109,7 @@ def plan_site_cover(
         )
     except PlanningError as error:
         raise BadInputError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from error
-    findings = findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s)
+    findings = findings_of(site, found.sorties, wishes.wind_m_s)
     seen_m = min(grid.across_m, grid.along_m)
     legs, widths = legs_seen(site, area, [s.plan for s in found.sorties], seen_m, min(heights) - stray)
     try:
@@ -128,21 +128,13 @@ def plan_site_cover(
     )
 
 
-def findings_of(
-    site: Site, sorties: Sequence[Sortie], swap_s: float, wind_m_s: float
-) -> tuple[tuple[Finding, ...], ...]:
-    """What the checks say of each flight, when every drone flies its own one after another, batteries swapped between."""
-    ready: dict[str, float] = {}
-    starts = []
-    for sortie in sorties:
-        starts.append(ready.get(sortie.vehicle_id, 0.0))
-        ready[sortie.vehicle_id] = starts[-1] + sortie.energy.time_s + swap_s
+def findings_of(site: Site, sorties: Sequence[Sortie], wind_m_s: float) -> tuple[tuple[Finding, ...], ...]:
+    """What the checks say of each flight, alone and among the others."""
     return with_meetings(
         site,
         [s.plan for s in sorties],
         [check_at_site(site, s.plan, wind_m_s=wind_m_s) for s in sorties],
         [f"{s.vehicle_id}-{s.number}" for s in sorties],
-        starts_s=starts,
         wind_m_s=wind_m_s,
     )
 

@@ -158,7 +158,7 @@ def plan_site_map(
         exposure_s=wishes.exposure_s,
         views=tuple(views),
         plan=found,
-        findings=findings_of(site, found.sorties, task.swap_s, wishes.wind_m_s),
+        findings=findings_of(site, found.sorties, wishes.wind_m_s),
         photos=tuple(len(p) for p in pictures),
         verdict=verdict,
         gsd_stray=(max(heights) + stray) / (min(heights) - stray),

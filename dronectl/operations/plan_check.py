@@ -140,6 +140,8 @@ class _Judge:
         except GeoError as error:
             raise BadInputError(f"{self.file}: {error}") from error
         flight = fly_steps(route, fence, starter)
+        if route.orders is not None:
+            flight = replace(flight, plan=replace(flight.plan, start_after_s=route.orders.start_after_s))
         losses = [Finding("unsupported-item", Severity.BLOCKER, loss.message) for loss in content.losses]
         marked: list[tuple[Finding, str | None]] = []
         marked += zip(losses, (loss.place for loss in content.losses), strict=True)

@@ -102,6 +102,7 @@ def flight_keys(flight: PlannedFlight) -> dict[str, Any]:
     return {
         "file": f"{flight.name}.plan",
         "vehicle_id": flight.plan.vehicle_id,
+        "start_after_s": flight.plan.start_after_s,
         "time_s": round(flight.energy.time_s, 1),
         "distance_m": round(flight.energy.length_m, 1),
         "battery_at_landing": round(flight.energy.landing_fraction, 4),

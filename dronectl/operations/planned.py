@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from dronectl.operations.timetable import SiteDay
 
 
+def start_text(start_after_s: float) -> str:
+    """When a flight of a set starts, as people say it: minutes and seconds after the first."""
+    minutes, tenths = divmod(round(start_after_s * 10.0), 600)
+    return f"+{minutes}:{tenths / 10.0:04.1f}"
+
+
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
     """Flights of `plan patrol`."""
     flights = tuple(
-        PlannedFlight(plan.vehicle_id, plan, energy, findings)
+        PlannedFlight(plan.vehicle_id, plan, energy, findings, start_text(plan.start_after_s))
         for plan, energy, findings in zip(found.plans, found.energies, found.findings, strict=True)
     )
     goal = Goal(
@@ -42,7 +48,7 @@ def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
 def cover_flights(site: Site, found: SiteCover, shown: Site) -> PlannedFlights:
     """Flights of `plan cover`; `shown` is the site with the drawn area."""
     flights = tuple(
-        PlannedFlight(f"{s.vehicle_id}-{s.number}", s.plan, s.energy, findings)
+        PlannedFlight(f"{s.vehicle_id}-{s.number}", s.plan, s.energy, findings, start_text(s.plan.start_after_s))
         for s, findings in zip(found.plan.sorties, found.findings, strict=True)
     )
     goal = Goal(
@@ -62,7 +68,14 @@ def cover_flights(site: Site, found: SiteCover, shown: Site) -> PlannedFlights:
 def map_flights(site: Site, found: SiteMap, shown: Site) -> PlannedFlights:
     """Flights of `plan map`; `shown` is the site with the drawn area."""
     flights = tuple(
-        PlannedFlight(f"{s.vehicle_id}-{s.number}", s.plan, s.energy, findings, properties={"photos": photos})
+        PlannedFlight(
+            f"{s.vehicle_id}-{s.number}",
+            s.plan,
+            s.energy,
+            findings,
+            start_text(s.plan.start_after_s),
+            properties={"photos": photos},
+        )
         for s, photos, findings in zip(found.plan.sorties, found.photos, found.findings, strict=True)
     )
     goal = Goal(
@@ -83,7 +96,7 @@ def search_flights(site: Site, found: SiteSearch) -> PlannedFlights:
     """Flights of `plan search`."""
     plan = found.plan
     flights = tuple(
-        PlannedFlight(f.plan.vehicle_id, f.plan, f.energy, findings)
+        PlannedFlight(f.plan.vehicle_id, f.plan, f.energy, findings, start_text(f.plan.start_after_s))
         for f, findings in zip(plan.flown, found.findings, strict=True)
     )
     goal = Goal(
@@ -138,7 +151,7 @@ def separated_flights(site: Site, found: Separated) -> PlannedFlights:
             plan,
             energy,
             findings,
-            start=f"+{flight.start_s:.1f} s",
+            start=start_text(plan.start_after_s),
             properties={"start_s": round(flight.start_s, 1), "priority": flight.priority},
         )
         for flight, plan, energy, findings in zip(

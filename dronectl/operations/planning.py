@@ -39,7 +39,10 @@ MAX_PLAN_BYTES = 16_000_000
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """Flight plans of one patrol with their energies and findings, in the same order, and how good they are."""
+    """Flight plans of one patrol with their energies and findings, in the same order, and how good they are.
+
+    done_s: from the first start to the last landing.
+    """
 
     site_id: str
     plans: tuple[FlightPlan, ...]
@@ -47,6 +50,7 @@ class SitePlan:
     findings: tuple[tuple[Finding, ...], ...]
     idle: tuple[str, ...]  # drones that are not needed
     longest_s: float
+    done_s: float
     bound_s: float
     separation: Separation | None
 
@@ -87,7 +91,7 @@ def plan_site_patrol(
     )
     try:
         fence = replace(site.fence, exclusion=(*site.fence.exclusion, *closed))
-        found = plan_patrol(task, vehicles(drones), fence, site.limits, site.terrain, budget)
+        found = plan_patrol(task, vehicles(drones), fence, site.limits, site.terrain, budget, wind_m_s=wind_m_s)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
     flying = {plan.vehicle_id for plan in found.plans}
@@ -105,6 +109,7 @@ def plan_site_patrol(
         ),
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
         longest_s=max(e.time_s for e in energies),
+        done_s=max(p.start_after_s + e.time_s for p, e in zip(found.plans, energies, strict=True)),
         bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
         separation=least_separation(found.plans, site.limits, wind_m_s=wind_m_s),
     )
@@ -162,23 +167,21 @@ def with_meetings(
     findings: Sequence[Sequence[Finding]],
     names: Sequence[str],
     *,
-    starts_s: Sequence[float] | None = None,
     wind_m_s: float = 0.0,
 ) -> tuple[tuple[Finding, ...], ...]:
-    """The findings of flights that are planned together, with a warning for both of two that come too near.
+    """The findings of flights that are planned together, with a blocker for both of two that come too near.
 
-    starts_s: seconds after a common zero, one per plan; without them all start together. A plan does not say when it
-    is flown, so these forbid nothing yet.
+    They start when their plans say, so planners that keep their flights apart leave nothing to be found here.
     """
     found = [list(f) for f in findings]
-    for breach in check_separation(plans, site.limits, starts_s=starts_s, wind_m_s=wind_m_s):
+    for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s):
         for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
             message = (
-                f"if all start at once, it comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in "
-                f"height of {names[other]} after {breach.time_s:.0f} s; {MINIMA.lateral_m:.0f} m or "
-                f"{MINIMA.vertical_m:.0f} m are needed: let `dronectl plan separate` keep the plans apart, or start one later"
+                f"comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in height of {names[other]} "
+                f"{breach.time_s:.0f} s after the first start; {MINIMA.lateral_m:.0f} m or {MINIMA.vertical_m:.0f} m are "
+                "needed: let `dronectl plan separate` keep the plans apart, or start one later"
             )
-            found[one].append(Finding("separation", Severity.WARNING, message, None, breach.finding.position))
+            found[one].append(Finding("separation", Severity.BLOCKER, message, None, breach.finding.position))
     return tuple(tuple(f) for f in found)
 
 
@@ -267,6 +270,7 @@ def plan_document(plan: FlightPlan, energy: PlanEnergy, findings: Sequence[Findi
     """One flight's numbers for machines."""
     return {
         "vehicle_id": plan.vehicle_id,
+        "start_after_s": plan.start_after_s,
         "time_s": round(energy.time_s, 1),
         "length_m": round(energy.length_m, 1),
         "battery_used": round(energy.battery_fraction_used, 4),
@@ -286,6 +290,7 @@ def patrol_document(found: SitePlan) -> dict[str, Any]:
         "schema_version": 1,
         "site_id": found.site_id,
         "longest_s": round(found.longest_s, 1),
+        "done_s": round(found.done_s, 1),
         "bound_s": round(found.bound_s, 1),
         "ratio": round(found.ratio, 4),
         "clean": found.clean,

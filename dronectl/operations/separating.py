@@ -48,9 +48,12 @@ class Separated:
 
     @property
     def plans(self) -> tuple[FlightPlan, ...]:
-        """What is to be flown, each with its own fence."""
+        """What is to be flown, each with its own fence and its start after the first."""
+        flights = self.resolution.flights
+        first_s = min((f.start_s for f in flights), default=0.0)
         return tuple(
-            replace(now.plan, fence=was.plan.fence) for was, now in zip(self.was, self.resolution.flights, strict=True)
+            replace(now.plan, fence=was.plan.fence, start_after_s=round(now.start_s - first_s, 1))
+            for was, now in zip(self.was, flights, strict=True)
         )
 
     @property
@@ -67,7 +70,10 @@ def separate_at_site(
     starts_s: Mapping[str, float] | None = None,
     priorities: Mapping[str, int] | None = None,
 ) -> Separated:
-    """Separate plans of this site's drones. Raises BadInputError, also for plans that cannot be separated."""
+    """Separate plans of this site's drones. Raises BadInputError, also for plans that cannot be separated.
+
+    starts_s: when a drone wants to start, in seconds; without it, when its plan says.
+    """
     flying = [p.vehicle_id for p in plans]
     for what, named in (("start", starts_s or {}), ("priority", priorities or {})):
         for vehicle_id in named:
@@ -82,7 +88,8 @@ def separate_at_site(
                 "name its own site with --site"
             )
     was = tuple(
-        Flight(p, (starts_s or {}).get(p.vehicle_id, 0.0), (priorities or {}).get(p.vehicle_id, 0)) for p in plans
+        Flight(p, (starts_s or {}).get(p.vehicle_id, p.start_after_s), (priorities or {}).get(p.vehicle_id, 0))
+        for p in plans
     )
     bounded = [
         replace(f, plan=replace(f.plan, fence=merged(site.fence, f.plan.fence, home_amsl_m=f.plan.home_amsl_m)))
@@ -182,7 +189,7 @@ def separation_document(found: Separated, rules: Rules) -> dict[str, Any]:
                 "priority": now.priority,
                 "start_s": round(now.start_s, 1),
                 "start_before_s": round(was.start_s, 1),
-                "plan_changed": plan != was.plan,
+                "plan_changed": replace(plan, start_after_s=was.plan.start_after_s) != was.plan,
             }
             for was, now, plan, energy, findings in zip(
                 found.was, resolution.flights, found.plans, found.energies, found.findings, strict=True

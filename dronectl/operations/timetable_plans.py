@@ -91,7 +91,7 @@ class DayPlanner:
                 found[index].append(Finding("swap-time", Severity.BLOCKER, message, None, plans[index].home))
             ready[flight.vehicle_id] = flight.depart_s + energy.time_s + swap_s
         starts = [f.depart_s for f in flights]
-        met = check_separation(plans, self.site.limits, starts_s=starts, wind_m_s=self.wind_m_s, pad_radius_m=0.0)
+        met = check_separation(plans, self.site.limits, starts_s=starts, wind_m_s=self.wind_m_s)
         for breach in met:
             where = breach.finding.position
             for one, other in ((breach.first, breach.second), (breach.second, breach.first)):

@@ -20,6 +20,7 @@ from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
+from missions.deconflict.starts import started_apart
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
 from missions.fences import fence_margin_m, fence_shape
@@ -161,6 +162,7 @@ class SortiePlanner:
     def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
         """Flights in order along a track, `most` of them or a few more, and the time until the last drone is down.
 
+        They start so that they keep apart, and a drone's next one after its battery is swapped.
         Raises PlanningError when no number of flights lands with its reserve.
         """
         self.track, self.path = track, track.corners_m
@@ -173,11 +175,11 @@ class SortiePlanner:
             wanted = min(rounds * count, max(most, rounds))
             sorties, problem = self._flights(self._cuts(wanted), rounds)
             if not problem:
-                per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
-                times = [
-                    sum(s.energy.time_s for s in mine) + self.task.swap_s * max(0, len(mine) - 1) for mine in per_drone
-                ]
-                return tuple(sorties), max(times)
+                started = started_apart(
+                    [s.plan for s in sorties], self.limits, swap_s=self.task.swap_s, wind_m_s=self.wind
+                )
+                sorties = [replace(s, plan=plan) for s, plan in zip(sorties, started, strict=True)]
+                return tuple(sorties), max(s.plan.start_after_s + s.energy.time_s for s in sorties)
         raise PlanningError(problem)
 
     def turn_cost_m(self) -> float:

@@ -113,11 +113,12 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What our own plans say beyond their items: whose flight it is, what for, and how high it comes home."""
+    """What our own plans say beyond their items: whose flight it is, what for, how high it comes home, when it starts."""
 
     vehicle_id: str
     mission: Mission
     return_height_m: float
+    start_after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

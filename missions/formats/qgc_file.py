@@ -22,7 +22,6 @@ from missions.formats.flight_file import (
     FlightFile,
     Home,
     Loss,
-    Orders,
     RallyPoint,
     Ring,
     Route,
@@ -32,7 +31,7 @@ from missions.formats.flight_file import (
 )
 from missions.formats.json_reading import Node, parse_json
 from missions.formats.qgc_write import FIRMWARE_TYPE_PX4, OUR_KEY, VEHICLE_TYPE_QUADROTOR
-from missions.formats.steps_json import TRANSECT, read_altitude, read_mission, read_planner
+from missions.formats.steps_json import TRANSECT, read_altitude, read_orders, read_planner
 from missions.geo import Altitude, Datum
 from missions.rings import ring_fault
 
@@ -229,9 +228,7 @@ def _rally(root: Node) -> list[RallyPoint]:
 
 def _with_ours(ours: Node, route: Route) -> tuple[Route, Altitude | None]:
     """What our own object says of the items: whose they are, and what each waypoint serves."""
-    orders = Orders(
-        ours.get("vehicle_id").text(), read_mission(ours.get("mission")), ours.get("return_height_m").number()
-    )
+    orders = read_orders(ours)
     notes, steps = ours.get("waypoints").items(), list(route.steps)
     places = [index for index, step in enumerate(steps) if step.command == NAV_WAYPOINT]
     if len(notes) != len(places):

@@ -232,6 +232,7 @@ def _ours(route: Route, cruise_speed_m_s: float, top: Altitude | None) -> dict[s
         "mission": orders["mission"],
         "takeoff_height_m": takeoff,
         "return_height_m": orders["return_height_m"],
+        **({"start_after_s": route.orders.start_after_s} if route.orders.start_after_s else {}),
         "cruise_speed_m_s": cruise_speed_m_s,
         "max_altitude": None if top is None else altitude_json(top),
         "waypoints": notes,

@@ -18,7 +18,7 @@ from missions.fences import circle_ring
 from missions.formats.json_reading import Node, parse_json
 from missions.formats.qgc_drawn import drawn_plan, is_drawn
 from missions.formats.qgc_write import OUR_KEY, SCHEMA_VERSION
-from missions.formats.steps_json import read_mission
+from missions.formats.steps_json import read_mission, read_start
 from missions.geo import Altitude, Datum, GeoError, GeoPoint, distance_m
 from missions.mavlink_items import (
     DO_CHANGE_SPEED,
@@ -107,7 +107,8 @@ def _drawn(
     else:  # refused by the caller; for the type checker
         raise PlanError(root.source)
     starter = Starter(vehicle_id, mission, home, home_amsl_m, return_height_m, speed_m_s)
-    return drawn_plan(text, root.source, fence, starter)
+    plan = drawn_plan(text, root.source, fence, starter)
+    return plan if ours is None else replace(plan, start_after_s=read_start(ours))
 
 
 def _home(mission: Node) -> tuple[GeoPoint, float]:
@@ -330,6 +331,7 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
         fence=replace(fence, max_altitude=None if top is None else _our_altitude(top)),
         return_height_m=ours.get("return_height_m").number(),
         cruise_speed_m_s=ours.get("cruise_speed_m_s").number(),
+        start_after_s=read_start(ours),
     )
     bare = replace(
         plan,

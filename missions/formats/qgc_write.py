@@ -2,8 +2,8 @@
 """QGroundControl `.plan` files (fileType Plan, version 1): a flight plan to text. Reading is in `qgc_read`.
 
 Mission items are those that are uploaded (`missions.mavlink_items`). What the format has no place for (mission,
-vehicle, return height, which items a waypoint serves) goes into one extra top-level object, "dronectl", so that
-writing and reading give the same plan again; other ground stations ignore it.
+vehicle, return height, start within its set, which items a waypoint serves) goes into one extra top-level object,
+"dronectl", so that writing and reading give the same plan again; other ground stations ignore it.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ def _ours(plan: FlightPlan) -> dict[str, Any]:
         },
         "takeoff_height_m": plan.takeoff_height_m,
         "return_height_m": plan.return_height_m,
+        **({"start_after_s": plan.start_after_s} if plan.start_after_s else {}),
         "cruise_speed_m_s": plan.cruise_speed_m_s,
         "max_altitude": None if top is None else _altitude(top),
         "waypoints": notes,

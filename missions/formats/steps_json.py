@@ -45,6 +45,7 @@ def orders_json(orders: Orders) -> dict[str, Any]:
     return {
         "vehicle_id": orders.vehicle_id,
         "return_height_m": orders.return_height_m,
+        **({"start_after_s": orders.start_after_s} if orders.start_after_s else {}),
         "mission": {
             "mission_id": mission.mission_id,
             "purpose": mission.purpose,
@@ -163,9 +164,23 @@ def _survey(node: Node, steps: int) -> Survey:
 
 
 def read_orders(node: Node) -> Orders:
-    """Vehicle, mission and return height. Raises PlanError."""
-    mission = node.get("mission")
-    return Orders(node.get("vehicle_id").text(), read_mission(mission), node.get("return_height_m").number())
+    """Vehicle, mission, return height and start. Raises PlanError."""
+    return Orders(
+        node.get("vehicle_id").text(),
+        read_mission(node.get("mission")),
+        node.get("return_height_m").number(),
+        read_start(node),
+    )
+
+
+def read_start(node: Node) -> float:
+    """When a flight starts, in seconds after the start of its set; 0 where nothing is said. Raises PlanError."""
+    start = node.find("start_after_s")
+    if start is None:
+        return 0.0
+    if start.number() < 0.0:
+        start.fail(f"is {start.number():g}; no flight of a set starts before the set does")
+    return start.number()
 
 
 def read_mission(node: Node) -> Mission:

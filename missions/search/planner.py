@@ -7,11 +7,12 @@ Every result states its probability of success, what no search with the same bat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from missions.deconflict.starts import started_apart
 from missions.errors import PlanningError
 from missions.geo import FloatArray, GeoPoint
 from missions.model import Budget, Geofence, VehicleLimits
@@ -33,7 +34,8 @@ _TOO_LITTLE = "no drone can search anything with its battery and come home with 
 class SearchPlan:
     """Flights of one search and how good they are.
 
-    belief: what is believed before it. flown: a flight per drone that is of use. pos: probability of success of the
+    belief: what is believed before it. flown: a flight per drone that is of use, those from pads with starts that keep
+    them apart. pos: probability of success of the
     flights as planned; bound: what no flights with these batteries can beat; pattern: the name of the one kept;
     candidates: every pattern that was tried, best first.
     """
@@ -187,7 +189,8 @@ def _kept(
     flights: Flights,
 ) -> SearchPlan:
     best = found[0]
-    flown, idle = [], []
+    flown: list[Flown] = []
+    idle: list[str] = []
     for vehicle, track, allowance in zip(vehicles, best.tracks, allowances, strict=True):
         flight = flights.fly(vehicle, track, allowance) if len(track) > 1 else None
         if flight is None:
@@ -196,10 +199,19 @@ def _kept(
             flown.append(flight)
     if not flown:
         raise PlanningError(_TOO_LITTLE)
+    aloft = {v.vehicle_id for v in vehicles if v.at is not None}
     return SearchPlan(
-        belief, raster, sweep, tuple(flown), tuple(idle), best.name,
+        belief, raster, sweep, _started(flown, aloft, flights), tuple(idle), best.name,
         success([f.track for f in flown], raster, sweep), search_bound(raster, sweep, allowances), found,
     )  # fmt: skip
+
+
+def _started(flown: Sequence[Flown], aloft: Collection[str], flights: Flights) -> tuple[Flown, ...]:
+    """Flights with their starts. Where those in the air are by the time others start, nobody knows: they are left out."""
+    from_pads = [f.plan for f in flown if f.plan.vehicle_id not in aloft]
+    apart = started_apart(from_pads, flights.limits, wind_m_s=flights.order.wind_m_s)
+    plan_of = {p.vehicle_id: p for p in apart}
+    return tuple(replace(f, plan=plan_of.get(f.plan.vehicle_id, f.plan)) for f in flown)
 
 
 def search_bound(raster: Raster, sweep: Sweep, allowances: Sequence[Allowance]) -> float:

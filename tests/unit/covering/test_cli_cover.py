@@ -18,6 +18,7 @@ from dronectl.operations.area_file import read_area
 from dronectl.operations.covering import CoverWishes, plan_site_cover
 from dronectl.operations.planning import read_plan_file
 from missions.geo import Altitude, Datum
+from missions.judge_separation import judge_separation
 from missions.model import Budget
 
 RUNNER = CliRunner()
@@ -60,10 +61,14 @@ def test_an_area_becomes_plans_a_summary_and_a_picture(site, tmp_path):
     assert summary["coverage"] == 1.0
     assert 1.0 < summary["path"]["ratio"] < 1.3
     assert summary["time_s"] >= summary["bound_s"]
+    plans = []
     for flight in summary["flights"]:
-        plan = read_plan_file(site, tmp_path / "out" / flight["file"])
-        assert plan.vehicle_id == flight["vehicle_id"]
+        plans.append(read_plan_file(site, tmp_path / "out" / flight["file"]))
+        assert plans[-1].vehicle_id == flight["vehicle_id"]
+        assert plans[-1].start_after_s == flight["start_after_s"]
         assert flight["battery_at_landing"] >= site.limits.reserve_fraction
+    assert judge_separation(plans, [p.start_after_s for p in plans], site.limits, wind_m_s=3.0) == []
+    assert summary["time_s"] == max(round(f["start_after_s"] + f["time_s"], 1) for f in summary["flights"])
     ET.fromstring((tmp_path / "out" / "plan.svg").read_text(encoding="utf-8"))  # noqa: S314  # we wrote it
 
 

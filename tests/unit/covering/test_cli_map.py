@@ -21,6 +21,7 @@ from dronectl.site import load_site
 from missions.coverage.area import corridor, cover_area
 from missions.geo import GeoPoint, LocalFrame
 from missions.judge_photos import judge_photos
+from missions.judge_separation import judge_separation
 from missions.mavlink_items import compile_plan
 
 RUNNER = CliRunner()
@@ -88,8 +89,10 @@ def test_a_preset_becomes_flights_with_camera_commands(preset, views, site_file,
         assert all(view["person_px"] >= 25.0 for view in said["views"])
         assert said["overlap"]["gsd_worst_m"] <= 0.036
     site = load_site(site_file)
-    for flight in said["flights"]:
-        plan = read_plan_file(site, tmp_path / "out" / flight["file"])
+    plans = [read_plan_file(site, tmp_path / "out" / f["file"]) for f in said["flights"]]
+    assert [p.start_after_s for p in plans] == [f["start_after_s"] for f in said["flights"]]
+    assert judge_separation(plans, [p.start_after_s for p in plans], site.limits) == []
+    for plan in plans:
         aboard = [item.command for item in compile_plan(plan).items]
         assert 206 in aboard
         assert aboard.index(205) < aboard.index(206)

@@ -15,6 +15,7 @@ from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.judge_coverage import judge_coverage
+from missions.judge_separation import judge_separation
 from missions.model import Authority, Budget, Category, Geofence, Mission, VehicleLimits
 from missions.terrain import FlatTerrain, GridTerrain
 
@@ -69,6 +70,8 @@ def test_flights_cover_the_area_and_can_be_flown(count, terrain, avoid):
         assert sortie.plan.waypoints[0].gimbal_pitch_deg == -90.0 or any(
             w.gimbal_pitch_deg == -90.0 for w in sortie.plan.waypoints[:4]
         )
+    plans = [s.plan for s in plan.sorties]
+    assert judge_separation(plans, [p.start_after_s for p in plans], LIMITS) == []
     ends = sorted((s.from_m, s.to_m) for s in plan.sorties)
     assert ends[0][0] == 0.0
     assert ends[-1][1] == pytest.approx(plan.sweep.length_m)

@@ -35,7 +35,8 @@ def patrol(site, tmp_path_factory):
     files = []
     for plan in plan_site_patrol(site, Budget(100, seed=1)).plans:
         files.append(folder / f"{plan.vehicle_id}.plan")
-        files[-1].write_text(write_plan(plan), encoding="utf-8")
+        together = replace(plan, start_after_s=0.0)  # as a set that nobody has kept apart yet
+        files[-1].write_text(write_plan(together), encoding="utf-8")
     return files
 
 
@@ -99,15 +100,19 @@ def test_pictures_are_svg_with_a_row_per_drone(separated):
     ET.fromstring((folder / "plan.svg").read_text(encoding="utf-8"))  # noqa: S314  # our own file
 
 
-def test_starts_far_apart_change_nothing(patrol, tmp_path):
+def test_starts_far_apart_change_nothing(site, patrol, tmp_path):
     result = run(*patrol, "--out", tmp_path, "--start", "d2=3000", "--start", "d3=6000", "--no-return-layers", "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["changes"] == []
     assert document["conflicts_before"] == []
     assert [f["start_s"] for f in document["flights"]] == [0.0, 3000.0, 6000.0]
-    for file in patrol:
-        assert (tmp_path / file.name).read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+    assert [f["plan_changed"] for f in document["flights"]] == [False] * 3
+    for file, start in zip(patrol, (0.0, 3000.0, 6000.0), strict=True):
+        was, now = (read_plan_file(site, folder / file.name) for folder in (file.parent, tmp_path))
+        assert now == replace(was, start_after_s=start)
+    again = run(*(tmp_path / f.name for f in patrol), "--out", tmp_path / "again", "--no-return-layers", "--json")
+    assert json.loads(again.stdout)["changes"] == []  # the plans say when they want to start
 
 
 def test_slack_puts_launches_farther_apart(patrol, separated, tmp_path):

@@ -154,7 +154,7 @@ RICH = FlightFile(
             ),
             HOME,
             8.0,
-            Orders("d1", MISSION, 70.0),
+            Orders("d1", MISSION, 70.0, 37.5),
         ),
         Route("second", (Step(NAV_WAYPOINT, position=GeoPoint(29.7, 107.2)),)),
     ),

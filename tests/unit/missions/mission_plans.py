@@ -78,4 +78,5 @@ plans = st.builds(
     fence=fences,
     return_height_m=st.floats(10.0, 200.0),
     cruise_speed_m_s=st.floats(0.5, 20.0),
+    start_after_s=st.just(0.0) | st.floats(0.0, 90_000.0),
 )

@@ -17,6 +17,7 @@ from shapely.geometry import LineString, Point, Polygon
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
+from missions.judge_separation import judge_separation
 from missions.model import Budget, Geofence, VehicleLimits
 from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, plan_patrol
 from missions.separation import least_separation
@@ -114,6 +115,7 @@ def test_random_sites_get_plans_that_the_judge_accepts(seed):
     site = Site(seed)
     found = site.plan()
     assert site.judge(found.plans) == []
+    assert judge_separation(found.plans, [p.start_after_s for p in found.plans], site.limits) == []
     for plan in found.plans:
         assert blockers(check_plan(plan, site.limits, site.terrain)) == []
     assert found.bound_s <= found.longest_s + 1e-6

@@ -221,6 +221,10 @@ def test_edited_items_must_agree_with_our_object():
     newer["dronectl"]["schema_version"] = 2
     with pytest.raises(PlanError, match="schema_version"):
         read_plan(json.dumps(newer), source="x.plan")
+    early = copy.deepcopy(document)
+    early["dronectl"]["start_after_s"] = -1.0
+    with pytest.raises(PlanError, match=r"dronectl\.start_after_s: is -1; no flight of a set starts before the set"):
+        read_plan(json.dumps(early), source="x.plan")
     aimless = copy.deepcopy(document)
     aimless["dronectl"]["mission"]["purpose"] = " "
     with pytest.raises(PlanError, match=r"dronectl.mission: a mission needs a purpose"):

@@ -33,7 +33,7 @@ PLANS = st.tuples(
 )
 
 
-def sampled(plans, starts):
+def sampled(plans, starts, pad_radius_m=PAD_RADIUS_M):
     """(across, in height) of all moments at which both fly and neither is over its pad."""
     frame = common_frame(plans)
     tracks = [(fly(p, LIMITS, places_m(p, frame)), s, frame.to_enu(p.home)) for p, s in zip(plans, starts, strict=True)]
@@ -45,7 +45,7 @@ def sampled(plans, starts):
     ]
     out = np.ones(len(times), dtype=bool)
     for track, (_, _, home) in zip(where, tracks, strict=True):
-        out &= np.hypot(track[:, 0] - home[0], track[:, 1] - home[1]) >= PAD_RADIUS_M
+        out &= np.hypot(track[:, 0] - home[0], track[:, 1] - home[1]) >= pad_radius_m
     apart = (where[0] - where[1])[out]
     return np.hypot(apart[:, 0], apart[:, 1]), np.abs(apart[:, 2])
 
@@ -56,7 +56,9 @@ def test_the_nearest_moment_is_the_nearest_of_all_samples(drawn):
     first, second, height, start = drawn
     plans = [plan_of("d1", (0, 0), first, 50.0), plan_of("d2", (300, 0), second, height)]
     across, high = sampled(plans, (0.0, start))
+    said = replace(plans[1], start_after_s=start)
     found = least_separation(plans, LIMITS, starts_s=(0.0, start))
+    assert least_separation([plans[0], said], LIMITS) == found
     if not across.size:
         return
     assert found is not None
@@ -64,9 +66,13 @@ def test_the_nearest_moment_is_the_nearest_of_all_samples(drawn):
     mine = float(np.hypot(found.horizontal_m, 4.0 * found.vertical_m))
     # Two at 8 m/s and 3 m/s of climb come at most that much nearer between two samples.
     assert best - STEP_S * (16.0 + 4.0 * 6.0) <= mine <= best + 1e-6
+    # Starts that somebody has planned count over the pads too; without any, those are left to whoever starts them.
+    across, high = sampled(plans, (0.0, start), 0.0)
     breached = bool(((across < MINIMA.lateral_m - 0.5) & (high < MINIMA.vertical_m - 0.2)).any())
     clear = not ((across < MINIMA.lateral_m + 1.0) & (high < MINIMA.vertical_m + 0.5)).any()
     breaches = check_separation(plans, LIMITS, starts_s=(0.0, start))
+    if start > 0.0:
+        assert check_separation([plans[0], said], LIMITS) == breaches
     if breached:
         assert [(b.first, b.second) for b in breaches] == [(0, 1)]
         assert breaches[0].finding.position is not None

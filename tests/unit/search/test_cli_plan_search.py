@@ -27,6 +27,7 @@ from dronectl.operations.searching import Sensing, plan_site_search
 from missions.feasibility import blockers
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.judge_search import judge_effort_bound, judge_pos
+from missions.judge_separation import judge_separation
 from missions.model import Budget
 from missions.search.probability import from_array
 from missions.separation import check_separation
@@ -64,14 +65,14 @@ def test_every_drone_gets_a_plan_that_may_be_flown(site, searched):
         assert blockers(check_at_site(site, plan)) == []
         assert plan.mission.category.value == "search"
     assert judge_patrol(plans, [], [], site.fence, site.limits, site.terrain) == []
+    assert judge_separation(plans, [p.start_after_s for p in plans], site.limits) == []
     assert {f["vehicle_id"] for f in summary["flights"]} == {"d1", "d2", "d3"}
     assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
     assert summary["clean"]
-    pairs = {
-        frozenset((plans[b.first].vehicle_id, plans[b.second].vehicle_id)) for b in check_separation(plans, site.limits)
-    }
-    said = {f["vehicle_id"] for f in summary["flights"] if any(x["code"] == "separation" for x in f["findings"])}
-    assert said == {drone for pair in pairs for drone in pair}
+    assert check_separation(plans, site.limits) == []
+    starts = {p.vehicle_id: p.start_after_s for p in plans}
+    assert {f["vehicle_id"]: f["start_after_s"] for f in summary["flights"]} == starts
+    assert len(set(starts.values())) == 3  # the pads are side by side
 
 
 def test_the_summary_says_what_was_tried_and_what_is_doubtful(searched):

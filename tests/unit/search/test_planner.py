@@ -13,6 +13,7 @@ from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.judge_search import judge_effort_bound, judge_pos, judge_posterior
+from missions.judge_separation import judge_separation
 from missions.model import Authority, Budget, Category, Geofence, Mission, VehicleLimits
 from missions.search.belief import disc_sensor, exponential_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
@@ -63,6 +64,7 @@ def check_flights(found, limits=LIMITS, fence=FENCE, wind=0.0):
     for plan in plans:
         assert blockers(check_plan(plan, limits, TERRAIN, wind_m_s=wind)) == []
     assert judge_patrol(plans, [], [], fence, limits, TERRAIN) == []
+    assert judge_separation(plans, [p.start_after_s for p in plans], limits, wind_m_s=wind) == []
 
 
 @pytest.mark.parametrize("sweep", [disc_sensor(25.0), exponential_sensor(50.0)], ids=["disc", "exponential"])
