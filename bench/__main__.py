@@ -26,6 +26,9 @@ BENCHMARKS = {
     "separation": Benchmark(
         "separation of random plan sets: breaches and makespan", ("bench_separation.py", "--sets", "500")
     ),
+    "sets": Benchmark(
+        "flights that planners make together: judged, and what waiting costs", ("bench_sets.py", "--seeds", "4")
+    ),
     "check": Benchmark("checks of 1,000-item plans: CPU", ("bench_check.py",)),
     "patrols": Benchmark(
         "idleness, heat and a school day", ("bench_patrols.py", "--iterations", "2000", "--months", "100")

@@ -32,6 +32,7 @@ from missions.heat.grid import Case, heat_grid
 from missions.heat.score import backtest
 from missions.heat.warn import hot_spots
 from missions.judge_patrol import simulate_idleness
+from missions.judge_separation import judge_separation
 from missions.model import Budget
 from missions.revisit.graph import parse_graph
 from missions.revisit.model import RevisitTask
@@ -167,10 +168,12 @@ def show_day():
         start = time.process_time()
         ids = [d.drone_id for d in site.drones[:drones]]
         made = day_at_site(site, model, date(2026, 11, 23), Budget(24), drone_ids=ids)
+        breaches = judge_separation(made.plans, [p.start_after_s for p in made.plans], site.limits)
         print(
             f"school day, {drones} drones: worst idleness over interval {made.found.worst_ratio:.2f} (bound "
             f"{made.found.bound:.2f}, ratio {made.found.worst_ratio / made.found.bound:.2f}), {len(made.found.flights)} "
             f"flights, {sum(map(bool, made.findings))} with findings, {len(made.found.misses)} misses, "
+            f"{len(breaches)} breaches of separation, "
             f"{time.process_time() - start:.1f} s CPU for {made.found.tried} tries"
         )
 

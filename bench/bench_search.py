@@ -20,6 +20,7 @@ import numpy as np
 
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.judge_search import judge_disc_bound, judge_pos
+from missions.judge_separation import judge_separation
 from missions.model import Authority, Budget, Category, Geofence, Mission, VehicleLimits
 from missions.search.belief import belief_in, disc_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
@@ -109,6 +110,11 @@ def again(file, iterations):
     drones = [SearchVehicle(f"d{i}", pad, 90.0 + 4.0 * i) for i, pad in enumerate(pads)]
     sweep = disc_sensor(RADIUS_M)
     found = plan_search(chart, sweep, drones, order, fence, limits, terrain, Budget(iterations))
+    started = [f.plan for f in found.flown]
+    breaches = judge_separation(started, [p.start_after_s for p in started], limits)
+    print(
+        f"    {len(started)} flights from one place start within {max(p.start_after_s for p in started):.0f} s, breaches: {len(breaches)}"
+    )
     halves = [max(2, len(f.track) // 2) for f in found.flown]
     flown = [f.track[:k] for f, k in zip(found.flown, halves, strict=True)]
     rest = [f.track[k - 1 :] for f, k in zip(found.flown, halves, strict=True)]
