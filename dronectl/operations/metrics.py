@@ -35,26 +35,27 @@ def render_metrics(
     def gauge(name: str, words: str, labels: Sequence[str] = ()) -> Gauge:
         return Gauge(f"dronectl_{name}", words, labels, registry=registry)
 
+    def counter(name: str, words: str, label: str) -> Counter:
+        return Counter(f"dronectl_{name}", words, [label], registry=registry)
+
     connected = gauge("vehicle_connected", "1 while the vehicle is heard", ["vehicle"])
     battery = gauge("vehicle_battery_ratio", "Battery, 0 to 1", ["vehicle"])
     for vehicle_id, state in states.items():
         connected.labels(vehicle_id).set(state.connected)
         if state.battery_fraction is not None:
             battery.labels(vehicle_id).set(state.battery_fraction)
-    refused = Counter(
-        "dronectl_door_refused_or_lost_datagrams",
+    refused = counter(
+        "door_refused_or_lost_datagrams",
         "Datagrams at a vehicle's door that are no MAVLink, or for which there was no room; absent: not counted",
-        ["vehicle"],
-        registry=registry,
+        "vehicle",
     )
     for vehicle_id, door in doors.items():
         if door.refused_or_lost is not None:
             refused.labels(vehicle_id).inc(door.refused_or_lost)
-    errors = Counter(
-        "dronectl_vehicle_faults",
+    errors = counter(
+        "vehicle_faults",
         "Errors of this program in what was done for a vehicle; the log has their tracebacks",
-        ["vehicle"],
-        registry=registry,
+        "vehicle",
     )
     for vehicle_id, count in faults.items():
         errors.labels(vehicle_id).inc(count)

@@ -71,6 +71,14 @@ def phase_is(vehicle: Vehicle, phase: Phase):
     return lambda: vehicle._sortie is not None and vehicle._sortie.phase is phase
 
 
+async def fly(vehicle: Vehicle, desk: DeskVehicle, **state):
+    """Until it is flying; more of the state that it then has."""
+    await begin(vehicle)
+    await until(phase_is(vehicle, Phase.TAKING_OFF))
+    desk.become(landed=LandedState.IN_AIR, **state)
+    await until(phase_is(vehicle, Phase.FLYING))
+
+
 async def journal_steps(store) -> list[str]:
     async with store.reader() as session:
         return [r.step for r in await session.scalars(select(SortieJournalRow).order_by(SortieJournalRow.row_id))]
@@ -114,10 +122,7 @@ async def test_every_step_is_journalled_before_it_is_taken(tmp_path):
 async def test_a_hold_overtakes_a_start_that_hangs(tmp_path):
     desk = DeskVehicle()
     async with executor(tmp_path, desk) as (vehicle, _):
-        await begin(vehicle)
-        await until(phase_is(vehicle, Phase.TAKING_OFF))
-        desk.become(landed=LandedState.IN_AIR, mission_current=2)
-        await until(phase_is(vehicle, Phase.FLYING))
+        await fly(vehicle, desk, mission_current=2)
         vehicle.order(Order.HOLD)
         await until(phase_is(vehicle, Phase.PAUSED))
         desk.slow["start"] = asyncio.Event()
@@ -236,10 +241,7 @@ async def test_adoption_on_the_ground_closes_honestly(tmp_path):
 async def test_ending_the_service_commands_nothing(tmp_path):
     desk = DeskVehicle()
     async with executor(tmp_path, desk) as (vehicle, _):
-        await begin(vehicle)
-        await until(phase_is(vehicle, Phase.TAKING_OFF))
-        desk.become(landed=LandedState.IN_AIR, mission_current=2)
-        await until(phase_is(vehicle, Phase.FLYING))
+        await fly(vehicle, desk, mission_current=2)
         before = list(desk.calls)
     assert desk.calls == before
     assert desk.now == replace(desk.now, armed=True, mode=FlightMode.MISSION)
@@ -273,10 +275,7 @@ async def test_a_fault_in_an_urgent_call_leaves_the_flight_as_it_is(tmp_path):
 
     desk = Faulty()
     async with executor(tmp_path, desk) as (vehicle, _):
-        await begin(vehicle)
-        await until(phase_is(vehicle, Phase.TAKING_OFF))
-        desk.become(landed=LandedState.IN_AIR, mission_current=2)
-        await until(phase_is(vehicle, Phase.FLYING))
+        await fly(vehicle, desk, mission_current=2)
         vehicle.order(Order.HOLD)
         await until(lambda: vehicle.faults > 0)
         assert vehicle.sortie.phase is Phase.FLYING
@@ -307,10 +306,7 @@ async def test_a_sortie_that_cannot_be_taken_over_leaves_the_vehicle_without_one
 async def test_a_fault_in_the_machine_ends_the_sortie_without_a_command(tmp_path, caplog):
     desk = DeskVehicle()
     async with executor(tmp_path, desk) as (vehicle, _):
-        await begin(vehicle)
-        await until(phase_is(vehicle, Phase.TAKING_OFF))
-        desk.become(landed=LandedState.IN_AIR, mission_current=2, mission_reached=1)
-        await until(phase_is(vehicle, Phase.FLYING))
+        await fly(vehicle, desk, mission_current=2, mission_reached=1)
         before = list(desk.calls)
         desk.become(mission_reached="2")  # a number that is none
         await until(lambda: vehicle.sortie is None)
@@ -332,10 +328,7 @@ async def test_a_fault_in_the_machine_ends_the_sortie_without_a_command(tmp_path
 async def test_an_order_on_which_the_machine_fails_reaches_the_vehicle_all_the_same(tmp_path, spoilt):
     desk = DeskVehicle()
     async with executor(tmp_path, desk) as (vehicle, _store):
-        await begin(vehicle)
-        await until(phase_is(vehicle, Phase.TAKING_OFF))
-        desk.become(landed=LandedState.IN_AIR, mission_current=2, mission_reached=1)
-        await until(phase_is(vehicle, Phase.FLYING))
+        await fly(vehicle, desk, mission_current=2, mission_reached=1)
         before = list(desk.calls)
         vehicle._sortie = replace(vehicle._sortie, **spoilt)  # actions can no longer be numbered
         hold = new_command(CommandKind.HOLD, "d1", actor="p", reason="r", clock=CLOCK, expires_in_s=30.0)
