@@ -41,7 +41,8 @@ from dronectl.fleet.link import (
     VehicleAddress,
     VehicleState,
 )
-from dronectl.fleet.native import Native, WrongTypeError
+from dronectl.fleet.native import Native
+from dronectl.fleet.params import Params
 from dronectl.fleet.transfers import Transfers
 from dronectl.fleet.vehicle_setup import SetUp
 from missions.mavlink_items import MISSION_TYPE_FENCE, MISSION_TYPE_MISSION, MissionItem
@@ -82,6 +83,7 @@ class MavsdkLink:
         self._wake = wake
         self._lane = Lane(address.vehicle_id, threads)
         self._transfers = Transfers(self._lane, threads)
+        self._params = Params(address.vehicle_id, self._lane)
         self._messages = SetUp(self._lane, threads, position_hz, lambda: self.state().vehicle_time_s)
         self._native: Native | None = None  # set once its identity is proven
         self._found: asyncio.Future[Native] = asyncio.get_running_loop().create_future()
@@ -99,7 +101,6 @@ class MavsdkLink:
         self._was_connected = False
         self._hardware_uid: str | None = None
         self._last_text: str | None = None
-        self._param_types: dict[str, type[int | float]] = {}
         self._last = VehicleState(address.vehicle_id)
         self._slow: SlowValues | None = None
         self._slow_read_s = 0.0
@@ -444,41 +445,10 @@ class MavsdkLink:
         self._progress.restart()
 
     async def get_param(self, name: str) -> float:
-        native = self._ready()
-        return await self._lane.ordinary(lambda turn: self._get_param(native, turn, name))
-
-    async def _get_param(self, native: Native, turn: Turn, name: str) -> float:
-        """An int for INT32, a float for REAL32; what type a parameter has is learned once, and anew if it is another."""
-        if self._param_types.get(name) is float:
-            try:
-                return await turn.call(lambda: native.get_real(name))
-            except WrongTypeError:  # another firmware
-                del self._param_types[name]
-        value: float
-        try:
-            value = await turn.call(lambda: native.get_int(name))
-            self._param_types[name] = int
-        except WrongTypeError:
-            value = await turn.call(lambda: native.get_real(name))
-            self._param_types[name] = float
-        return value
+        return await self._params.get(self._ready(), name)
 
     async def set_param(self, name: str, value: float) -> None:
-        native = self._ready()
-
-        async def steps(turn: Turn) -> None:
-            await self._get_param(native, turn, name)
-            if self._param_types[name] is float:
-                await turn.call(lambda: native.set_real(name, float(value)))
-            elif value == int(value):
-                await turn.call(lambda: native.set_int(name, int(value)))
-            else:
-                raise LinkError(LinkFailure.ERROR, f"{self.vehicle_id}: {name} takes whole numbers, not {value}")
-            got = await self._get_param(native, turn, name)
-            if abs(got - value) > 1e-6 * max(1.0, abs(value)):
-                raise LinkError(LinkFailure.ERROR, f"{self.vehicle_id}: {name} was set to {value} and reads {got}")
-
-        await self._lane.ordinary(steps)
+        await self._params.set(self._ready(), name, value)
 
     async def close(self) -> None:
         """Nothing to release before the process ends: the library must not be taken down piece by piece."""
