@@ -83,13 +83,15 @@ class PatrolTask:
 class PatrolPlan:
     """Flight plans (none for a drone that is not needed) and how good they are.
 
-    longest_s: the longest flight by the energy model; bound_s: what no plan with these heights can beat.
+    longest_s: the longest flight by the energy model; bound_s: what no plan with these heights can beat; slack_s: that of
+    their starts (`deconflict.starts`).
     """
 
     plans: tuple[FlightPlan, ...]
     energies: tuple[PlanEnergy, ...]
     longest_s: float
     bound_s: float
+    slack_s: float | None
 
     @property
     def ratio(self) -> float:
@@ -117,9 +119,11 @@ def plan_patrol(
     planner = _Planner(task, vehicles, fence, limits, terrain)
     routes = split(planner.task, budget)
     routed = [planner.best_plan(vehicle, route) for vehicle, route in enumerate(routes.routes) if route]
-    plans = tuple(started_apart(routed, limits, wind_m_s=wind_m_s))
+    started = started_apart(routed, limits, wind_m_s=wind_m_s)
+    plans = started.plans
     energies = tuple(plan_energy(plan, limits) for plan in plans)
-    return PatrolPlan(plans, energies, max(e.time_s for e in energies), longest_flight_bound_s(planner.task))
+    longest_s = max(e.time_s for e in energies)
+    return PatrolPlan(plans, energies, longest_s, longest_flight_bound_s(planner.task), started.slack_s)
 
 
 class _Planner:

@@ -20,7 +20,7 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.closed_hours import GeoRing, closed_rings
 from dronectl.operations.plan_check import check_files, checked_document
 from dronectl.operations.plan_outputs import PlannedFlights, common_files, with_common_keys
-from dronectl.operations.planned import patrol_flights, start_text
+from dronectl.operations.planned import patrol_flights, start_text, starts_text
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.operations.timetable import read_timetable_file
 from dronectl.report.plan_picture import site_map_svg
@@ -221,6 +221,8 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
             ", ".join(item for w in plan.waypoints for item in w.serves),
         )
     out.print(table)
+    if (said := starts_text(found.slack_s)) is not None:
+        out.print(said, markup=False)
     out.print(
         f"Longest flight {_minutes(found.longest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
         f"(ratio {found.ratio:.2f}). All are down after {_minutes(found.done_s)}.",

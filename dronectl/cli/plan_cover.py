@@ -33,7 +33,7 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, ou
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import cover_flights, start_text
+from dronectl.operations.planned import cover_flights, start_text, starts_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 
@@ -117,6 +117,8 @@ def _say(found: SiteCover, written: list[Path]) -> None:
             str(len(sortie.plan.waypoints)),
         )
     out.print(table)
+    if (said := starts_text(found.plan.slack_s)) is not None:
+        out.print(said, markup=False)
     sweep = found.plan.sweep
     out.print(
         f"Path {sweep.length_m / 1000:.2f} km, {sweep.ratio:.2f} times area over swath; passes {found.grid.spacing_m:.0f} m "

@@ -33,7 +33,7 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, ou
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import map_flights, start_text
+from dronectl.operations.planned import map_flights, start_text, starts_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 
@@ -156,6 +156,8 @@ def _say(found: SiteMap, written: list[Path]) -> None:
             str(len(sortie.plan.waypoints)),
         )
     out.print(table)
+    if (said := starts_text(found.plan.slack_s)) is not None:
+        out.print(said, markup=False)
     slowed = f" (because of {found.slowed})" if found.slowed else ""
     out.print(
         f"{found.height_m:.0f} m above ground at {found.speed_m_s:.1f} m/s{slowed}, {sum(found.photos)} pictures.",

@@ -20,7 +20,7 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
 from dronectl.operations.plan_outputs import common_files, with_common_keys
-from dronectl.operations.planned import search_flights, start_text
+from dronectl.operations.planned import search_flights, start_text, starts_text
 from dronectl.operations.probability_files import MapReading, read_probability_map, write_probability_map
 from dronectl.operations.search_inputs import drones_now, read_flown, read_place, read_zones
 from dronectl.operations.search_resume import Changes, after_flying, plan_rest, with_width
@@ -309,6 +309,8 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
             str(len(flight.plan.waypoints)),
         )
     out.print(table)
+    if (said := starts_text(plan.slack_s)) is not None:
+        out.print(said, markup=False)
     out.print(
         f"Probability of success {plan.pos:.1%}; no search with these batteries could beat {plan.bound:.1%} "
         f"(ratio {plan.ratio:.2f}). Kept: {plan.pattern}.",

@@ -252,6 +252,7 @@ def cover_document(found: SiteCover) -> dict[str, Any]:
             "direction_deg": round((90.0 - sweep.direction_deg) % 180.0, 1),
             "swaths": sweep.swath_count,
         },
+        "slack_s": plan.slack_s,
         "time_s": round(plan.time_s, 1),
         "bound_s": round(plan.bound_s, 1),
         "ratio": round(plan.ratio, 4),

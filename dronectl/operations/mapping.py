@@ -293,6 +293,7 @@ def map_document(found: SiteMap) -> dict[str, Any]:
         "height_m": round(found.height_m, 1),
         "speed_m_s": round(found.speed_m_s, 1),
         "slowed_by": found.slowed or None,
+        "slack_s": plan.slack_s,
         "photos": sum(found.photos),
         "views": [view_document(found, view) for view in found.views],
         "overlap": {

@@ -25,6 +25,13 @@ def start_text(start_after_s: float) -> str:
     return f"+{minutes}:{tenths / 10.0:04.1f}"
 
 
+def starts_text(slack_s: float | None) -> str | None:
+    """How exactly the starts have to be kept; None for a flight that is alone."""
+    if slack_s is None:
+        return None
+    return f"Started as the table says they keep apart, while none runs more than {slack_s:.0f} s early or late against another."
+
+
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
     """Flights of `plan patrol`."""
     flights = tuple(

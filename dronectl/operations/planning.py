@@ -41,7 +41,7 @@ MAX_PLAN_BYTES = 16_000_000
 class SitePlan:
     """Flight plans of one patrol with their energies and findings, in the same order, and how good they are.
 
-    done_s: from the first start to the last landing.
+    done_s: from the first start to the last landing. slack_s: that of the starts.
     """
 
     site_id: str
@@ -52,6 +52,7 @@ class SitePlan:
     longest_s: float
     done_s: float
     bound_s: float
+    slack_s: float | None
     separation: Separation | None
 
     @property
@@ -111,6 +112,7 @@ def plan_site_patrol(
         longest_s=max(e.time_s for e in energies),
         done_s=max(p.start_after_s + e.time_s for p, e in zip(found.plans, energies, strict=True)),
         bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
+        slack_s=found.slack_s,
         separation=least_separation(found.plans, site.limits, wind_m_s=wind_m_s),
     )
 
@@ -294,6 +296,7 @@ def patrol_document(found: SitePlan) -> dict[str, Any]:
         "bound_s": round(found.bound_s, 1),
         "ratio": round(found.ratio, 4),
         "clean": found.clean,
+        "slack_s": found.slack_s,
         "idle": list(found.idle),
         "separation": None
         if apart is None

@@ -217,6 +217,7 @@ def search_document(found: SiteSearch) -> dict[str, Any]:
         "ratio": round(plan.ratio, 4),
         "probability_in_reach": round(1.0 - plan.belief.outside, 5),
         "clean": found.clean,
+        "slack_s": plan.slack_s,
         "idle": list(plan.idle),
         "patterns": [
             {"pattern": c.name, "pos": round(c.pos, 5), "length_m": round(c.length_m, 1)} for c in plan.candidates

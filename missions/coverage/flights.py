@@ -18,12 +18,13 @@ __all__ = ["CoverPlan", "CoverTask", "CoverVehicle", "Sortie", "plan_cover"]
 
 @dataclass(frozen=True, slots=True)
 class CoverPlan:
-    """Flights in order along the path. time_s: until the last drone is down, battery swaps included."""
+    """Flights in order along the path. time_s and slack_s as in `Sorties`."""
 
     sweep: Sweep
     sorties: tuple[Sortie, ...]
     time_s: float
     bound_s: float
+    slack_s: float | None
 
     @property
     def ratio(self) -> float:
@@ -54,8 +55,8 @@ def plan_cover(
         turn_cost_m=planner.turn_cost_m(),
     )
     track = even_track(sweep.corners_m, task.gimbal_pitch_deg)
-    sorties, time_s = planner.split(track, max(1, sweep.swath_count), budget)
-    return CoverPlan(sweep, sorties, time_s, _bound_s(sweep, planner))
+    found = planner.split(track, max(1, sweep.swath_count), budget)
+    return CoverPlan(sweep, found.flights, found.time_s, _bound_s(sweep, planner), found.slack_s)
 
 
 def _bound_s(sweep: Sweep, planner: SortiePlanner) -> float:

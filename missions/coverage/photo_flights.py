@@ -15,12 +15,13 @@ from missions.terrain import Terrain
 
 @dataclass(frozen=True, slots=True)
 class PhotoPlan:
-    """Flights in order along the track. time_s: until the last drone is down, battery swaps included."""
+    """Flights in order along the track. time_s and slack_s as in `Sorties`."""
 
     grid: PhotoTrack
     sorties: tuple[Sortie, ...]
     time_s: float
     bound_s: float
+    slack_s: float | None
 
     @property
     def ratio(self) -> float:
@@ -46,6 +47,6 @@ def plan_photos(
     planner = SortiePlanner(task, vehicles, fence, limits, terrain, wind_m_s)
     room = planner.pass_room()
     grid = photo_track(task.area.shape, views, room, budget, metre_cost, planner.turn_cost_m())
-    sorties, time_s = planner.split(grid.track, grid.line_count, budget)
+    found = planner.split(grid.track, grid.line_count, budget)
     speed = planner.performance.ground_speed_m_s(task.cruise_speed_m_s)
-    return PhotoPlan(grid, sorties, time_s, grid.bound_m / speed / len(vehicles))
+    return PhotoPlan(grid, found.flights, found.time_s, grid.bound_m / speed / len(vehicles), found.slack_s)

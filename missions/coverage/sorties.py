@@ -78,6 +78,18 @@ class Sortie:
 
 
 @dataclass(frozen=True, slots=True)
+class Sorties:
+    """Flights in order along the path. time_s: until the last drone is down, battery swaps included.
+
+    slack_s: that of their starts (`deconflict.starts`).
+    """
+
+    flights: tuple[Sortie, ...]
+    time_s: float
+    slack_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A path with what the camera does on it: corners (n, 2) in east, north metres, and a value for each leg.
 
@@ -159,8 +171,8 @@ class SortiePlanner:
         connected: BaseGeometry = pieces[int(np.argmin(shapely.distance(pieces, pad)))]
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
-    def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
-        """Flights in order along a track, `most` of them or a few more, and the time until the last drone is down.
+    def split(self, track: Track, most: int, budget: Budget) -> Sorties:
+        """Flights in order along a track, `most` of them or a few more.
 
         They start so that they keep apart, and a drone's next one after its battery is swapped.
         Raises PlanningError when no number of flights lands with its reserve.
@@ -178,8 +190,9 @@ class SortiePlanner:
                 started = started_apart(
                     [s.plan for s in sorties], self.limits, swap_s=self.task.swap_s, wind_m_s=self.wind
                 )
-                sorties = [replace(s, plan=plan) for s, plan in zip(sorties, started, strict=True)]
-                return tuple(sorties), max(s.plan.start_after_s + s.energy.time_s for s in sorties)
+                flown = tuple(replace(s, plan=plan) for s, plan in zip(sorties, started.plans, strict=True))
+                down_s = max(s.plan.start_after_s + s.energy.time_s for s in flown)
+                return Sorties(flown, down_s, started.slack_s)
         raise PlanningError(problem)
 
     def turn_cost_m(self) -> float:

@@ -4,7 +4,8 @@
 A later start is all that is changed here; `resolve` knows more remedies. The next flight to be placed is always that
 of the drone that is ready first, of several the one with most left to fly, and it gets the earliest start that meets
 none of those placed before (`delays` gives all of these at once). Which drone goes first among the ready ones is tried
-with each in turn, and the set that is down first is kept.
+with each in turn, and the set that is down first is kept. Real flights do not keep to the second: the greatest slack is
+chosen that costs little time.
 """
 
 from __future__ import annotations
@@ -22,9 +23,22 @@ from missions.deconflict.trajectory import Trajectory, common_frame, fly, places
 from missions.energy import plan_energy
 from missions.model import FlightPlan, VehicleLimits
 
-SLACK_S: Final = 10.0  # uploads, arming and gusts move real flights by some seconds
+SLACKS_S: Final = (30.0, 20.0, 10.0)  # uploads, arming and gusts move real flights by some seconds
+_FOR_SLACK_S: Final = 30.0  # and a twentieth: how much later all may be down for more slack
+_FOR_SLACK_SHARE: Final = 0.05
 _PER_S = 10.0  # starts are given in tenths of a second
 _FIRST_TRIED = 8  # drones that are tried as the first
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Plans with their starts, in the order of the input.
+
+    slack_s: by how much any two of them may run early or late against each other and still keep apart; None for one.
+    """
+
+    plans: tuple[FlightPlan, ...]
+    slack_s: float | None
 
 
 def started_apart(
@@ -34,17 +48,15 @@ def started_apart(
     swap_s: float = 0.0,
     wind_m_s: float = 0.0,
     minima: Minima | None = None,
-    slack_s: float = SLACK_S,
-) -> list[FlightPlan]:
+    slacks_s: Sequence[float] = SLACKS_S,
+) -> Started:
     """The same plans with starts that keep them apart, the first at 0, also over the pads, in wind and in calm.
 
-    Plans of one drone follow one another as given, swap_s after each landing. slack_s: by how much any two flights may
-    run early or late against each other and still keep apart. Raises DatumError as the energy model does.
+    Plans of one drone follow one another as given, swap_s after each landing. slacks_s: to choose from, falling.
+    Raises DatumError as the energy model does.
     """
-    if not plans:
-        return []
-    if len(plans) == 1:
-        return [replace(plans[0], start_after_s=0.0)]
+    if len(plans) < 2:
+        return Started(tuple(replace(p, start_after_s=0.0) for p in plans), None)
     frame = common_frame(plans)
     winds = sorted({0.0, wind_m_s})
     flown = [
@@ -58,13 +70,24 @@ def started_apart(
     drones = list(dict.fromkeys(p.vehicle_id for p in plans))
     left = {d: sum(m.longest_s for m in flown if m.vehicle_id == d) for d in drones}
     ranked = sorted(drones, key=lambda d: (-left[d], d))
-    tried = []
-    for first in ranked[:_FIRST_TRIED]:
-        starts = _placed(flown, [first, *(d for d in ranked if d != first)], swap_s, minima or Minima(), slack_s)
-        down_s = max(s + m.longest_s for s, m in zip(starts, flown, strict=True))
-        tried.append((down_s, sum(starts), starts))
-    _, _, starts = min(tried)
-    return [replace(plan, start_after_s=start) for plan, start in zip(plans, starts, strict=True)]
+    orders = [[first, *(d for d in ranked if d != first)] for first in ranked[:_FIRST_TRIED]]
+
+    def best(slack_s: float) -> tuple[float, float, list[float]]:
+        """When all are down, the sum of the starts, the starts."""
+        tried = []
+        for order in orders:
+            starts = _placed(flown, order, swap_s, minima or Minima(), slack_s)
+            tried.append((max(s + m.longest_s for s, m in zip(starts, flown, strict=True)), sum(starts), starts))
+        return min(tried)
+
+    least = best(slacks_s[-1])
+    late_s = least[0] + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least[0])
+    slack_s, chosen = slacks_s[-1], least
+    for more_s in slacks_s[:-1]:
+        if (found := best(more_s))[0] <= late_s:
+            slack_s, chosen = more_s, found
+            break
+    return Started(tuple(replace(p, start_after_s=start) for p, start in zip(plans, chosen[2], strict=True)), slack_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

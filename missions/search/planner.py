@@ -35,7 +35,7 @@ class SearchPlan:
     """Flights of one search and how good they are.
 
     belief: what is believed before it. flown: a flight per drone that is of use, those from pads with starts that keep
-    them apart. pos: probability of success of the
+    them apart; slack_s: that of their starts (`deconflict.starts`). pos: probability of success of the
     flights as planned; bound: what no flights with these batteries can beat; pattern: the name of the one kept;
     candidates: every pattern that was tried, best first.
     """
@@ -44,6 +44,7 @@ class SearchPlan:
     raster: Raster
     sweep: Sweep
     flown: tuple[Flown, ...]
+    slack_s: float | None
     idle: tuple[str, ...]
     pattern: str
     pos: float
@@ -199,19 +200,22 @@ def _kept(
             flown.append(flight)
     if not flown:
         raise PlanningError(_TOO_LITTLE)
-    aloft = {v.vehicle_id for v in vehicles if v.at is not None}
+    flown, slack_s = _started(flown, {v.vehicle_id for v in vehicles if v.at is not None}, flights)
     return SearchPlan(
-        belief, raster, sweep, _started(flown, aloft, flights), tuple(idle), best.name,
+        belief, raster, sweep, tuple(flown), slack_s, tuple(idle), best.name,
         success([f.track for f in flown], raster, sweep), search_bound(raster, sweep, allowances), found,
     )  # fmt: skip
 
 
-def _started(flown: Sequence[Flown], aloft: Collection[str], flights: Flights) -> tuple[Flown, ...]:
-    """Flights with their starts. Where those in the air are by the time others start, nobody knows: they are left out."""
+def _started(flown: Sequence[Flown], aloft: Collection[str], flights: Flights) -> tuple[list[Flown], float | None]:
+    """Flights with their starts, and the slack of these.
+
+    Those in the air are left out: where they are by the time others start, nobody knows.
+    """
     from_pads = [f.plan for f in flown if f.plan.vehicle_id not in aloft]
     apart = started_apart(from_pads, flights.limits, wind_m_s=flights.order.wind_m_s)
-    plan_of = {p.vehicle_id: p for p in apart}
-    return tuple(replace(f, plan=plan_of.get(f.plan.vehicle_id, f.plan)) for f in flown)
+    plan_of = {p.vehicle_id: p for p in apart.plans}
+    return [replace(f, plan=plan_of.get(f.plan.vehicle_id, f.plan)) for f in flown], apart.slack_s
 
 
 def search_bound(raster: Raster, sweep: Sweep, allowances: Sequence[Allowance]) -> float:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from missions.deconflict.starts import SLACK_S, started_apart
+from missions.deconflict.starts import SLACKS_S, Started, started_apart
 from missions.energy import plan_energy
 from missions.judge_separation import judge_separation
 from missions.model import VehicleLimits
@@ -25,7 +25,7 @@ def starts_of(plans):
 @given(flight_sets(least=2, most=6), st.sampled_from([0.0, 4.0]))
 def test_the_judge_finds_nothing_and_nothing_but_starts_has_changed(flights, wind):
     plans = [f.plan for f in flights]
-    started = started_apart(plans, LIMITS, wind_m_s=wind)
+    started = started_apart(plans, LIMITS, wind_m_s=wind).plans
     assert [replace(p, start_after_s=0.0) for p in started] == plans
     assert min(starts_of(started)) == 0.0
     for blowing in {0.0, wind}:
@@ -37,15 +37,17 @@ def test_the_judge_finds_nothing_and_nothing_but_starts_has_changed(flights, win
 @given(flight_sets(least=2, most=4), st.lists(st.floats(-0.5, 0.5), min_size=4, max_size=4))
 def test_flights_may_run_early_and_late_within_the_slack(flights, shares):
     started = started_apart([f.plan for f in flights], LIMITS)
-    off = [max(0.0, s + SLACK_S / 2.0 + share * SLACK_S) for s, share in zip(starts_of(started), shares, strict=False)]
-    assert judge_separation(started, off, LIMITS) == []
+    assert started.slack_s in SLACKS_S
+    slack_s = started.slack_s
+    off = [s + slack_s / 2.0 + share * slack_s for s, share in zip(starts_of(started.plans), shares, strict=False)]
+    assert judge_separation(started.plans, off, LIMITS) == []
 
 
 @settings(deadline=None)
 @given(flight_sets(least=1, most=3), st.floats(0.0, 300.0))
 def test_a_drones_next_flight_waits_for_its_landing_and_a_fresh_battery(flights, swap):
     plans = [f.plan for f in flights for _ in range(2)]
-    started = started_apart(plans, LIMITS, swap_s=swap)
+    started = started_apart(plans, LIMITS, swap_s=swap).plans
     for first, second in zip(started[::2], started[1::2], strict=True):
         assert second.start_after_s >= first.start_after_s + plan_energy(first, LIMITS).time_s + swap - 1e-6
     assert judge_separation(started[::2], starts_of(started[::2]), LIMITS) == []
@@ -54,27 +56,41 @@ def test_a_drones_next_flight_waits_for_its_landing_and_a_fresh_battery(flights,
 
 def test_flights_that_never_meet_all_start_at_once():
     far = [plan("a", (0, 0), [(500, 0)]), plan("b", (0, 900), [(500, 900)]), plan("c", (0, 1800), [(500, 1800)])]
-    assert starts_of(started_apart(far, LIMITS)) == [0.0, 0.0, 0.0]
+    assert starts_of(started_apart(far, LIMITS).plans) == [0.0, 0.0, 0.0]
 
 
 def test_of_two_on_one_way_the_longer_goes_first_and_the_other_at_once_behind_it():
     short, long = plan("a", (0, 0), [(300, 0)]), plan("b", (8, 0), [(900, 0)])
-    started = started_apart([short, long], LIMITS)
+    found = started_apart([short, long], LIMITS)
+    started = found.plans
     assert started[1].start_after_s == 0.0
-    assert SLACK_S < started[0].start_after_s < 120.0
-    early = replace(started[0], start_after_s=started[0].start_after_s - SLACK_S - 0.2)
+    assert found.slack_s < started[0].start_after_s < 120.0
+    early = replace(started[0], start_after_s=started[0].start_after_s - found.slack_s - 0.2)
     assert judge_separation([early, started[1]], [early.start_after_s, 0.0], LIMITS) != []
 
 
 def test_no_flights_and_a_single_one():
-    assert started_apart([], LIMITS) == []
+    assert started_apart([], LIMITS) == Started((), None)
     alone = replace(plan("a", (0, 0), [(300, 0)]), start_after_s=40.0)
-    assert starts_of(started_apart([alone], VehicleLimits())) == [0.0]
+    assert starts_of(started_apart([alone], VehicleLimits()).plans) == [0.0]
 
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_drones_of_one_dock_leave_one_after_another(count):
     ring = [plan(f"d{i}", (5 * i, 0), [(400, 100 * i), (0, 100 * i)], height=60.0) for i in range(count)]
-    started = started_apart(ring, LIMITS)
+    started = started_apart(ring, LIMITS).plans
     assert len(set(starts_of(started))) == count
     assert judge_separation(started, starts_of(started), LIMITS) == []
+
+
+def test_more_slack_is_taken_only_where_it_costs_little():
+    """Two that fly the same small ring again and again: half a minute between any two passes there cannot be."""
+    apart, other = plan("a", (0, -300), [(0, -200), (0, -100)]), plan("b", (7, -300), [(300, -200), (300, -100)])
+    assert started_apart([apart, other], LIMITS).slack_s > SLACKS_S[-1]
+    ring = [(100, 0), (180, 0), (180, 80), (100, 80)] * 8
+    one, two = plan("a", (0, 0), ring), plan("b", (0, 8), ring)
+    found = started_apart([one, two], LIMITS)
+    assert found.slack_s < SLACKS_S[0]
+    assert max(starts_of(found.plans)) < plan_energy(one, LIMITS).time_s / 2.0
+    patient = started_apart([one, two], LIMITS, slacks_s=SLACKS_S[:1])
+    assert max(starts_of(patient.plans)) > plan_energy(one, LIMITS).time_s / 2.0
