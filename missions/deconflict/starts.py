@@ -3,7 +3,7 @@
 
 A later start is all that is changed here; `resolve` knows more remedies. The next flight to be placed is always that
 of the drone that is ready first, of several the one with most left to fly, and it gets the earliest start that meets
-none of those placed before (`delays` gives all of these at once). Which drone goes first among the ready ones is tried
+none of those placed before: which starts of one flight after another meet is found once for each pair (`delays`). Which drone goes first among the ready ones is tried
 with each in turn, and the set that is down first is kept. Real flights do not keep to the second: the greatest slack is
 chosen that costs little time.
 """
@@ -11,16 +11,17 @@ chosen that costs little time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from missions.deconflict.delays import Forbidden, forbidden_delays
-from missions.deconflict.segments import Minima, Segments, joined, segments
+from missions.deconflict.delays import forbidden_delays
+from missions.deconflict.segments import Minima, segments
 from missions.deconflict.trajectory import Trajectory, common_frame, fly, places_m
 from missions.energy import plan_energy
+from missions.geo import FloatArray
 from missions.model import FlightPlan, VehicleLimits
 
 SLACKS_S: Final = (30.0, 20.0, 10.0)  # uploads, arming and gusts move real flights by some seconds
@@ -67,27 +68,15 @@ def started_apart(
         )
         for plan in plans
     ]
-    drones = list(dict.fromkeys(p.vehicle_id for p in plans))
-    left = {d: sum(m.longest_s for m in flown if m.vehicle_id == d) for d in drones}
-    ranked = sorted(drones, key=lambda d: (-left[d], d))
-    orders = [[first, *(d for d in ranked if d != first)] for first in ranked[:_FIRST_TRIED]]
-
-    def best(slack_s: float) -> tuple[float, float, list[float]]:
-        """When all are down, the sum of the starts, the starts."""
-        tried = []
-        for order in orders:
-            starts = _placed(flown, order, swap_s, minima or Minima(), slack_s)
-            tried.append((max(s + m.longest_s for s, m in zip(starts, flown, strict=True)), sum(starts), starts))
-        return min(tried)
-
-    least = best(slacks_s[-1])
-    late_s = least[0] + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least[0])
+    board = _Board(flown, minima or Minima(), swap_s)
+    least = board.best(slacks_s[-1])
+    late_s = least.down_s + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least.down_s)
     slack_s, chosen = slacks_s[-1], least
     for more_s in slacks_s[:-1]:
-        if (found := best(more_s))[0] <= late_s:
+        if (found := board.best(more_s)).down_s <= late_s:
             slack_s, chosen = more_s, found
             break
-    return Started(tuple(replace(p, start_after_s=start) for p, start in zip(plans, chosen[2], strict=True)), slack_s)
+    return Started(tuple(replace(p, start_after_s=s) for p, s in zip(plans, chosen.starts_s, strict=True)), slack_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,42 +88,92 @@ class _Motion:
     longest_s: float
 
 
-def _placed(
-    flown: Sequence[_Motion], order: Sequence[str], swap_s: float, minima: Minima, slack_s: float
-) -> list[float]:
-    """A start for every flight; drones earlier in the order go first where several are ready at once."""
-    waiting = {d: [i for i, m in enumerate(flown) if m.vehicle_id == d] for d in order}
-    ready = dict.fromkeys(order, 0.0)
-    starts = [0.0] * len(flown)
-    settled: list[list[Segments]] = [[] for _ in flown[0].in_wind]
-    down_s = 0.0
-    while any(waiting.values()):
-        drone = min((d for d in order if waiting[d]), key=lambda d: (ready[d], order.index(d)))
-        index = waiting[drone].pop(0)
-        motion = flown[index]
-        start = ready[drone]
-        if down_s > 0.0:
-            start += _delay(motion, start, settled, minima, slack_s, max(0.0, down_s - start) + slack_s)
-        starts[index] = start = math.ceil(round(start * _PER_S, 6)) / _PER_S
-        for pieces, trajectory in zip(settled, motion.in_wind, strict=True):
-            pieces.append(segments(trajectory, start_s=start, owner=index))
-        ready[drone] = start + motion.longest_s + swap_s
-        down_s = max(down_s, start + motion.longest_s)
-    return starts
+@dataclass(frozen=True, slots=True, order=True)
+class _Starts:
+    """Starts in the order of the flights; better ones compare as less."""
+
+    down_s: float
+    sum_s: float
+    starts_s: tuple[float, ...]
 
 
-def _delay(
-    motion: _Motion,
-    ready_s: float,
-    settled: Sequence[Sequence[Segments]],
-    minima: Minima,
-    slack_s: float,
-    longest_s: float,
-) -> float:
-    """The least delay of a flight that is ready at a time, so that it meets none of those settled in any wind."""
-    found = [
-        forbidden_delays(segments(t, start_s=ready_s), joined(pieces), minima, longest_s, slack_s=slack_s)
-        for t, pieces in zip(motion.in_wind, settled, strict=True)
-    ]
-    every = Forbidden(*(np.concatenate([getattr(f, name) for f in found]) for name in Forbidden.__slots__))
-    return every.earliest()
+class _Board:
+    """Places flights in time. What two flights forbid each other is found once."""
+
+    def __init__(self, flown: Sequence[_Motion], minima: Minima, swap_s: float) -> None:
+        self._flown, self._minima, self._swap_s = flown, minima, swap_s
+        self._forbidden: dict[tuple[int, int], FloatArray] = {}
+        left: dict[str, float] = {}
+        for motion in flown:
+            left[motion.vehicle_id] = left.get(motion.vehicle_id, 0.0) + motion.longest_s
+        self._ranked = sorted(left, key=lambda d: (-left[d], d))
+
+    def best(self, slack_s: float) -> _Starts:
+        """The best of those found with each drone as the first."""
+        firsts = self._ranked[:_FIRST_TRIED]
+        return min(self._placed([first, *(d for d in self._ranked if d != first)], slack_s) for first in firsts)
+
+    def _placed(self, order: Sequence[str], slack_s: float) -> _Starts:
+        """Drones earlier in the order go first where several are ready at once."""
+        waiting = {d: [i for i, m in enumerate(self._flown) if m.vehicle_id == d] for d in order}
+        ready = dict.fromkeys(order, 0.0)
+        starts: dict[int, float] = {}
+        while any(waiting.values()):
+            drone = min((d for d in order if waiting[d]), key=lambda d: (ready[d], order.index(d)))
+            index = waiting[drone].pop(0)
+            starts[index] = self._earliest(index, ready[drone], starts, slack_s)
+            ready[drone] = starts[index] + self._flown[index].longest_s + self._swap_s
+        in_order = tuple(starts[i] for i in range(len(self._flown)))
+        return _Starts(
+            max(s + m.longest_s for s, m in zip(in_order, self._flown, strict=True)), sum(in_order), in_order
+        )
+
+    def _earliest(self, index: int, ready_s: float, starts: Mapping[int, float], slack_s: float) -> float:
+        """The least start from a time on, in tenths of a second, at which a flight meets none of those with starts."""
+        spans = [
+            self._differences(index, other) + np.array([start - slack_s, start + slack_s])
+            for other, start in starts.items()
+            if self._flown[other].vehicle_id != self._flown[index].vehicle_id
+        ]
+        start = _tenths(ready_s)
+        if spans:
+            every = np.concatenate(spans)
+            for low, high in every[np.argsort(every[:, 0])].tolist():
+                if low >= start:
+                    break
+                if high > start:
+                    start = _tenths(high)
+        return start
+
+    def _differences(self, one: int, other: int) -> FloatArray:
+        """By how much the start of one flight must not be after that of another: open intervals (n, 2)."""
+        if one < other:
+            return -self._differences(other, one)[:, ::-1]
+        if (one, other) not in self._forbidden:
+            found = []
+            for mine, theirs in zip(self._flown[one].in_wind, self._flown[other].in_wind, strict=True):
+                before_s = mine.duration_s + 1.0  # so that the one may start before the other, too
+                forbidden = forbidden_delays(
+                    segments(mine),
+                    segments(theirs, start_s=before_s),
+                    self._minima,
+                    before_s + theirs.duration_s + 1.0,
+                )
+                found.append(np.stack([forbidden.low_s - before_s, forbidden.high_s - before_s], axis=1))
+            self._forbidden[one, other] = _merged(np.concatenate(found))
+        return self._forbidden[one, other]
+
+
+def _tenths(seconds: float) -> float:
+    return math.ceil(round(seconds * _PER_S, 6)) / _PER_S
+
+
+def _merged(spans: FloatArray) -> FloatArray:
+    """The same open intervals without overlaps, rising; (n, 2)."""
+    out: list[list[float]] = []
+    for low, high in spans[np.argsort(spans[:, 0])].tolist():
+        if out and low <= out[-1][1]:
+            out[-1][1] = max(out[-1][1], high)
+        else:
+            out.append([low, high])
+    return np.asarray(out).reshape(-1, 2)
