@@ -206,6 +206,35 @@ def test_wpml_has_what_its_reference_requires():
     assert len(folder.findall("k:Placemark", space)) == 4
 
 
+WPML = {"k": "http://www.opengis.net/kml/2.2", "w": "http://www.dji.com/wpmz/1.0.2"}
+
+
+def waylines(*steps, cruise_m_s=9.0):
+    """What the vehicle is told to fly, and what the writer says is lost."""
+    written = write_flight_file(FlightFile((Route("r", steps, HOME, cruise_m_s),)), FileFormat.WPML)
+    archive = zipfile.ZipFile(io.BytesIO(written.data))
+    root = ET.fromstring(archive.read("wpmz/waylines.wpml"))  # noqa: S314  # our own file
+    return root, [str(loss) for loss in written.losses], written.data
+
+
+def numbers_of(root, tag):
+    return [float(e.text) for e in root.iterfind(f".//k:Placemark//w:{tag}", WPML)]
+
+
+def at(north_m, height_m=60.0, yaw_deg=None):
+    return Step(16, (0.0, 0.0, 0.0, yaw_deg), FRAME.to_geo(0.0, north_m), Altitude(height_m, Datum.HOME))
+
+
+def test_wpml_does_not_fly_down_to_the_ground_on_the_way_to_a_landing():
+    """A landing's height is that of the ground; WPML flies straight from waypoint to waypoint, heights included."""
+    landing = Step(21, (0.0, 0.0, 0.0, None), FRAME.to_geo(0.0, 900.0), Altitude(0.0, Datum.HOME))
+    root, _, data = waylines(at(200.0, 60.0), at(500.0, 80.0), landing)
+    assert numbers_of(root, "executeHeight") == [60.0, 80.0, 80.0]
+    assert root.find(".//w:finishAction", WPML).text == "autoLand"
+    last = read_flight_file(data, source="x").routes[0].steps[-1]
+    assert (last.command, last.position) == (21, landing.position)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("kind", [FileFormat.PLAN, FileFormat.GEOJSON, FileFormat.KMZ])
 def test_a_real_qgroundcontrol_plan_goes_through(kind):
