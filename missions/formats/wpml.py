@@ -25,7 +25,7 @@ from missions.formats.flight_file import (
 from missions.formats.kml import KML_SPACE
 from missions.formats.waypoint_view import PlainRoute, PlainWaypoint, plain_route
 from missions.formats.xml_tree import XmlText, zipped
-from missions.geo import Datum, GeoPoint
+from missions.geo import Datum, GeoPoint, wrap_degrees
 
 WPML_SPACE: Final = "http://www.dji.com/wpmz/1.0.2"
 TEMPLATE: Final = "wpmz/template.kml"
@@ -174,7 +174,8 @@ def _point(xml: XmlText, position: GeoPoint) -> None:
 def _heading(xml: XmlText, tag: str, yaw_deg: float | None) -> None:
     xml.start(tag)
     xml.leaf("wpml:waypointHeadingMode", "followWayline" if yaw_deg is None else "smoothTransition")
-    xml.leaf("wpml:waypointHeadingAngle", 0.0 if yaw_deg is None else yaw_deg)
+    angle = 0.0 if yaw_deg is None else yaw_deg
+    xml.leaf("wpml:waypointHeadingAngle", angle if abs(angle) <= 180.0 else wrap_degrees(angle))  # -180 to 180
     xml.leaf("wpml:waypointHeadingPathMode", "followBadArc")
     xml.end()
 

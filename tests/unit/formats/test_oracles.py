@@ -235,6 +235,11 @@ def test_wpml_does_not_fly_down_to_the_ground_on_the_way_to_a_landing():
     assert (last.command, last.position) == (21, landing.position)
 
 
+def test_wpml_headings_lie_where_its_reference_wants_them():
+    root, _, _ = waylines(at(200.0, yaw_deg=270.0), at(500.0, yaw_deg=350.0), at(700.0, yaw_deg=180.0))
+    assert numbers_of(root, "waypointHeadingAngle") == [-90.0, -10.0, 180.0]  # -180 to 180, not 0 to 360
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("kind", [FileFormat.PLAN, FileFormat.GEOJSON, FileFormat.KMZ])
 def test_a_real_qgroundcontrol_plan_goes_through(kind):
