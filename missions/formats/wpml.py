@@ -50,6 +50,9 @@ def write_wpml(file: FlightFile, *, written_at_ms: int = 0) -> Written:
     speed = _DEFAULT_SPEED_M_S if route.cruise_speed_m_s is None else route.cruise_speed_m_s
     if route.cruise_speed_m_s is None:
         losses.append(Loss(route.name, f"names no speed: {_DEFAULT_SPEED_M_S:g} m/s is written"))
+    last = plain.waypoints[-1]
+    if last.trigger_m is not None and last.trigger_m > 0.0:
+        losses.append(Loss(route.name, f"pictures by distance after the last waypoint have no place in {_WHAT}"))
     speeds, current = [], speed
     for waypoint in plain.waypoints:
         current = current if waypoint.speed_m_s is None else waypoint.speed_m_s

@@ -240,6 +240,14 @@ def test_wpml_headings_lie_where_its_reference_wants_them():
     assert numbers_of(root, "waypointHeadingAngle") == [-90.0, -10.0, 180.0]  # -180 to 180, not 0 to 360
 
 
+def test_wpml_says_that_pictures_on_the_way_home_are_lost():
+    by_distance = Step(206, (12.5, 0.0, 1.0, 0.0))
+    _, lost, _ = waylines(at(200.0), at(500.0), by_distance, Step(20))
+    assert any(loss.startswith("r: pictures by distance after the last waypoint") for loss in lost)
+    _, lost, _ = waylines(at(200.0), by_distance, at(500.0), Step(206, (0.0, 0.0, 0.0, 0.0)), Step(20))
+    assert not any("pictures" in loss for loss in lost)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("kind", [FileFormat.PLAN, FileFormat.GEOJSON, FileFormat.KMZ])
 def test_a_real_qgroundcontrol_plan_goes_through(kind):
