@@ -53,10 +53,11 @@ def write_wpml(file: FlightFile, *, written_at_ms: int = 0) -> Written:
     last = plain.waypoints[-1]
     if last.trigger_m is not None and last.trigger_m > 0.0:
         losses.append(Loss(route.name, f"pictures by distance after the last waypoint have no place in {_WHAT}"))
-    speeds, current = [], speed
+    # Ours are speeds on the way to a waypoint, theirs on the way from it; the way to the first has one of its own.
+    current, speeds = speed, [speed]
     for waypoint in plain.waypoints:
         current = current if waypoint.speed_m_s is None else waypoint.speed_m_s
-        speeds.append(current)
+        speeds[-1:] = [current, current]
     files = {
         TEMPLATE: _template(plain, heights, speeds, speed, written_at_ms),
         WAYLINES: _waylines(plain, heights, speeds, speed),
@@ -76,7 +77,7 @@ def _above_home(waypoint: PlainWaypoint, index: int, home: Home | None) -> float
     )
 
 
-def _mission_config(xml: XmlText, plain: PlainRoute, speed: float) -> None:
+def _mission_config(xml: XmlText, plain: PlainRoute, transitional_m_s: float) -> None:
     finish = "goHome" if plain.returns else "autoLand" if plain.lands else "noAction"
     xml.start("wpml:missionConfig")
     xml.leaf("wpml:flyToWaylineMode", "safely")
@@ -84,7 +85,7 @@ def _mission_config(xml: XmlText, plain: PlainRoute, speed: float) -> None:
     xml.leaf("wpml:exitOnRCLost", "executeLostAction")
     xml.leaf("wpml:executeRCLostAction", "goBack")
     xml.leaf("wpml:takeOffSecurityHeight", _SECURITY_HEIGHT_M)
-    xml.leaf("wpml:globalTransitionalSpeed", speed)
+    xml.leaf("wpml:globalTransitionalSpeed", transitional_m_s)
     xml.start("wpml:droneInfo")  # M30, the reference's own example; ground stations ask when it is another
     xml.leaf("wpml:droneEnumValue", "67")
     xml.leaf("wpml:droneSubEnumValue", "0")
@@ -104,7 +105,7 @@ def _template(plain: PlainRoute, heights: list[float], speeds: list[float], spee
     xml.leaf("wpml:author", "dronectl")
     xml.leaf("wpml:createTime", str(written_at_ms))
     xml.leaf("wpml:updateTime", str(written_at_ms))
-    _mission_config(xml, plain, speed)
+    _mission_config(xml, plain, speeds[0])
     xml.start("Folder")
     xml.leaf("wpml:templateType", "waypoint")
     xml.leaf("wpml:templateId", "0")
@@ -125,8 +126,8 @@ def _template(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         xml.leaf("wpml:index", str(index))
         xml.leaf("wpml:height", heights[index])
         xml.leaf("wpml:useGlobalHeight", "0")
-        xml.leaf("wpml:useGlobalSpeed", str(int(speeds[index] == speed)))
-        xml.leaf("wpml:waypointSpeed", speeds[index])
+        xml.leaf("wpml:useGlobalSpeed", str(int(speeds[index + 1] == speed)))
+        xml.leaf("wpml:waypointSpeed", speeds[index + 1])
         xml.leaf("wpml:useGlobalHeadingParam", str(int(waypoint.yaw_deg is None)))
         _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
         xml.leaf("wpml:useGlobalTurnParam", "1")
@@ -142,7 +143,7 @@ def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], spee
     xml = XmlText()
     xml.start("kml", xmlns=KML_SPACE, xmlns__wpml=WPML_SPACE)
     xml.start("Document")
-    _mission_config(xml, plain, speed)
+    _mission_config(xml, plain, speeds[0])
     xml.start("Folder")
     xml.leaf("wpml:templateId", "0")
     xml.leaf("wpml:executeHeightMode", "relativeToStartPoint")
@@ -153,7 +154,7 @@ def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         _point(xml, waypoint.position)
         xml.leaf("wpml:index", str(index))
         xml.leaf("wpml:executeHeight", heights[index])
-        xml.leaf("wpml:waypointSpeed", speeds[index])
+        xml.leaf("wpml:waypointSpeed", speeds[index + 1])
         _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
         xml.start("wpml:waypointTurnParam")
         xml.leaf("wpml:waypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")

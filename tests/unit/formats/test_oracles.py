@@ -248,6 +248,19 @@ def test_wpml_says_that_pictures_on_the_way_home_are_lost():
     assert not any("pictures" in loss for loss in lost)
 
 
+def test_wpml_speeds_are_those_from_a_waypoint_to_the_next():
+    def speed(m_s):
+        return Step(178, (1.0, m_s, -1.0, 0.0))
+
+    root, _, data = waylines(speed(6.0), at(200.0), speed(4.0), at(500.0), speed(12.0), at(900.0), Step(20))
+    assert numbers_of(root, "waypointSpeed")[:2] == [4.0, 12.0]  # slow from the first to the second, fast from there
+    assert root.find(".//w:globalTransitionalSpeed", WPML).text == "6"  # on the way to the first
+    assert root.find(".//w:autoFlightSpeed", WPML).text == "9"
+    back = read_flight_file(data, source="x").routes[0]
+    assert [s.command for s in back.steps] == [178, 16, 178, 16, 178, 16, 20]
+    assert [s.params[1] for s in back.steps if s.command == 178] == [6.0, 4.0, 12.0]
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("kind", [FileFormat.PLAN, FileFormat.GEOJSON, FileFormat.KMZ])
 def test_a_real_qgroundcontrol_plan_goes_through(kind):
