@@ -10,6 +10,7 @@ import pytest
 from coverage_shapes import rings_of, star
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely import affinity
 from shapely.geometry import Polygon, box
 
 from missions.coverage.area import AreaRings, cover_area
@@ -120,6 +121,24 @@ def test_obliques_show_every_place_from_four_sides(seed, size, pitch):
     assert verdict.fraction == 1.0
     assert verdict.sides_fraction > 0.95, verdict
     assert grid.length_m / grid.bound_m >= 1.0
+
+
+@pytest.mark.parametrize("turned_deg", [20.0, 45.0, 135.0])
+def test_four_sides_are_those_of_the_grid_whatever_way_it_lies(turned_deg):
+    """Places in degrees bring a plan's corners off by a hair: no heading of a grid may lie between two sides."""
+    area = affinity.rotate(box(-120.0, -60.0, 120.0, 60.0), turned_deg)
+    views = [
+        nadir_view(LENS, 60.0, side_overlap=0.3, front_overlap=0.3),
+        oblique_view(LENS, 60.0, -60.0, side_overlap=0.6, front_overlap=0.6),
+    ]
+    path = of_track(photo_track(area, views, ROOM, BUDGET, even_cost, 10.0).track, 60.0)
+    path.corners_m[:, :2] += np.random.default_rng(1).normal(0.0, 1e-6, path.corners_m[:, :2].shape)
+    verdict = judge_photos(photos_of(path), rings_of(area), flat, *HALVES, needed=1, cell_m=4.0)
+    assert verdict.sides_fraction == 1.0
+    one_way = photos_of(path)
+    one_way = one_way[(one_way[:, 4] <= -80.0) | (np.abs((one_way[:, 3] - turned_deg + 90.0) % 360.0 - 180.0) < 100.0)]
+    verdict = judge_photos(one_way, rings_of(area), flat, *HALVES, needed=1, cell_m=4.0)
+    assert verdict.sides_fraction == 0.0
 
 
 def ring(*places):
