@@ -230,7 +230,8 @@ class SortiePlanner:
         cuts = [0.0]
         for _ in range(count - 1):
             cuts.append(reach(cuts[-1], high_s))
-        return [c for c in cuts if c < self.along[-1] - 1e-3] + [float(self.along[-1])]
+        # What is swept from one place is a flight as well, though its path has no length.
+        return [0.0, *(c for c in cuts[1:] if c < self.along[-1] - 1e-3), float(self.along[-1])]
 
     def _at(self, along_m: float) -> FloatArray:
         return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])

@@ -11,6 +11,7 @@ from coverage_shapes import rings_of
 
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.flights import CoverTask, CoverVehicle, plan_cover
+from missions.coverage.sorties import SortiePlanner, even_track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
@@ -77,6 +78,17 @@ def test_flights_cover_the_area_and_can_be_flown(count, terrain, avoid):
     verdict = judge_coverage(flown(wanted, plan), rings_of(wanted.area.shape), wanted.width_m + 2.0)
     assert verdict.fraction == 1.0
     assert plan.time_s >= plan.bound_s > 0.0
+
+
+@pytest.mark.parametrize("apart_m", [0.0, 5e-4, 0.6])
+def test_what_is_swept_from_one_place_is_flown_to(apart_m):
+    """An area smaller than a swath may be swept by a path without length, and is a flight all the same."""
+    planner = SortiePlanner(task(), drones(2), FENCE, LIMITS, FlatTerrain(20.0), 0.0)
+    east, north = planner.frame.to_enu(FRAME.to_geo(300.0, 300.0))
+    (sortie,), time_s = planner.split(even_track(np.array([[east, north], [east + apart_m, north]]), -90.0), 1, BUDGET)
+    assert time_s == sortie.energy.time_s > 100.0
+    assert sortie.plan.waypoints[0].gimbal_pitch_deg == -90.0
+    assert np.hypot(*(np.array(FRAME.to_enu(sortie.plan.waypoints[0].position)) - 300.0)) < 1.0
 
 
 def test_smaller_batteries_take_more_flights():
