@@ -171,7 +171,7 @@ class SortiePlanner:
             if budget.stop() and problem:
                 break
             wanted = min(rounds * count, max(most, rounds))
-            sorties, problem = self._flights(self._cuts(wanted), rounds)
+            sorties, problem = self._flights(self._cuts(wanted))
             if not problem:
                 per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
                 times = [
@@ -236,12 +236,13 @@ class SortiePlanner:
     def _at(self, along_m: float) -> FloatArray:
         return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])
 
-    def _flights(self, cuts: list[float], rounds: int) -> tuple[list[Sortie], str]:
+    def _flights(self, cuts: list[float]) -> tuple[list[Sortie], str]:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
         pieces = list(pairwise(cuts))
         pads = np.asarray(self.pads)
         cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        rows, columns = linear_sum_assignment(np.tile(cost, (1, rounds)))
+        each = math.ceil(len(pieces) / len(self.vehicles))  # the work is shared, however near one drone is to all of it
+        rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
         flown = dict.fromkeys(range(len(self.vehicles)), 0)
         sorties: list[Sortie] = []
         for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):

@@ -91,6 +91,22 @@ def test_what_is_swept_from_one_place_is_flown_to(apart_m):
     assert np.hypot(*(np.array(FRAME.to_enu(sortie.plan.waypoints[0].position)) - 300.0)) < 1.0
 
 
+LONG = Geofence((ring((-100, -100), (6000, -100), (6000, 1800), (-100, 1800)),))
+LANES = ((200, 100), (2500, 100), (2500, 600), (200, 600), (200, 1100), (2500, 1100))
+
+
+def lanes(planner, places=LANES):
+    return even_track(np.array([planner.frame.to_enu(FRAME.to_geo(*p)) for p in places]), -90.0)
+
+
+def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
+    """A street of one swath, whose flights all lie nearer to the second drone's pad, by a few metres."""
+    planner = SortiePlanner(task(), drones(2), LONG, LIMITS, FlatTerrain(20.0), 0.0)
+    sorties, time_s = planner.split(lanes(planner), 1, BUDGET)
+    assert {s.vehicle_id for s in sorties} == {"d1", "d2"}
+    assert time_s == max(s.energy.time_s for s in sorties)
+
+
 def test_smaller_batteries_take_more_flights():
     small = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=900.0)
     few = plan_cover(task(), drones(1), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
