@@ -33,6 +33,7 @@ _SLACK_M = 1.0
 _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
 _MAX_ROUNDS = 12
 _HALVINGS = 30
+_TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class SortiePlanner:
         self.track = even_track(np.zeros((1, 2)), math.nan)
         self.path: FloatArray = np.zeros((0, 2))
         self.along: FloatArray = np.zeros(0)
+        self.able = list(range(len(vehicles)))  # who reaches some of the path
 
     def _ground(self, point: GeoPoint, what: str) -> float:
         try:
@@ -165,7 +167,9 @@ class SortiePlanner:
         """
         self.track, self.path = track, track.corners_m
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
-        count = len(self.vehicles)
+        able = [v for v in range(len(self.vehicles)) if any(self._spare_s(v, m, m) >= 0.0 for m in self.along)]
+        self.able = able or list(range(len(self.vehicles)))
+        count = len(self.able)
         problem = ""
         for rounds in range(1, _MAX_ROUNDS + 1):
             if budget.stop() and problem:
@@ -239,14 +243,18 @@ class SortiePlanner:
     def _flights(self, cuts: list[float]) -> tuple[list[Sortie], str]:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
         pieces = list(pairwise(cuts))
-        pads = np.asarray(self.pads)
+        pads = np.asarray(self.pads)[self.able]
         cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        each = math.ceil(len(pieces) / len(self.vehicles))  # the work is shared, however near one drone is to all of it
-        rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
+        cost += [[_TOO_FAR_M * (self._spare_s(v, a, b) < 0.0) for v in self.able] for a, b in pieces]
+        # The work is shared, however near one drone is to all of it; only who cannot get there leaves more to others.
+        for each in range(math.ceil(len(pieces) / len(self.able)), len(pieces) + 1):
+            rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
+            if np.tile(cost, (1, each))[rows, columns].max() < _TOO_FAR_M:
+                break
         flown = dict.fromkeys(range(len(self.vehicles)), 0)
         sorties: list[Sortie] = []
         for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-            vehicle = column % len(self.vehicles)
+            vehicle = self.able[column % len(self.able)]
             start, end = pieces[row]
             flight = self._flight(vehicle, start, end)
             energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
@@ -260,6 +268,18 @@ class SortiePlanner:
             flown[vehicle] += 1
             sorties.append(Sortie(flight.vehicle_id, flown[vehicle], flight, energy, start, end))
         return sorties, ""
+
+    def _spare_s(self, vehicle: int, start_m: float, end_m: float) -> float:
+        """Seconds of hover above the reserve that a flight over a part of the path leaves at most.
+
+        Ways are straight here, and nothing climbs, turns or goes round: below 0 the drone cannot fly it.
+        """
+        height, performance = self.vehicles[vehicle].return_height_m, self.performance
+        ends = np.stack([self._at(start_m), self._at(end_m)])
+        metres = end_m - start_m + float(np.hypot(*(ends - self.pads[vehicle]).T).sum())
+        speed = performance.ground_speed_m_s(self.task.cruise_speed_m_s)
+        used_s = metres / speed * performance.level_power(speed) + performance.landing(height)[1]
+        return self.limits.endurance_s * (1.0 - self.limits.reserve_fraction) - used_s
 
     def _said(self, along_m: float) -> str:
         place = self.frame.to_geo(*(float(v) for v in self._at(along_m)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -105,6 +106,21 @@ def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
     sorties, time_s = planner.split(lanes(planner), 1, BUDGET)
     assert {s.vehicle_id for s in sorties} == {"d1", "d2"}
     assert time_s == max(s.energy.time_s for s in sorties)
+
+
+def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=1200.0)
+    near, far = drones(2)
+    far = replace(far, home=FRAME.to_geo(5900.0, 0.0))
+    planner = SortiePlanner(task(), (near, far), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = planner.split(lanes(planner, LANES[:3]), 5, BUDGET)
+    assert {s.vehicle_id for s in sorties} == {"d1"}
+    halfway = replace(far, home=FRAME.to_geo(4500.0, 0.0))  # reaches the eastern ends only
+    planner = SortiePlanner(task(), (near, halfway), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = planner.split(lanes(planner), 5, BUDGET)
+    assert sorties[0].from_m == 0.0
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert all(s.energy.landing_fraction >= LIMITS.reserve_fraction for s in sorties)
 
 
 def test_smaller_batteries_take_more_flights():
