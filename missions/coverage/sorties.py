@@ -20,6 +20,7 @@ from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
+from missions.coverage.cuts import Cuts
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
 from missions.fences import fence_margin_m, fence_shape
@@ -32,7 +33,6 @@ from missions.terrain_follow import Corner, HeightBand, follow, height_band
 _SLACK_M = 1.0
 _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
 _MAX_ROUNDS = 12
-_HALVINGS = 30
 _TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
@@ -170,12 +170,14 @@ class SortiePlanner:
         able = [v for v in range(len(self.vehicles)) if any(self._spare_s(v, m, m) >= 0.0 for m in self.along)]
         self.able = able or list(range(len(self.vehicles)))
         count = len(self.able)
+        pads = np.asarray(self.pads)[self.able]
+        cuts = Cuts(self.path, self.along, pads, self.performance, self.task.cruise_speed_m_s)
         problem = ""
         for rounds in range(1, _MAX_ROUNDS + 1):
             if budget.stop() and problem:
                 break
             wanted = min(rounds * count, max(most, rounds))
-            sorties, problem = self._flights(self._cuts(wanted))
+            sorties, problem = self._flights(cuts.even(wanted))
             if not problem:
                 per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
                 times = [
@@ -195,47 +197,6 @@ class SortiePlanner:
         if not parts:
             raise PlanningError("no drone can reach the area inside the fence; widen the passage or move the pad")
         return max(parts, key=lambda p: float(p.intersection(self.task.area.shape.buffer(self.task.width_m)).area))
-
-    def _cuts(self, count: int) -> list[float]:
-        """Places along the path that make `count` flights equally long, by a quick model."""
-        speed = self.performance.ground_speed_m_s(self.task.cruise_speed_m_s)
-        bends = np.zeros(len(self.path))
-        legs = np.diff(self.path, axis=0)
-        for k, (a, b) in enumerate(pairwise(legs), 1):
-            turn = abs(np.degrees(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
-            bends[k] = self.performance.corner_s(self.task.cruise_speed_m_s, float(turn))
-        clock = self.along / speed + np.cumsum(bends)
-        pads = np.asarray(self.pads)
-
-        def way_s(at_m: float) -> float:
-            return float(np.hypot(*(pads - self._at(at_m)).T).min()) / speed
-
-        def reach(start_m: float, cap_s: float) -> float:
-            low, high = start_m, float(self.along[-1])
-            began = float(np.interp(start_m, self.along, clock)) - way_s(start_m)
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2.0
-                if float(np.interp(middle, self.along, clock)) - began + way_s(middle) <= cap_s:
-                    low = middle
-                else:
-                    high = middle
-            return low
-
-        low_s, high_s = 0.0, float(clock[-1]) + 4.0 * max(way_s(float(s)) for s in self.along)
-        for _ in range(_HALVINGS):
-            cap = (low_s + high_s) / 2.0
-            at = 0.0
-            for _ in range(count):
-                at = reach(at, cap)
-            if at >= self.along[-1] * (1.0 - 1e-6) - 1e-6:
-                high_s = cap
-            else:
-                low_s = cap
-        cuts = [0.0]
-        for _ in range(count - 1):
-            cuts.append(reach(cuts[-1], high_s))
-        # What is swept from one place is a flight as well, though its path has no length.
-        return [0.0, *(c for c in cuts[1:] if c < self.along[-1] - 1e-3), float(self.along[-1])]
 
     def _at(self, along_m: float) -> FloatArray:
         return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])
