@@ -44,8 +44,11 @@ def read_gpx(data: bytes, *, source: str, heights: Datum | None = None) -> Fligh
         if child.tag == "rte":
             routes.append(_route(child, list(child.all("rtept")), len(routes), datum))
         elif child.tag == "trk":
-            points = [p for segment in child.all("trkseg") for p in segment.all("trkpt")]
-            routes.append(_route(child, points, len(routes), datum))
+            segments = [points for segment in child.all("trkseg") if (points := list(segment.all("trkpt")))]
+            if len(segments) > 1:
+                why = f"its {len(segments)} segments become one route: the ways between them are flown straight"
+                losses.append(Loss(child.place, why))
+            routes.append(_route(child, [p for points in segments for p in points], len(routes), datum))
         elif child.tag == "wpt":
             position, altitude = _point(child, datum)
             places.append(NamedPlace(_name(child), position, altitude))

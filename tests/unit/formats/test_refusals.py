@@ -60,6 +60,7 @@ REFUSED = {
     "bad number kml": (KML.format("<Placemark><Point><coordinates>1,x</coordinates></Point></Placemark>"), "line 2: <coordinates> holds 'x', which is no number"),
     "sea floor kml": (KML.format("<Placemark><Point><altitudeMode>relativeToSeaFloor</altitudeMode><coordinates>1,1,1</coordinates></Point></Placemark>"), "<altitudeMode> holds 'relativeToSeaFloor'"),
     "swapped kml": (KML.format("<Placemark><Point><coordinates>29.7,107.2</coordinates></Point></Placemark>"), "look swapped"),
+    "half a character": ('{"type": "Feature", "geometry": null, "properties": {"name": "\\ud83d!"}}', "holds half a character, '\\ud83d'"),
     "gpx without lat": ('<gpx><rte><rtept lon="1"/></rte></gpx>', "line 1: <rtept> lacks the attribute 'lat'"),
     "gpx nan": ('<gpx>\n<wpt lat="nan" lon="1"/></gpx>', "line 2: <wpt> holds a number that is not finite"),
     "wpl frame": (WPL.format("1\t0\t7\t16\t0\t0\t0\t0\t47.4\t8.5\t50\t1"), "line 3: altitude frame 7 is unknown"),
@@ -149,6 +150,11 @@ def test_unsupported_parts_are_listed_with_their_place():
     track = '<gpx><trk><trkseg><trkpt lat="1" lon="2"><time/></trkpt><trkpt lat="1" lon="2"><time/></trkpt></trkseg></trk></gpx>'
     assert [str(x) for x in read_flight_file(track.encode(), source="x").losses] == [
         "line 1: <time> of a <trk> is not kept"
+    ]
+    apart = '<trkseg><trkpt lat="1" lon="2"/></trkseg>\n<trkseg><trkpt lat="1.1" lon="2"/></trkseg>\n<trkseg/>'
+    gaps = read_flight_file(f"<gpx>\n<trk>{apart}</trk></gpx>".encode(), source="x")
+    assert [str(x) for x in gaps.losses] == [
+        "line 2: its 2 segments become one route: the ways between them are flown straight"
     ]
     geo = read_flight_file(b'{"type": "Feature", "geometry": null, "properties": {}}', source="x")
     assert len(geo.losses) == 1
