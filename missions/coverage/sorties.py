@@ -32,7 +32,8 @@ from missions.terrain_follow import Corner, HeightBand, follow, height_band
 
 _SLACK_M = 1.0
 _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
-_MAX_ROUNDS = 12
+_MAX_ROUNDS = 20
+_ONE_BY_ONE = 12  # so many are tried one after the other, then ever larger steps
 _TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
@@ -163,17 +164,24 @@ class SortiePlanner:
     def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
         """Flights in order along a track, `most` of them or a few more, and the time until the last drone is down.
 
-        Raises PlanningError when no number of flights lands with its reserve.
+        Raises PlanningError when no number of flights lands with its reserve: no drone gets to some place and back, or
+        many more flights than batteries should ask for do not either.
         """
         self.track, self.path = track, track.corners_m
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
-        able = [v for v in range(len(self.vehicles)) if any(self._spare_s(v, m, m) >= 0.0 for m in self.along)]
-        self.able = able or list(range(len(self.vehicles)))
+        spare = np.array([[self._spare_s(v, m, m) for m in self.along] for v in range(len(self.vehicles))])
+        self._refuse_far(spare)
+        self.able = np.flatnonzero((spare >= 0.0).any(axis=1)).tolist()
         count = len(self.able)
         pads = np.asarray(self.pads)[self.able]
         cuts = Cuts(self.path, self.along, pads, self.performance, self.task.cruise_speed_m_s)
         problem = ""
-        for rounds in range(1, _MAX_ROUNDS + 1):
+        usable_s = self.limits.endurance_s * (1.0 - self.limits.reserve_fraction)
+        usable_s -= min(self.performance.landing(v.return_height_m)[1] for v in self.vehicles)
+        rounds = math.ceil((cuts.fewest(usable_s) or 1) / count)
+        for tried in range(_MAX_ROUNDS):
+            if tried:
+                rounds += 1 if tried <= _ONE_BY_ONE else max(1, rounds // 6)
             if budget.stop() and problem:
                 break
             wanted = min(rounds * count, max(most, rounds))
@@ -241,6 +249,18 @@ class SortiePlanner:
         speed = performance.ground_speed_m_s(self.task.cruise_speed_m_s)
         used_s = metres / speed * performance.level_power(speed) + performance.landing(height)[1]
         return self.limits.endurance_s * (1.0 - self.limits.reserve_fraction) - used_s
+
+    def _refuse_far(self, spare_s: FloatArray) -> None:
+        """PlanningError for a place of the path to which no drone could fly alone: what `_spare_s` says, (drones, corners)."""
+        best = spare_s.max(axis=0)
+        worst = int(np.argmin(best))
+        if best[worst] < 0.0:
+            vehicle = self.vehicles[int(np.argmax(spare_s[:, worst]))].vehicle_id
+            raise PlanningError(
+                f"no number of flights covers the area: {vehicle} would use {-best[worst] / self.limits.endurance_s:.0%} of "
+                f"its battery too much around {self._said(float(self.along[worst]))}, only to get there and back; use a "
+                "nearer pad or a smaller area"
+            )
 
     def _said(self, along_m: float) -> str:
         place = self.frame.to_geo(*(float(v) for v in self._at(along_m)))

@@ -131,6 +131,19 @@ def test_smaller_batteries_take_more_flights():
     assert [s.number for s in many.sorties] == list(range(1, len(many.sorties) + 1))
 
 
+def test_one_drone_goes_on_for_as_many_batteries_as_it_takes():
+    """Lanes that the battery reaches all of: thirty flights, where a dozen were once the most."""
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=520.0)
+    planner = SortiePlanner(task(), drones(1), FENCE, short, FlatTerrain(20.0), 0.0)
+    places = [(x, y) for i, y in enumerate(range(100, 500, 10)) for x in ((100, 700) if i % 2 else (700, 100))]
+    sorties, time_s = planner.split(lanes(planner, places), len(places) // 2, BUDGET)
+    assert len(sorties) > 20
+    assert [s.from_m for s in sorties[1:]] == [s.to_m for s in sorties[:-1]]
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert all(s.energy.landing_fraction >= short.reserve_fraction for s in sorties)
+    assert time_s == pytest.approx(sum(s.energy.time_s for s in sorties) + 120.0 * (len(sorties) - 1))
+
+
 def test_batteries_that_cannot_reach_are_refused_with_place_and_amount():
     tiny = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=130.0)
     with pytest.raises(PlanningError, match=r"% of its battery too much around -33\.\d+, 151\.\d+"):
