@@ -33,6 +33,7 @@ from missions.terrain_follow import Corner, HeightBand, follow, height_band
 _SLACK_M = 1.0
 _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
 _MAX_ROUNDS = 20
+_SOONER = 0.8  # of the time that fewer flights take
 _ONE_BY_ONE = 12  # so many are tried one after the other, then ever larger steps
 _TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
@@ -162,7 +163,7 @@ class SortiePlanner:
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
     def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
-        """Flights in order along a track, `most` of them or a few more, and the time until the last drone is down.
+        """Flights in order along a track, at most `most` where more do not help, and the time until the last is down.
 
         Raises PlanningError when no number of flights lands with its reserve: no drone gets to some place and back, or
         many more flights than batteries should ask for do not either.
@@ -184,15 +185,20 @@ class SortiePlanner:
                 rounds += 1 if tried <= _ONE_BY_ONE else max(1, rounds // 6)
             if budget.stop() and problem:
                 break
-            wanted = min(rounds * count, max(most, rounds))
-            sorties, problem = self._flights(cuts.even(wanted))
-            if not problem:
-                per_drone = [[s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
-                times = [
-                    sum(s.energy.time_s for s in mine) + self.task.swap_s * max(0, len(mine) - 1) for mine in per_drone
-                ]
-                return tuple(sorties), max(times)
+            # A pass is cut where batteries ask for it, or where that ends the whole clearly sooner.
+            wanted = sorted({min(rounds * count, max(most, rounds)), rounds * count})
+            tries = [self._flights(cuts.even(number)) for number in wanted]
+            problem = tries[0][1]
+            done = [(self._time_s(sorties), sorties) for sorties, problem_of in tries if not problem_of]
+            if done:
+                time_s, sorties = done[-1] if done[-1][0] < _SOONER * done[0][0] else done[0]
+                return tuple(sorties), time_s
         raise PlanningError(problem)
+
+    def _time_s(self, sorties: list[Sortie]) -> float:
+        """Until the last drone is down, battery swaps included."""
+        own = [[s.energy.time_s for s in sorties if s.vehicle_id == v.vehicle_id] for v in self.vehicles]
+        return max(sum(times) + self.task.swap_s * max(0, len(times) - 1) for times in own)
 
     def turn_cost_m(self) -> float:
         """What a turn between passes costs, as metres at cruise."""

@@ -108,6 +108,17 @@ def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
     assert time_s == max(s.energy.time_s for s in sorties)
 
 
+def test_a_street_of_one_swath_is_shared_where_that_ends_it_sooner():
+    strong = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=3000.0)
+    one, two = (SortiePlanner(task(), drones(n), LONG, strong, FlatTerrain(20.0), 0.0) for n in (1, 2))
+    (alone,), alone_s = one.split(lanes(one), 1, BUDGET)
+    sorties, time_s = two.split(lanes(two), 1, BUDGET)
+    assert [s.vehicle_id for s in sorties] in (["d1", "d2"], ["d2", "d1"])
+    assert time_s < 0.7 * alone_s
+    short = lanes(two, ((300, 300), (420, 300)))  # not worth a second drone
+    assert len(two.split(short, 1, BUDGET)[0]) == 1
+
+
 def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
     short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=1200.0)
     near, far = drones(2)
