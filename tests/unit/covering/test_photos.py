@@ -216,6 +216,20 @@ def test_a_fence_close_to_the_area_costs_pictures_and_the_judge_says_so():
     vehicle = CoverVehicle("d1", FRAME.to_geo(20, 20), 90.0, 70.0)
     found = plan_photos(task, [view], (vehicle,), tight, LIMITS, FlatTerrain(0.0), BUDGET)
     assert all(not blockers(check_plan(s.plan, LIMITS, FlatTerrain(0.0))) for s in found.sorties)
+    photos = photos_of(of_track(found.grid.track, 70.0))
+    verdict = judge_photos(photos, rings_of(area.shape), flat, *HALVES, needed=view.needed, cell_m=8.0)
+    assert 0.9 * verdict.cells < verdict.enough < verdict.cells
+
+
+def test_the_bound_counts_only_what_lines_can_be_flown_over():
+    """Most of the area lies beyond the fence: lines over the rest are no shorter than it asks for, nor quicker."""
+    area = cover_area([AreaRings(ring((900, 300), (2400, 300), (2400, 700), (900, 700)))])
+    view = nadir_view(LENS, 60.0, side_overlap=0.3, front_overlap=0.3)
+    task = CoverTask(MISSION, area, view.spacing_m, 8.0)
+    found = plan_photos(task, [view], (CoverVehicle("d1", HOME, 90.0, 70.0),), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
+    assert found.ratio >= 1.0
+    assert found.time_s >= found.bound_s > 0.0
+    assert found.grid.bound_m < 0.5 * area.shape.area / view.spacing_m
 
 
 def test_what_cannot_be_photographed_is_refused_with_the_reason():
