@@ -151,13 +151,21 @@ def test_unsupported_parts_are_listed_with_their_place():
     assert [str(x) for x in read_flight_file(track.encode(), source="x").losses] == [
         "line 1: <time> of a <trk> is not kept"
     ]
-    apart = '<trkseg><trkpt lat="1" lon="2"/></trkseg>\n<trkseg><trkpt lat="1.1" lon="2"/></trkseg>\n<trkseg/>'
-    gaps = read_flight_file(f"<gpx>\n<trk>{apart}</trk></gpx>".encode(), source="x")
-    assert [str(x) for x in gaps.losses] == [
-        "line 2: its 2 segments become one route: the ways between them are flown straight"
-    ]
     geo = read_flight_file(b'{"type": "Feature", "geometry": null, "properties": {}}', source="x")
     assert len(geo.losses) == 1
+
+
+def test_nothing_is_flown_between_the_segments_of_a_track():
+    """Reception was lost there, or the receiver was off: a straight way would count as searched."""
+    point = '<trkpt lat="{}" lon="2"/>'
+    parts = [f"<trkseg>{point.format(1.0)}{point.format(1.1)}</trkseg>", f"<trkseg>{point.format(1.5)}</trkseg>"]
+    text = f"<gpx><trk><name>d1</name>{''.join(parts)}<trkseg/></trk><trk>{parts[0]}</trk></gpx>"
+    routes = read_flight_file(text.encode(), source="x").routes
+    assert [(r.name, [s.position.latitude_deg for s in r.steps]) for r in routes] == [
+        ("d1, part 1", [1.0, 1.1]),
+        ("d1, part 2", [1.5]),
+        ("route 3", [1.0, 1.1]),
+    ]
 
 
 def test_a_plan_for_another_vehicle_stays_one():
