@@ -72,7 +72,7 @@ def plan_search(
     if not vehicles:
         raise PlanningError("a search needs at least one drone")
     room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], chart.frame)
-    belief = belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m)
+    belief = belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m, room)
     flights = Flights(order, room, fence, limits, terrain)
     raster = _raster(belief, room, vehicles)
     allowances = _allowances(flights, vehicles)
@@ -133,7 +133,7 @@ def belief_within(
 ) -> Belief:
     """A map on the raster of what these vehicles can see from inside the fence. Raises PlanningError as `plan_search`."""
     room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], chart.frame)
-    return belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m)
+    return belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m, room)
 
 
 def after_flying(belief: Belief, sweep: Sweep, flown: Sequence[FloatArray]) -> Belief:

@@ -17,7 +17,7 @@ from missions.model import Authority, Budget, Category, Geofence, Mission, Vehic
 from missions.search.belief import disc_sensor, exponential_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
 from missions.search.lost_person import distance_law
-from missions.search.planner import after_flying, plan_search, replan
+from missions.search.planner import after_flying, belief_within, plan_search, replan
 from missions.search.probability import from_array, from_distances
 from missions.search.tracks import pod_grid
 from missions.terrain import FlatTerrain, GridTerrain
@@ -127,6 +127,20 @@ def test_searches_that_cannot_be_are_refused_with_the_reason(change, word):
     order = replace(ORDER, wind_m_s=change.get("wind", 0.0))
     with pytest.raises(PlanningError, match=word):
         plan_search(chart, disc_sensor(25.0), drones, order, FENCE, LIMITS, TERRAIN, Budget(1000))
+
+
+def test_what_lies_beyond_a_slanting_fence_or_amid_a_keep_out_is_not_in_reach():
+    """A strip across the map: of its box most cannot be seen, and what cannot be seen nobody may hope to find there."""
+    chart = from_array(np.ones((50, 50)), FRAME, 40.0, source="even")
+    strip = ((-900, -1000), (-1000, -900), (900, 1000), (1000, 900))
+    sweep = exponential_sensor(50.0)
+    belief = belief_within(chart, sweep, vehicles(1, (0.0, 0.0)), ORDER, Geofence((ring(*strip),)), LIMITS)
+    seen = Polygon(strip).buffer(25.0 - 3.0 - 9.0**2 / 6.0).area / 2000.0**2  # half a swath beyond the margin
+    assert 1.0 - belief.outside == pytest.approx(seen, abs=0.01)
+    assert belief.mass.sum() + belief.outside == pytest.approx(1.0, abs=1e-9)
+    amid = from_array(np.ones((1, 1)), FRAME, 30.0, source="amid", west_m=270.0, south_m=200.0)
+    with pytest.raises(PlanningError, match=r"no drone can reach.*lies [5-9]\d m beyond"):
+        plan_search(amid, sweep, vehicles(1), ORDER, FENCE, LIMITS, TERRAIN, Budget(100))
 
 
 def test_terrain_that_does_not_reach_is_refused():
