@@ -170,7 +170,8 @@ class SortiePlanner:
         """
         self.track, self.path = track, track.corners_m
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
-        spare = np.array([[self._spare_s(v, m, m) for m in self.along] for v in range(len(self.vehicles))])
+        away = np.hypot(*(np.asarray(self.pads)[:, None] - self.path).transpose(2, 0, 1))
+        spare = np.stack([self._spare_s(v, 2.0 * away[v]) for v in range(len(self.vehicles))])
         self._refuse_far(spare)
         self.able = np.flatnonzero((spare >= 0.0).any(axis=1)).tolist()
         count = len(self.able)
@@ -220,13 +221,15 @@ class SortiePlanner:
         pieces = list(pairwise(cuts))
         pads = np.asarray(self.pads)[self.able]
         cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        cost += [[_TOO_FAR_M * (self._spare_s(v, a, b) < 0.0) for v in self.able] for a, b in pieces]
+        flown = cost + np.diff(cuts)[:, None]
+        spare = np.stack([self._spare_s(v, flown[:, k]) for k, v in enumerate(self.able)], axis=1)
+        cost += np.where(spare < 0.0, _TOO_FAR_M, 0.0)
         # The work is shared, however near one drone is to all of it; only who cannot get there leaves more to others.
         for each in range(math.ceil(len(pieces) / len(self.able)), len(pieces) + 1):
             rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
             if np.tile(cost, (1, each))[rows, columns].max() < _TOO_FAR_M:
                 break
-        flown = dict.fromkeys(range(len(self.vehicles)), 0)
+        number = dict.fromkeys(range(len(self.vehicles)), 0)
         sorties: list[Sortie] = []
         for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
             vehicle = self.able[column % len(self.able)]
@@ -240,21 +243,20 @@ class SortiePlanner:
                     f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
                     "smaller area or less overlap"
                 )
-            flown[vehicle] += 1
-            sorties.append(Sortie(flight.vehicle_id, flown[vehicle], flight, energy, start, end))
+            number[vehicle] += 1
+            sorties.append(Sortie(flight.vehicle_id, number[vehicle], flight, energy, start, end))
         return sorties, ""
 
-    def _spare_s(self, vehicle: int, start_m: float, end_m: float) -> float:
-        """Seconds of hover above the reserve that a flight over a part of the path leaves at most.
+    def _spare_s(self, vehicle: int, metres: FloatArray) -> FloatArray:
+        """Seconds of hover above the reserve that flights of these lengths leave at most; below 0 none can be flown.
 
-        Ways are straight here, and nothing climbs, turns or goes round: below 0 the drone cannot fly it.
+        Nothing climbs, turns or goes round in them.
         """
-        height, performance = self.vehicles[vehicle].return_height_m, self.performance
-        ends = np.stack([self._at(start_m), self._at(end_m)])
-        metres = end_m - start_m + float(np.hypot(*(ends - self.pads[vehicle]).T).sum())
+        performance = self.performance
         speed = performance.ground_speed_m_s(self.task.cruise_speed_m_s)
-        used_s = metres / speed * performance.level_power(speed) + performance.landing(height)[1]
-        return self.limits.endurance_s * (1.0 - self.limits.reserve_fraction) - used_s
+        used_s = metres / speed * performance.level_power(speed)
+        used_s += performance.landing(self.vehicles[vehicle].return_height_m)[1]
+        return np.asarray(self.limits.endurance_s * (1.0 - self.limits.reserve_fraction) - used_s)
 
     def _refuse_far(self, spare_s: FloatArray) -> None:
         """PlanningError for a place of the path to which no drone could fly alone: what `_spare_s` says, (drones, corners)."""
