@@ -7,6 +7,7 @@ Every result states its probability of success, what no search with the same bat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -151,8 +152,9 @@ def _raster(belief: Belief, room: Room, vehicles: Sequence[SearchVehicle]) -> Ra
     for vehicle in vehicles:  # a drone may always leave the place where it stands
         for point in (vehicle.home, vehicle.at or vehicle.home):
             east, north = belief.frame.to_enu(point)
-            column, row = int((east - belief.west_m) / belief.cell_m), int((north - belief.south_m) / belief.cell_m)
-            blocked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = False
+            column = math.floor((east - belief.west_m) / belief.cell_m)
+            row = math.floor((north - belief.south_m) / belief.cell_m)
+            blocked[max(0, row - 1) : max(0, row + 2), max(0, column - 1) : max(0, column + 2)] = False
     return Raster(belief.west_m, belief.south_m, belief.cell_m, belief.mass, blocked)
 
 

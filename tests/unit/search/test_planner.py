@@ -200,6 +200,19 @@ def test_the_rest_of_a_flight_is_planned_again_on_exact_bayes():
         assert again.candidates[0].pos >= kept.pos, name
 
 
+def test_a_drone_beyond_the_raster_opens_no_way_through_a_keep_out():
+    """It brakes in the fence's margin, where a narrow sensor's raster does not reach; the rest is planned from there."""
+    square, amid = ((-400, -400), (400, -400), (400, 400), (-400, 400)), ((-60, -60), (60, -60), (60, 60), (-60, 60))
+    fence, sweep = Geofence((ring(*square),), (ring(*amid),)), exponential_sensor(10.0)
+    (drone,) = vehicles(1, (-300.0, -300.0))
+    belief = belief_within(CHART, sweep, [drone], ORDER, fence, LIMITS)
+    for at in ((-396.0, 0.0), (0.0, -396.0)):
+        turned = replace(drone, at=FRAME.to_geo(*at), battery_fraction=0.6)
+        again = replan(belief, sweep, [turned], [np.empty((0, 2))], ORDER, fence, LIMITS, TERRAIN, Budget(0))
+        row, column = (int(-low / belief.cell_m) for low in (belief.south_m, belief.west_m))
+        assert again.raster.blocked[row - 20 : row + 20, column - 20 : column + 20].all()
+
+
 def test_nobody_left_is_said():
     with pytest.raises(PlanningError, match="no drone is left"):
         replan(
