@@ -178,6 +178,10 @@ def _judge_flight(flight: DayFlight, rules: DayRules) -> list[str]:
     if math.dist(at, rules.pads[flight.vehicle_id]) > _GIVE_M:
         out.append(f"{name} does not come home")
     where.append((now, flight.landed_s, at))
+    for begin, end, (x, y) in where[1:-1]:  # not those on the pad, before the first move and after the last
+        for ring, windows in rules.closed:
+            if _within(x, y, ring) and any(s < end and begin < e for s, e in windows):
+                out.append(f"{name} stays above a closed area from {begin:.0f} to {end:.0f}")
     for kind, item, arrive, leave in flight.stops:
         if kind == "visit" and len(rules.items[item][0]) > 1:
             path = rules.items[item][0]

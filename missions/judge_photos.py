@@ -114,6 +114,9 @@ def judge_photos(
     sides = np.zeros(len(x), dtype=np.int64)
     best = np.full(len(x), np.inf)
     lowest = float(z.min()) if len(z) else 0.0
+    # Four sides of the grid, whatever way it lies: quarters around the heading of the first oblique picture.
+    oblique = photos[photos[:, 4] > _NADIR_DEG]
+    ahead = float(oblique[0, 3]) if len(oblique) else 0.0
     for east, north, height, heading, pitch in photos:
         psi, theta = np.radians(heading), np.radians(pitch)
         axis = np.array([np.sin(psi) * np.cos(theta), np.cos(psi) * np.cos(theta), np.sin(theta)])
@@ -138,7 +141,7 @@ def judge_photos(
         if pitch <= _NADIR_DEG:
             nadir[hit] += 1
         else:
-            sides[hit] |= 1 << (int((heading % 360.0 + 45.0) // 90.0) % 4)
+            sides[hit] |= 1 << int(((heading - ahead + 45.0) % 360.0) // 90.0) % 4
     looks = sum((sides >> bit) & 1 for bit in range(4))
     short = np.flatnonzero(nadir < needed)
     return PhotoVerdict(

@@ -75,4 +75,4 @@ def out_of_reach(found: SiteSearch, chart: ProbabilityMap) -> float:
     """How much of a map lies where the search's drones cannot look."""
     belief = found.plan.belief
     inside = chart.mass_on(belief.west_m, belief.south_m, belief.cell_m, belief.mass.shape)
-    return max(0.0, 1.0 - float(inside.sum()))
+    return max(0.0, 1.0 - float(inside.sum(where=True if belief.seen is None else belief.seen)))

@@ -60,9 +60,8 @@ def plan_cover(
 
 
 def _bound_s(sweep: Sweep, planner: SortiePlanner) -> float:
-    """No split can beat it: all of A / w shared equally, less what a disc leads at the ends."""
+    """No split can beat it: all of A / w that is swept shared equally, less what a disc leads at the ends."""
     task, count = planner.task, len(planner.vehicles)
     speed = planner.performance.ground_speed_m_s(task.cruise_speed_m_s)
     ends = count * np.pi * task.width_m / 4.0
-    disc_m = sweep.bound_m - sweep.unswept_m2 / task.width_m - ends
-    return max(0.0, float(disc_m)) / speed / count
+    return max(0.0, sweep.bound_m - ends) / speed / count

@@ -26,7 +26,7 @@ class PhotoPlan:
     @property
     def ratio(self) -> float:
         """Metres flown along the track, over what parallel lines at this spacing cannot beat."""
-        return self.grid.length_m / self.grid.bound_m
+        return self.grid.length_m / self.grid.bound_m if self.grid.bound_m > 0.0 else 1.0
 
 
 def plan_photos(

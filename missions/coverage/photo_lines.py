@@ -12,8 +12,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
 from shapely import affinity
 from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.camera import PhotoGrid, photo_grid
 from missions.coverage.ordering import order_swaths
@@ -111,7 +113,11 @@ def _times(footprint_m: float, step_m: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PhotoTrack:
-    """A track over all views' lines. bound_m: area over spacing for each set of lines, which no parallel lines beat."""
+    """A track over all views' lines.
+
+    bound_m: for each set of lines the area that they pass over, over their spacing, which no parallel lines beat. What
+    lies beyond where the vehicle may be has no line, and does not count.
+    """
 
     track: Track
     line_count: int
@@ -135,12 +141,13 @@ def photo_track(
     corners: list[tuple[float, float]] = []
     trigger: list[float] = []
     pitch: list[float] = []
-    lines_m, count = 0.0, 0
+    lines_m, bound_m, count = 0.0, 0.0, 0
     for number, (view, direction) in enumerate(sets):
         budget.progress(0.1 + 0.8 * number / len(sets), "ordering lines")
         lines, layout = _lines(area, view, direction, room)
         count += len(lines)
         lines_m += sum(line.length_m for line in lines)
+        bound_m += _passed_over(area, lines, view.spacing_m).area / view.spacing_m
         for leg in _joined(lines, layout, room, corners[-1] if corners else None, budget):
             if corners:
                 trigger += [0.0] * (len(leg) - 1)
@@ -157,7 +164,7 @@ def photo_track(
         line_count=count,
         line_m=lines_m,
         length_m=float(np.hypot(*np.diff(places, axis=0).T).sum()),
-        bound_m=sum(area.area / view.spacing_m for view, _ in sets),
+        bound_m=bound_m,
         directions_deg=tuple(direction for _, direction in sets),
     )
 
@@ -203,6 +210,14 @@ def _lines(area: Area, view: PhotoView, direction_deg: float, room: Polygon) -> 
             f"the grid has {len(found)} lines, more than {_MAX_LINES}; fly higher, overlap less or split the area"
         )
     return found, layout
+
+
+def _passed_over(area: Area, lines: list[Swath], spacing_m: float) -> BaseGeometry:
+    """What of an area lies within half a spacing of a line, beside it."""
+    flown = shapely.linestrings([(line.start_m, line.end_m) for line in lines])
+    strips = shapely.buffer(flown, spacing_m / 2.0, cap_style="flat")
+    passed: BaseGeometry = shapely.intersection(area, shapely.union_all(strips))
+    return passed
 
 
 def _joined(

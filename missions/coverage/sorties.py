@@ -20,6 +20,7 @@ from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
+from missions.coverage.cuts import Cuts
 from missions.deconflict.starts import started_apart
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
@@ -32,8 +33,10 @@ from missions.terrain_follow import Corner, HeightBand, follow, height_band
 
 _SLACK_M = 1.0
 _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
-_MAX_ROUNDS = 12
-_HALVINGS = 30
+_MAX_ROUNDS = 20
+_SOONER = 0.8  # of the time that fewer flights take
+_ONE_BY_ONE = 12  # so many are tried one after the other, then ever larger steps
+_TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,7 @@ class SortiePlanner:
         self.track = even_track(np.zeros((1, 2)), math.nan)
         self.path: FloatArray = np.zeros((0, 2))
         self.along: FloatArray = np.zeros(0)
+        self.able = list(range(len(vehicles)))  # who reaches some of the path
 
     def _ground(self, point: GeoPoint, what: str) -> float:
         try:
@@ -172,28 +176,43 @@ class SortiePlanner:
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
     def split(self, track: Track, most: int, budget: Budget) -> Sorties:
-        """Flights in order along a track, `most` of them or a few more.
+        """Flights in order along a track, at most `most` where more do not help.
 
-        They start so that they keep apart, and a drone's next one after its battery is swapped.
-        Raises PlanningError when no number of flights lands with its reserve.
+        They start so that they keep apart, and a drone's next one after its battery is swapped. Raises PlanningError when
+        no number of flights lands with its reserve: no drone gets to some place and back, or many more flights than
+        batteries should ask for do not either.
         """
         self.track, self.path = track, track.corners_m
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
-        count = len(self.vehicles)
+        away = np.hypot(*(np.asarray(self.pads)[:, None] - self.path).transpose(2, 0, 1))
+        spare = np.stack([self._spare_s(v, 2.0 * away[v]) for v in range(len(self.vehicles))])
+        self._refuse_far(spare)
+        self.able = np.flatnonzero((spare >= 0.0).any(axis=1)).tolist()
+        count = len(self.able)
+        pads = np.asarray(self.pads)[self.able]
+        cuts = Cuts(self.path, self.along, pads, self.performance, self.task.cruise_speed_m_s)
         problem = ""
-        for rounds in range(1, _MAX_ROUNDS + 1):
+        usable_s = self.limits.endurance_s * (1.0 - self.limits.reserve_fraction)
+        usable_s -= min(self.performance.landing(v.return_height_m)[1] for v in self.vehicles)
+        rounds = math.ceil((cuts.fewest(usable_s) or 1) / count)
+        for tried in range(_MAX_ROUNDS):
+            if tried:
+                rounds += 1 if tried <= _ONE_BY_ONE else max(1, rounds // 6)
             if budget.stop() and problem:
                 break
-            wanted = min(rounds * count, max(most, rounds))
-            sorties, problem = self._flights(self._cuts(wanted), rounds)
-            if not problem:
-                started = started_apart(
-                    [s.plan for s in sorties], self.limits, swap_s=self.task.swap_s, wind_m_s=self.wind
-                )
-                flown = tuple(replace(s, plan=plan) for s, plan in zip(sorties, started.plans, strict=True))
-                down_s = max(s.plan.start_after_s + s.energy.time_s for s in flown)
-                return Sorties(flown, down_s, started.slack_s)
+            # A pass is cut where batteries ask for it, or where that ends the whole clearly sooner.
+            wanted = sorted({min(rounds * count, max(most, rounds)), rounds * count})
+            tries = [self._flights(cuts.even(number)) for number in wanted]
+            problem = tries[0][1]
+            done = [self._started(sorties) for sorties, problem_of in tries if not problem_of]
+            if done:
+                return done[-1] if done[-1].time_s < _SOONER * done[0].time_s else done[0]
         raise PlanningError(problem)
+
+    def _started(self, sorties: list[Sortie]) -> Sorties:
+        apart = started_apart([s.plan for s in sorties], self.limits, swap_s=self.task.swap_s, wind_m_s=self.wind)
+        flights = tuple(replace(s, plan=plan) for s, plan in zip(sorties, apart.plans, strict=True))
+        return Sorties(flights, max(s.plan.start_after_s + s.energy.time_s for s in flights), apart.slack_s)
 
     def turn_cost_m(self) -> float:
         """What a turn between passes costs, as metres at cruise."""
@@ -207,59 +226,26 @@ class SortiePlanner:
             raise PlanningError("no drone can reach the area inside the fence; widen the passage or move the pad")
         return max(parts, key=lambda p: float(p.intersection(self.task.area.shape.buffer(self.task.width_m)).area))
 
-    def _cuts(self, count: int) -> list[float]:
-        """Places along the path that make `count` flights equally long, by a quick model."""
-        speed = self.performance.ground_speed_m_s(self.task.cruise_speed_m_s)
-        bends = np.zeros(len(self.path))
-        legs = np.diff(self.path, axis=0)
-        for k, (a, b) in enumerate(pairwise(legs), 1):
-            turn = abs(np.degrees(np.arctan2(a[0] * b[1] - a[1] * b[0], a @ b)))
-            bends[k] = self.performance.corner_s(self.task.cruise_speed_m_s, float(turn))
-        clock = self.along / speed + np.cumsum(bends)
-        pads = np.asarray(self.pads)
-
-        def way_s(at_m: float) -> float:
-            return float(np.hypot(*(pads - self._at(at_m)).T).min()) / speed
-
-        def reach(start_m: float, cap_s: float) -> float:
-            low, high = start_m, float(self.along[-1])
-            began = float(np.interp(start_m, self.along, clock)) - way_s(start_m)
-            for _ in range(_HALVINGS):
-                middle = (low + high) / 2.0
-                if float(np.interp(middle, self.along, clock)) - began + way_s(middle) <= cap_s:
-                    low = middle
-                else:
-                    high = middle
-            return low
-
-        low_s, high_s = 0.0, float(clock[-1]) + 4.0 * max(way_s(float(s)) for s in self.along)
-        for _ in range(_HALVINGS):
-            cap = (low_s + high_s) / 2.0
-            at = 0.0
-            for _ in range(count):
-                at = reach(at, cap)
-            if at >= self.along[-1] * (1.0 - 1e-6) - 1e-6:
-                high_s = cap
-            else:
-                low_s = cap
-        cuts = [0.0]
-        for _ in range(count - 1):
-            cuts.append(reach(cuts[-1], high_s))
-        return [c for c in cuts if c < self.along[-1] - 1e-3] + [float(self.along[-1])]
-
     def _at(self, along_m: float) -> FloatArray:
         return np.array([np.interp(along_m, self.along, self.path[:, c]) for c in (0, 1)])
 
-    def _flights(self, cuts: list[float], rounds: int) -> tuple[list[Sortie], str]:
+    def _flights(self, cuts: list[float]) -> tuple[list[Sortie], str]:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
         pieces = list(pairwise(cuts))
-        pads = np.asarray(self.pads)
+        pads = np.asarray(self.pads)[self.able]
         cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        rows, columns = linear_sum_assignment(np.tile(cost, (1, rounds)))
-        flown = dict.fromkeys(range(len(self.vehicles)), 0)
+        flown = cost + np.diff(cuts)[:, None]
+        spare = np.stack([self._spare_s(v, flown[:, k]) for k, v in enumerate(self.able)], axis=1)
+        cost += np.where(spare < 0.0, _TOO_FAR_M, 0.0)
+        # The work is shared, however near one drone is to all of it; only who cannot get there leaves more to others.
+        for each in range(math.ceil(len(pieces) / len(self.able)), len(pieces) + 1):
+            rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
+            if np.tile(cost, (1, each))[rows, columns].max() < _TOO_FAR_M:
+                break
+        number = dict.fromkeys(range(len(self.vehicles)), 0)
         sorties: list[Sortie] = []
         for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-            vehicle = column % len(self.vehicles)
+            vehicle = self.able[column % len(self.able)]
             start, end = pieces[row]
             flight = self._flight(vehicle, start, end)
             energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
@@ -270,9 +256,32 @@ class SortiePlanner:
                     f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
                     "smaller area or less overlap"
                 )
-            flown[vehicle] += 1
-            sorties.append(Sortie(flight.vehicle_id, flown[vehicle], flight, energy, start, end))
+            number[vehicle] += 1
+            sorties.append(Sortie(flight.vehicle_id, number[vehicle], flight, energy, start, end))
         return sorties, ""
+
+    def _spare_s(self, vehicle: int, metres: FloatArray) -> FloatArray:
+        """Seconds of hover above the reserve that flights of these lengths leave at most; below 0 none can be flown.
+
+        Nothing climbs, turns or goes round in them.
+        """
+        performance = self.performance
+        speed = performance.ground_speed_m_s(self.task.cruise_speed_m_s)
+        used_s = metres / speed * performance.level_power(speed)
+        used_s += performance.landing(self.vehicles[vehicle].return_height_m)[1]
+        return np.asarray(self.limits.endurance_s * (1.0 - self.limits.reserve_fraction) - used_s)
+
+    def _refuse_far(self, spare_s: FloatArray) -> None:
+        """PlanningError for a place of the path to which no drone could fly alone: what `_spare_s` says, (drones, corners)."""
+        best = spare_s.max(axis=0)
+        worst = int(np.argmin(best))
+        if best[worst] < 0.0:
+            vehicle = self.vehicles[int(np.argmax(spare_s[:, worst]))].vehicle_id
+            raise PlanningError(
+                f"no number of flights covers the area: {vehicle} would use {-best[worst] / self.limits.endurance_s:.0%} of "
+                f"its battery too much around {self._said(float(self.along[worst]))}, only to get there and back; use a "
+                "nearer pad or a smaller area"
+            )
 
     def _said(self, along_m: float) -> str:
         place = self.frame.to_geo(*(float(v) for v in self._at(along_m)))

@@ -66,8 +66,8 @@ class Sweep:
     """A path that sweeps an area. Places are east, north metres.
 
     corners_m: (n, 2). direction_deg: of the longest pass, where they have several; counter-clockwise from east.
-    length_m over bound_m is the ratio; bound_m = A / w, what parallel passes of a rectangular
-    footprint cannot beat (a disc could save at most pi w / 4). unswept_m2 is what no allowed place can see.
+    length_m over bound_m is the ratio; bound_m = A / w of the part A that is swept, what parallel passes of a
+    rectangular footprint cannot beat (a disc could save at most pi w / 4). unswept_m2 is what no allowed place can see.
     """
 
     corners_m: FloatArray
@@ -80,7 +80,7 @@ class Sweep:
 
     @property
     def ratio(self) -> float:
-        return self.length_m / self.bound_m
+        return self.length_m / self.bound_m if self.bound_m > 0.0 else 1.0
 
 
 def even_cost(_direction_deg: float) -> float:
@@ -118,7 +118,8 @@ def sweep_area(
         raise PlanningError("no allowed place can see any of the area; check the fence and the keep-outs")
     planner = _Planner(seen, room, careful, width_m, budget, depot_m, metre_cost, turn_cost_m)
     found = planner.best(direction_deg)
-    return replace(found, bound_m=area.area / width_m, unswept_m2=found.unswept_m2 + max(0.0, area.area - seen.area))
+    unswept_m2 = found.unswept_m2 + max(0.0, area.area - seen.area)
+    return replace(found, bound_m=max(0.0, area.area - unswept_m2) / width_m, unswept_m2=unswept_m2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""GPX 1.1: routes (and, when reading, tracks) as routes of waypoints, waypoints as named places.
+"""GPX 1.1: routes (and, when reading, segments of tracks) as routes of waypoints, waypoints as named places.
 
 GPX holds places and heights, nothing else of a flight: whatever more there is becomes a loss. <ele> is taken as above
 mean sea level, as receivers write it, unless the caller says what it means.
@@ -7,6 +7,7 @@ mean sea level, as receivers write it, unless the caller says what it means.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from missions.formats.flight_file import (
@@ -44,8 +45,12 @@ def read_gpx(data: bytes, *, source: str, heights: Datum | None = None) -> Fligh
         if child.tag == "rte":
             routes.append(_route(child, list(child.all("rtept")), len(routes), datum))
         elif child.tag == "trk":
-            points = [p for segment in child.all("trkseg") for p in segment.all("trkpt")]
-            routes.append(_route(child, points, len(routes), datum))
+            # Between two segments nothing is known, of what was flown and looked at as well: each is a route of its own.
+            segments = [points for segment in child.all("trkseg") if (points := list(segment.all("trkpt")))] or [[]]
+            tracks = [_route(child, points, len(routes), datum) for points in segments]
+            if len(tracks) > 1:
+                tracks = [replace(track, name=f"{track.name}, part {n}") for n, track in enumerate(tracks, 1)]
+            routes += tracks
         elif child.tag == "wpt":
             position, altitude = _point(child, datum)
             places.append(NamedPlace(_name(child), position, altitude))

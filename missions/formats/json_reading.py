@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from missions.errors import PlanError
 from missions.geo import GeoError, GeoPoint
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escaped half of a character beyond the first 65,536
 
 
 def parse_json(text: str, source: str) -> Any:
@@ -19,7 +22,12 @@ def parse_json(text: str, source: str) -> Any:
         raise PlanError(f"{source}: holds the number {name}, which is no JSON; write null or a number")
 
     try:
-        return json.loads(text, parse_constant=constant)
+        value = json.loads(text, parse_constant=constant)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise PlanError(f"{source}: holds half a character, {error.object[error.start]!a}; write it whole") from error
     except json.JSONDecodeError as error:
         raise PlanError(f"{source}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from error
     except ValueError as error:  # a number of thousands of digits

@@ -101,6 +101,8 @@ def plain_route(route: Route, what: str) -> PlainRoute:
                 lose(index, step, f"{what} has no radius to pass or circle at; it is flown to")
             if step.command == NAV_LAND:
                 ended = step.name
+                if out:  # flown to at the height that the vehicle has; the landing's own is that of the ground
+                    at = replace(at, altitude=out[-1].altitude)
             out.append(at)
         else:
             lose(index, step, f"a {step.name} has no place in {what}")

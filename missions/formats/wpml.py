@@ -25,7 +25,7 @@ from missions.formats.flight_file import (
 from missions.formats.kml import KML_SPACE
 from missions.formats.waypoint_view import PlainRoute, PlainWaypoint, plain_route
 from missions.formats.xml_tree import XmlText, zipped
-from missions.geo import Datum, GeoPoint
+from missions.geo import Datum, GeoPoint, wrap_degrees
 
 WPML_SPACE: Final = "http://www.dji.com/wpmz/1.0.2"
 TEMPLATE: Final = "wpmz/template.kml"
@@ -50,10 +50,14 @@ def write_wpml(file: FlightFile, *, written_at_ms: int = 0) -> Written:
     speed = _DEFAULT_SPEED_M_S if route.cruise_speed_m_s is None else route.cruise_speed_m_s
     if route.cruise_speed_m_s is None:
         losses.append(Loss(route.name, f"names no speed: {_DEFAULT_SPEED_M_S:g} m/s is written"))
-    speeds, current = [], speed
+    last = plain.waypoints[-1]
+    if last.trigger_m is not None and last.trigger_m > 0.0:
+        losses.append(Loss(route.name, f"pictures by distance after the last waypoint have no place in {_WHAT}"))
+    # Ours are speeds on the way to a waypoint, theirs on the way from it; the way to the first has one of its own.
+    current, speeds = speed, [speed]
     for waypoint in plain.waypoints:
         current = current if waypoint.speed_m_s is None else waypoint.speed_m_s
-        speeds.append(current)
+        speeds[-1:] = [current, current]
     files = {
         TEMPLATE: _template(plain, heights, speeds, speed, written_at_ms),
         WAYLINES: _waylines(plain, heights, speeds, speed),
@@ -73,7 +77,7 @@ def _above_home(waypoint: PlainWaypoint, index: int, home: Home | None) -> float
     )
 
 
-def _mission_config(xml: XmlText, plain: PlainRoute, speed: float) -> None:
+def _mission_config(xml: XmlText, plain: PlainRoute, transitional_m_s: float) -> None:
     finish = "goHome" if plain.returns else "autoLand" if plain.lands else "noAction"
     xml.start("wpml:missionConfig")
     xml.leaf("wpml:flyToWaylineMode", "safely")
@@ -81,7 +85,7 @@ def _mission_config(xml: XmlText, plain: PlainRoute, speed: float) -> None:
     xml.leaf("wpml:exitOnRCLost", "executeLostAction")
     xml.leaf("wpml:executeRCLostAction", "goBack")
     xml.leaf("wpml:takeOffSecurityHeight", _SECURITY_HEIGHT_M)
-    xml.leaf("wpml:globalTransitionalSpeed", speed)
+    xml.leaf("wpml:globalTransitionalSpeed", transitional_m_s)
     xml.start("wpml:droneInfo")  # M30, the reference's own example; ground stations ask when it is another
     xml.leaf("wpml:droneEnumValue", "67")
     xml.leaf("wpml:droneSubEnumValue", "0")
@@ -101,7 +105,7 @@ def _template(plain: PlainRoute, heights: list[float], speeds: list[float], spee
     xml.leaf("wpml:author", "dronectl")
     xml.leaf("wpml:createTime", str(written_at_ms))
     xml.leaf("wpml:updateTime", str(written_at_ms))
-    _mission_config(xml, plain, speed)
+    _mission_config(xml, plain, speeds[0])
     xml.start("Folder")
     xml.leaf("wpml:templateType", "waypoint")
     xml.leaf("wpml:templateId", "0")
@@ -122,8 +126,8 @@ def _template(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         xml.leaf("wpml:index", str(index))
         xml.leaf("wpml:height", heights[index])
         xml.leaf("wpml:useGlobalHeight", "0")
-        xml.leaf("wpml:useGlobalSpeed", str(int(speeds[index] == speed)))
-        xml.leaf("wpml:waypointSpeed", speeds[index])
+        xml.leaf("wpml:useGlobalSpeed", str(int(speeds[index + 1] == speed)))
+        xml.leaf("wpml:waypointSpeed", speeds[index + 1])
         xml.leaf("wpml:useGlobalHeadingParam", str(int(waypoint.yaw_deg is None)))
         _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
         xml.leaf("wpml:useGlobalTurnParam", "1")
@@ -139,7 +143,7 @@ def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], spee
     xml = XmlText()
     xml.start("kml", xmlns=KML_SPACE, xmlns__wpml=WPML_SPACE)
     xml.start("Document")
-    _mission_config(xml, plain, speed)
+    _mission_config(xml, plain, speeds[0])
     xml.start("Folder")
     xml.leaf("wpml:templateId", "0")
     xml.leaf("wpml:executeHeightMode", "relativeToStartPoint")
@@ -150,7 +154,7 @@ def _waylines(plain: PlainRoute, heights: list[float], speeds: list[float], spee
         _point(xml, waypoint.position)
         xml.leaf("wpml:index", str(index))
         xml.leaf("wpml:executeHeight", heights[index])
-        xml.leaf("wpml:waypointSpeed", speeds[index])
+        xml.leaf("wpml:waypointSpeed", speeds[index + 1])
         _heading(xml, "wpml:waypointHeadingParam", waypoint.yaw_deg)
         xml.start("wpml:waypointTurnParam")
         xml.leaf("wpml:waypointTurnMode", "toPointAndStopWithDiscontinuityCurvature")
@@ -174,7 +178,8 @@ def _point(xml: XmlText, position: GeoPoint) -> None:
 def _heading(xml: XmlText, tag: str, yaw_deg: float | None) -> None:
     xml.start(tag)
     xml.leaf("wpml:waypointHeadingMode", "followWayline" if yaw_deg is None else "smoothTransition")
-    xml.leaf("wpml:waypointHeadingAngle", 0.0 if yaw_deg is None else yaw_deg)
+    angle = 0.0 if yaw_deg is None else yaw_deg
+    xml.leaf("wpml:waypointHeadingAngle", angle if abs(angle) <= 180.0 else wrap_degrees(angle))  # -180 to 180
     xml.leaf("wpml:waypointHeadingPathMode", "followBadArc")
     xml.end()
 

@@ -41,11 +41,12 @@ def read_wpml(data: bytes, *, source: str) -> FlightFile:
     config = document.find("missionConfig")
     finish = config.find("finishAction") if config is not None else None
     losses: list[Loss] = []
-    routes = [_folder(f, n, finish, losses) for n, f in enumerate(document.all("Folder"), 1)]
+    first = config.find("globalTransitionalSpeed") if config is not None else None
+    routes = [_folder(f, n, finish, first, losses) for n, f in enumerate(document.all("Folder"), 1)]
     return FlightFile(tuple(routes), losses=tuple(losses))
 
 
-def _folder(folder: Element, number: int, finish: Element | None, losses: list[Loss]) -> Route:
+def _folder(folder: Element, number: int, finish: Element | None, first: Element | None, losses: list[Loss]) -> Route:
     mode = folder.get("executeHeightMode")
     if mode.word() not in _DATUM_OF_MODE:
         mode.fail(f"{mode.word()[:40]!r} is an unknown altitude frame; use {', '.join(_DATUM_OF_MODE)}")
@@ -53,12 +54,14 @@ def _folder(folder: Element, number: int, finish: Element | None, losses: list[L
     cruise = folder.find("autoFlightSpeed")
     speed = None if cruise is None else cruise.number()
     current = speed
+    wanted = speed if first is None else first.number()  # on the way to the next waypoint
     ends: int | None = None  # where the present pictures by distance end
     for index, mark in enumerate(folder.all("Placemark")):
-        wanted = mark.find("waypointSpeed")
-        if wanted is not None and wanted.number() != current:
-            current = wanted.number()
+        if wanted is not None and wanted != current:
+            current = wanted
             steps.append(Step(DO_CHANGE_SPEED, (1.0, current, -1.0, 0.0), place=mark.place))
+        leaving = mark.find("waypointSpeed")
+        wanted = speed if leaving is None else leaving.number()
         steps += _waypoint(mark, _DATUM_OF_MODE[mode.word()], losses)
         begun = next((g for g in mark.all("actionGroup") if _trigger(g) == BY_DISTANCE), None)
         if begun is not None:

@@ -11,9 +11,14 @@ lift the forest towards paths (after Held and Karp 1970), which is never worse t
 
 For a single drone T is at least the shortest closed tour: look from any moment until all sites were visited again; the
 last one's previous visit was before that moment, so between its two visits the drone made a closed walk over all sites.
+Take the moment at which a battery swap begins: that swap lies between the two visits as well, and more do where the walk
+takes longer than the two batteries around it. (Over a long time more swaps may not do: of two docks beyond the ends of a
+line the drone sees every site twice around a swap, so the share of time in the air must not be applied to the tour.)
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,22 +29,30 @@ _STEPS = 120
 
 
 def idleness_bound(
-    time_s: FloatArray, dwell_s: FloatArray, weight: FloatArray, drones: int, *, share: float = 1.0
+    time_s: FloatArray,
+    dwell_s: FloatArray,
+    weight: FloatArray,
+    drones: int,
+    *,
+    fly_s: float = math.inf,
+    swap_s: float = 0.0,
 ) -> float:
     """Lower bound on the worst weighted idleness: max over weights tau of tau (forest + dwells) / (k share).
 
-    time_s: (n, n) shortest times between sites; dwell_s, weight: (n,); share: fly / (fly + swap).
+    For one drone also of tau (closed tour + dwells + swaps). time_s: (n, n) shortest times between sites; dwell_s,
+    weight: (n,); fly_s, swap_s: what a battery lasts for, and how long it takes to swap; share: fly / (fly + swap).
     """
+    share = 1.0 if math.isinf(fly_s) else fly_s / (fly_s + swap_s)
     best = 0.0
     for tau in np.unique(weight):
         chosen = np.flatnonzero(weight >= tau)
         between = time_s[np.ix_(chosen, chosen)]
-        moves = forest_bound(between, drones)
-        if drones == 1 and len(chosen) > 2:
-            moves = max(moves, _one_tree(between))
-        elif drones == 1 and len(chosen) == 2:
-            moves = 2.0 * float(between[0, 1])
-        best = max(best, float(tau) * (moves + float(dwell_s[chosen].sum())) / (drones * share))
+        dwells = float(dwell_s[chosen].sum())
+        best = max(best, float(tau) * (forest_bound(between, drones) + dwells) / (drones * share))
+        if drones == 1 and len(chosen) > 1:
+            closed = dwells + (_one_tree(between) if len(chosen) > 2 else 2.0 * float(between[0, 1]))
+            swaps = 0 if math.isinf(fly_s) else max(1, math.ceil(closed / fly_s - 1e-9) - 1)
+            best = max(best, float(tau) * (closed + swaps * swap_s))
     return best
 
 

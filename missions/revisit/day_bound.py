@@ -48,9 +48,17 @@ def day_bound(task: DayTask) -> float:
                 continue
             seen.add(key)
             length = end - start
-            best = max(best, _air_time(task, wanted, length), _one_item(task, wanted, length))
-            best = max(best, _one_sweep(task, wanted, length))
+            best = max([best, *(length / v.interval_s for v in wanted if not _in_reach(task, v))])
+            wanted = [v for v in wanted if _in_reach(task, v)]
+            if wanted:
+                best = max(best, _air_time(task, wanted, length), _one_item(task, wanted, length))
+                best = max(best, _one_sweep(task, wanted, length))
     return best
+
+
+def _in_reach(task: DayTask, visit: Visit) -> bool:
+    """Whether any way leads from a dock to an item; one that lies on the fence's margin is never arrived at."""
+    return any(math.isfinite(_to_dock_s(task, craft, visit)) for craft in task.craft)
 
 
 def _air_time(task: DayTask, visits: Sequence[Visit], length_s: float) -> float:

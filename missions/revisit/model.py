@@ -25,11 +25,6 @@ class Endurance:
     fly_s: float
     swap_s: float
 
-    @property
-    def share(self) -> float:
-        """The greatest share of all time that a drone can spend in the air."""
-        return self.fly_s / (self.fly_s + self.swap_s)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RevisitTask:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,7 +130,8 @@ def _best(task: RevisitTask, found: list[_Candidate], iterations: int) -> Revisi
         task.dwell_s,
         task.weight,
         task.drones,
-        share=task.endurance.share if task.endurance else 1.0,
+        fly_s=task.endurance.fly_s if task.endurance else math.inf,
+        swap_s=task.endurance.swap_s if task.endurance else 0.0,
     )
     return RevisitPlan(
         strategy=best.strategy,

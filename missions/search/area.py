@@ -21,6 +21,7 @@ from missions.routing.visibility import shortest_paths
 _SLACK_M = 1.0
 _EDGE_M = 0.01
 _CELLS_OFF_EDGE = 0.8
+_AROUND = 1.002  # a buffer's corners lie on the circle, its sides within
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,24 @@ class Room:
 
     def blocked(self, west_m: float, south_m: float, cell_m: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Cells (rows, columns) over which legs may leave the room."""
-        x = west_m + (np.arange(shape[1]) + 0.5) * cell_m
-        y = south_m + (np.arange(shape[0]) + 0.5) * cell_m
-        inner = self.area.buffer(-_CELLS_OFF_EDGE * cell_m)
-        shapely.prepare(inner)
-        east, north = np.meshgrid(x, y)
-        return np.asarray(~shapely.contains_xy(inner, east, north), dtype=np.bool_)
+        return ~_middles_in(self.area.buffer(-_CELLS_OFF_EDGE * cell_m), west_m, south_m, cell_m, shape)
+
+    def seen(
+        self, west_m: float, south_m: float, cell_m: float, shape: tuple[int, int], half_width_m: float
+    ) -> NDArray[np.bool_]:
+        """Cells (rows, columns) whose middle a leg in the room can have within half a swath."""
+        around = self.area.buffer(_AROUND * half_width_m + _EDGE_M, quad_segs=16)
+        return _middles_in(around, west_m, south_m, cell_m, shape)
+
+
+def _middles_in(
+    area: BaseGeometry, west_m: float, south_m: float, cell_m: float, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    x = west_m + (np.arange(shape[1]) + 0.5) * cell_m
+    y = south_m + (np.arange(shape[0]) + 0.5) * cell_m
+    shapely.prepare(area)
+    east, north = np.meshgrid(x, y)
+    return np.asarray(shapely.contains_xy(area, east, north), dtype=np.bool_)
 
 
 def search_room(

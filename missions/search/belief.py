@@ -11,9 +11,12 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from shapely.geometry import Point
 
 from missions.errors import PlanningError
 from missions.geo import FloatArray, LocalFrame
+from missions.search.area import Room
 from missions.search.improve import Sweep
 from missions.search.probability import ProbabilityMap
 
@@ -25,7 +28,10 @@ _MOST_PASSES = 40
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Belief:
-    """Probabilities of the raster's cells (rows, columns; row 0 in the south) and of everywhere else; sums to one."""
+    """Probabilities of the raster's cells (rows, columns; row 0 in the south) and of everywhere else; sums to one.
+
+    seen: the cells that drones can see from inside their fence, None for all; the others' probability is elsewhere.
+    """
 
     frame: LocalFrame
     west_m: float
@@ -33,6 +39,7 @@ class Belief:
     cell_m: float
     mass: FloatArray
     outside: float
+    seen: NDArray[np.bool_] | None = None
 
     def after_a_miss(self, pod: FloatArray) -> Belief:
         """Bayes' rule after a search of the raster that found nothing; `pod` per cell. Raises PlanningError."""
@@ -45,10 +52,13 @@ class Belief:
         return replace(self, mass=left / total, outside=self.outside / total)
 
 
-def belief_in(chart: ProbabilityMap, box_m: tuple[float, float, float, float], half_width_m: float) -> Belief:
+def belief_in(
+    chart: ProbabilityMap, box_m: tuple[float, float, float, float], half_width_m: float, room: Room | None = None
+) -> Belief:
     """A map on a raster over box_m = (west, south, east, north), fine enough for a sensor of that half width.
 
-    Raises PlanningError when the map holds no probability in the box.
+    room: where legs may run; what cannot be seen from there counts as outside. Raises PlanningError when the map holds
+    no probability in the box, or none that can be seen.
     """
     west, south, east, north = box_m
     rows_m, columns_m = max(north - south, 1.0), max(east - west, 1.0)
@@ -64,18 +74,24 @@ def belief_in(chart: ProbabilityMap, box_m: tuple[float, float, float, float], h
         )
     shape = (math.ceil(rows_m / cell), math.ceil(columns_m / cell))
     mass = chart.mass_on(west, south, cell, shape)
+    seen = None if room is None else room.seen(west, south, cell, shape, half_width_m)
+    if seen is not None:
+        mass = np.where(seen, mass, 0.0)
     held = float(mass.sum())
     if held <= 1e-9:
         row, column = np.unravel_index(int(np.argmax(chart.p)), chart.p.shape)
         x, y = float(chart.centres_m()[0][column]), float(chart.centres_m()[1][row])
-        beyond = math.hypot(max(west - x, x - east, 0.0), max(south - y, y - north, 0.0))
+        if room is None:
+            beyond = math.hypot(max(west - x, x - east, 0.0), max(south - y, y - north, 0.0))
+        else:
+            beyond = max(0.0, float(room.area.distance(Point(x, y))) - half_width_m)
         place = chart.frame.to_geo(x, y)
         raise PlanningError(
             "no drone can reach the area: the map holds no probability where they can see from inside the fence; its "
             f"likeliest place {place.latitude_deg:.5f}, {place.longitude_deg:.5f} lies {beyond:.0f} m beyond. Check the "
             "place, the fence and the map's frame"
         )
-    return Belief(chart.frame, west, south, cell, mass, max(0.0, 1.0 - held))
+    return Belief(chart.frame, west, south, cell, mass, max(0.0, 1.0 - held), seen)
 
 
 def disc_sensor(radius_m: float) -> Sweep:

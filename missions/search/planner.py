@@ -7,6 +7,7 @@ Every result states its probability of success, what no search with the same bat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -75,7 +76,7 @@ def plan_search(
     if not vehicles:
         raise PlanningError("a search needs at least one drone")
     room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], chart.frame)
-    belief = belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m)
+    belief = belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m, room)
     flights = Flights(order, room, fence, limits, terrain)
     raster = _raster(belief, room, vehicles)
     allowances = _allowances(flights, vehicles)
@@ -136,7 +137,7 @@ def belief_within(
 ) -> Belief:
     """A map on the raster of what these vehicles can see from inside the fence. Raises PlanningError as `plan_search`."""
     room = search_room(fence, limits, order.cruise_speed_m_s, [v.home for v in vehicles], chart.frame)
-    return belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m)
+    return belief_in(chart, reach_box(room, sweep.half_width_m), sweep.half_width_m, room)
 
 
 def after_flying(belief: Belief, sweep: Sweep, flown: Sequence[FloatArray]) -> Belief:
@@ -154,8 +155,9 @@ def _raster(belief: Belief, room: Room, vehicles: Sequence[SearchVehicle]) -> Ra
     for vehicle in vehicles:  # a drone may always leave the place where it stands
         for point in (vehicle.home, vehicle.at or vehicle.home):
             east, north = belief.frame.to_enu(point)
-            column, row = int((east - belief.west_m) / belief.cell_m), int((north - belief.south_m) / belief.cell_m)
-            blocked[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = False
+            column = math.floor((east - belief.west_m) / belief.cell_m)
+            row = math.floor((north - belief.south_m) / belief.cell_m)
+            blocked[max(0, row - 1) : max(0, row + 2), max(0, column - 1) : max(0, column + 2)] = False
     return Raster(belief.west_m, belief.south_m, belief.cell_m, belief.mass, blocked)
 
 

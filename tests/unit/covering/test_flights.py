@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from coverage_shapes import rings_of
 
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.flights import CoverTask, CoverVehicle, plan_cover
+from missions.coverage.sorties import SortiePlanner, even_track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
@@ -60,6 +62,12 @@ def flown(wanted, plan):
     return [np.array([frame.to_enu(w.position) for w in s.plan.waypoints]) for s in plan.sorties]
 
 
+def split(planner, track, most):
+    """The flights, and when the last is down."""
+    found = planner.split(track, most, BUDGET)
+    return found.flights, found.time_s
+
+
 @pytest.mark.parametrize(("count", "terrain", "avoid"), [(1, FlatTerrain(20.0), False), (3, HILL, True)])
 def test_flights_cover_the_area_and_can_be_flown(count, terrain, avoid):
     wanted = task(avoid_holes=avoid)
@@ -82,12 +90,80 @@ def test_flights_cover_the_area_and_can_be_flown(count, terrain, avoid):
     assert plan.time_s >= plan.bound_s > 0.0
 
 
+@pytest.mark.parametrize("apart_m", [0.0, 5e-4, 0.6])
+def test_what_is_swept_from_one_place_is_flown_to(apart_m):
+    """An area smaller than a swath may be swept by a path without length, and is a flight all the same."""
+    planner = SortiePlanner(task(), drones(2), FENCE, LIMITS, FlatTerrain(20.0), 0.0)
+    east, north = planner.frame.to_enu(FRAME.to_geo(300.0, 300.0))
+    (sortie,), time_s = split(planner, even_track(np.array([[east, north], [east + apart_m, north]]), -90.0), 1)
+    assert time_s == sortie.energy.time_s > 100.0
+    assert sortie.plan.waypoints[0].gimbal_pitch_deg == -90.0
+    assert np.hypot(*(np.array(FRAME.to_enu(sortie.plan.waypoints[0].position)) - 300.0)) < 1.0
+
+
+LONG = Geofence((ring((-100, -100), (6000, -100), (6000, 1800), (-100, 1800)),))
+LANES = ((200, 100), (2500, 100), (2500, 600), (200, 600), (200, 1100), (2500, 1100))
+
+
+def lanes(planner, places=LANES):
+    return even_track(np.array([planner.frame.to_enu(FRAME.to_geo(*p)) for p in places]), -90.0)
+
+
+def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
+    """A street of one swath, whose flights all lie nearer to the second drone's pad, by a few metres."""
+    planner = SortiePlanner(task(), drones(2), LONG, LIMITS, FlatTerrain(20.0), 0.0)
+    sorties, time_s = split(planner, lanes(planner), 1)
+    assert {s.vehicle_id for s in sorties} == {"d1", "d2"}
+    assert max(s.energy.time_s for s in sorties) < time_s < max(s.energy.time_s for s in sorties) + 60.0  # one waits
+
+
+def test_a_street_of_one_swath_is_shared_where_that_ends_it_sooner():
+    strong = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=3000.0)
+    one, two = (SortiePlanner(task(), drones(n), LONG, strong, FlatTerrain(20.0), 0.0) for n in (1, 2))
+    (alone,), alone_s = split(one, lanes(one), 1)
+    sorties, time_s = split(two, lanes(two), 1)
+    assert [s.vehicle_id for s in sorties] in (["d1", "d2"], ["d2", "d1"])
+    assert time_s < 0.7 * alone_s
+    short = lanes(two, ((300, 300), (420, 300)))  # not worth a second drone
+    assert len(split(two, short, 1)[0]) == 1
+
+
+def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=1200.0)
+    near, far = drones(2)
+    far = replace(far, home=FRAME.to_geo(5900.0, 0.0))
+    planner = SortiePlanner(task(), (near, far), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = split(planner, lanes(planner, LANES[:3]), 5)
+    assert {s.vehicle_id for s in sorties} == {"d1"}
+    halfway = replace(far, home=FRAME.to_geo(4500.0, 0.0))  # reaches the eastern ends only
+    planner = SortiePlanner(task(), (near, halfway), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = split(planner, lanes(planner), 5)
+    assert sorties[0].from_m == 0.0
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert all(s.energy.landing_fraction >= LIMITS.reserve_fraction for s in sorties)
+
+
 def test_smaller_batteries_take_more_flights():
     small = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=900.0)
     few = plan_cover(task(), drones(1), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
     many = plan_cover(task(), drones(1), FENCE, small, FlatTerrain(0.0), BUDGET)
     assert len(many.sorties) > len(few.sorties)
     assert [s.number for s in many.sorties] == list(range(1, len(many.sorties) + 1))
+
+
+def test_one_drone_goes_on_for_as_many_batteries_as_it_takes():
+    """Lanes that the battery reaches all of: thirty flights, where a dozen were once the most."""
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=520.0)
+    planner = SortiePlanner(task(), drones(1), FENCE, short, FlatTerrain(20.0), 0.0)
+    places = [(x, y) for i, y in enumerate(range(100, 500, 10)) for x in ((100, 700) if i % 2 else (700, 100))]
+    sorties, time_s = split(planner, lanes(planner, places), len(places) // 2)
+    assert len(sorties) > 20
+    assert [s.from_m for s in sorties[1:]] == [s.to_m for s in sorties[:-1]]
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert all(s.energy.landing_fraction >= short.reserve_fraction for s in sorties)
+    assert time_s == pytest.approx(
+        sum(s.energy.time_s for s in sorties) + 120.0 * (len(sorties) - 1), abs=0.1 * len(sorties)
+    )
 
 
 def test_batteries_that_cannot_reach_are_refused_with_place_and_amount():

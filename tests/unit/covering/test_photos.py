@@ -10,6 +10,7 @@ import pytest
 from coverage_shapes import rings_of, star
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shapely import affinity
 from shapely.geometry import Polygon, box
 
 from missions.coverage.area import AreaRings, cover_area
@@ -122,6 +123,24 @@ def test_obliques_show_every_place_from_four_sides(seed, size, pitch):
     assert grid.length_m / grid.bound_m >= 1.0
 
 
+@pytest.mark.parametrize("turned_deg", [20.0, 45.0, 135.0])
+def test_four_sides_are_those_of_the_grid_whatever_way_it_lies(turned_deg):
+    """Places in degrees bring a plan's corners off by a hair: no heading of a grid may lie between two sides."""
+    area = affinity.rotate(box(-120.0, -60.0, 120.0, 60.0), turned_deg)
+    views = [
+        nadir_view(LENS, 60.0, side_overlap=0.3, front_overlap=0.3),
+        oblique_view(LENS, 60.0, -60.0, side_overlap=0.6, front_overlap=0.6),
+    ]
+    path = of_track(photo_track(area, views, ROOM, BUDGET, even_cost, 10.0).track, 60.0)
+    path.corners_m[:, :2] += np.random.default_rng(1).normal(0.0, 1e-6, path.corners_m[:, :2].shape)
+    verdict = judge_photos(photos_of(path), rings_of(area), flat, *HALVES, needed=1, cell_m=4.0)
+    assert verdict.sides_fraction == 1.0
+    one_way = photos_of(path)
+    one_way = one_way[(one_way[:, 4] <= -80.0) | (np.abs((one_way[:, 3] - turned_deg + 90.0) % 360.0 - 180.0) < 100.0)]
+    verdict = judge_photos(one_way, rings_of(area), flat, *HALVES, needed=1, cell_m=4.0)
+    assert verdict.sides_fraction == 0.0
+
+
 def ring(*places):
     return tuple(FRAME.to_geo(*p) for p in places)
 
@@ -197,6 +216,20 @@ def test_a_fence_close_to_the_area_costs_pictures_and_the_judge_says_so():
     vehicle = CoverVehicle("d1", FRAME.to_geo(20, 20), 90.0, 70.0)
     found = plan_photos(task, [view], (vehicle,), tight, LIMITS, FlatTerrain(0.0), BUDGET)
     assert all(not blockers(check_plan(s.plan, LIMITS, FlatTerrain(0.0))) for s in found.sorties)
+    photos = photos_of(of_track(found.grid.track, 70.0))
+    verdict = judge_photos(photos, rings_of(area.shape), flat, *HALVES, needed=view.needed, cell_m=8.0)
+    assert 0.9 * verdict.cells < verdict.enough < verdict.cells
+
+
+def test_the_bound_counts_only_what_lines_can_be_flown_over():
+    """Most of the area lies beyond the fence: lines over the rest are no shorter than it asks for, nor quicker."""
+    area = cover_area([AreaRings(ring((900, 300), (2400, 300), (2400, 700), (900, 700)))])
+    view = nadir_view(LENS, 60.0, side_overlap=0.3, front_overlap=0.3)
+    task = CoverTask(MISSION, area, view.spacing_m, 8.0)
+    found = plan_photos(task, [view], (CoverVehicle("d1", HOME, 90.0, 70.0),), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
+    assert found.ratio >= 1.0
+    assert found.time_s >= found.bound_s > 0.0
+    assert found.grid.bound_m < 0.5 * area.shape.area / view.spacing_m
 
 
 def test_what_cannot_be_photographed_is_refused_with_the_reason():

@@ -146,3 +146,12 @@ def test_what_cannot_be_seen_is_said():
 def test_what_cannot_be_planned_is_refused(area, width_m, allowed, said):
     with pytest.raises(PlanningError, match=said):
         sweep_area(area, width_m, BUDGET, allowed=allowed)
+
+
+def test_what_no_allowed_place_sees_does_not_count_in_the_bound():
+    """Two thirds of a field lie beyond where the vehicle may be: passes over the rest are no shorter than it asks for."""
+    field, room = box(0.0, 0.0, 900.0, 200.0), box(-50.0, -50.0, 300.0, 250.0)
+    found = sweep_area(field, 40.0, Budget(5), allowed=room)
+    assert found.ratio >= 0.97  # a disc leads at both ends
+    assert found.bound_m == pytest.approx((field.area - found.unswept_m2) / 40.0)
+    assert found.unswept_m2 == pytest.approx(580.0 * 200.0, rel=0.02)

@@ -206,6 +206,61 @@ def test_wpml_has_what_its_reference_requires():
     assert len(folder.findall("k:Placemark", space)) == 4
 
 
+WPML = {"k": "http://www.opengis.net/kml/2.2", "w": "http://www.dji.com/wpmz/1.0.2"}
+
+
+def waylines(*steps, cruise_m_s=9.0):
+    """What the vehicle is told to fly, and what the writer says is lost."""
+    written = write_flight_file(FlightFile((Route("r", steps, HOME, cruise_m_s),)), FileFormat.WPML)
+    archive = zipfile.ZipFile(io.BytesIO(written.data))
+    root = ET.fromstring(archive.read("wpmz/waylines.wpml"))  # noqa: S314  # our own file
+    return root, [str(loss) for loss in written.losses], written.data
+
+
+def numbers_of(root, tag):
+    return [float(e.text) for e in root.iterfind(f".//k:Placemark//w:{tag}", WPML)]
+
+
+def at(north_m, height_m=60.0, yaw_deg=None):
+    return Step(16, (0.0, 0.0, 0.0, yaw_deg), FRAME.to_geo(0.0, north_m), Altitude(height_m, Datum.HOME))
+
+
+def test_wpml_does_not_fly_down_to_the_ground_on_the_way_to_a_landing():
+    """A landing's height is that of the ground; WPML flies straight from waypoint to waypoint, heights included."""
+    landing = Step(21, (0.0, 0.0, 0.0, None), FRAME.to_geo(0.0, 900.0), Altitude(0.0, Datum.HOME))
+    root, _, data = waylines(at(200.0, 60.0), at(500.0, 80.0), landing)
+    assert numbers_of(root, "executeHeight") == [60.0, 80.0, 80.0]
+    assert root.find(".//w:finishAction", WPML).text == "autoLand"
+    last = read_flight_file(data, source="x").routes[0].steps[-1]
+    assert (last.command, last.position) == (21, landing.position)
+
+
+def test_wpml_headings_lie_where_its_reference_wants_them():
+    root, _, _ = waylines(at(200.0, yaw_deg=270.0), at(500.0, yaw_deg=350.0), at(700.0, yaw_deg=180.0))
+    assert numbers_of(root, "waypointHeadingAngle") == [-90.0, -10.0, 180.0]  # -180 to 180, not 0 to 360
+
+
+def test_wpml_says_that_pictures_on_the_way_home_are_lost():
+    by_distance = Step(206, (12.5, 0.0, 1.0, 0.0))
+    _, lost, _ = waylines(at(200.0), at(500.0), by_distance, Step(20))
+    assert any(loss.startswith("r: pictures by distance after the last waypoint") for loss in lost)
+    _, lost, _ = waylines(at(200.0), by_distance, at(500.0), Step(206, (0.0, 0.0, 0.0, 0.0)), Step(20))
+    assert not any("pictures" in loss for loss in lost)
+
+
+def test_wpml_speeds_are_those_from_a_waypoint_to_the_next():
+    def speed(m_s):
+        return Step(178, (1.0, m_s, -1.0, 0.0))
+
+    root, _, data = waylines(speed(6.0), at(200.0), speed(4.0), at(500.0), speed(12.0), at(900.0), Step(20))
+    assert numbers_of(root, "waypointSpeed")[:2] == [4.0, 12.0]  # slow from the first to the second, fast from there
+    assert root.find(".//w:globalTransitionalSpeed", WPML).text == "6"  # on the way to the first
+    assert root.find(".//w:autoFlightSpeed", WPML).text == "9"
+    back = read_flight_file(data, source="x").routes[0]
+    assert [s.command for s in back.steps] == [178, 16, 178, 16, 178, 16, 20]
+    assert [s.params[1] for s in back.steps if s.command == 178] == [6.0, 4.0, 12.0]
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("kind", [FileFormat.PLAN, FileFormat.GEOJSON, FileFormat.KMZ])
 def test_a_real_qgroundcontrol_plan_goes_through(kind):

@@ -60,6 +60,7 @@ REFUSED = {
     "bad number kml": (KML.format("<Placemark><Point><coordinates>1,x</coordinates></Point></Placemark>"), "line 2: <coordinates> holds 'x', which is no number"),
     "sea floor kml": (KML.format("<Placemark><Point><altitudeMode>relativeToSeaFloor</altitudeMode><coordinates>1,1,1</coordinates></Point></Placemark>"), "<altitudeMode> holds 'relativeToSeaFloor'"),
     "swapped kml": (KML.format("<Placemark><Point><coordinates>29.7,107.2</coordinates></Point></Placemark>"), "look swapped"),
+    "half a character": ('{"type": "Feature", "geometry": null, "properties": {"name": "\\ud83d!"}}', "holds half a character, '\\ud83d'"),
     "gpx without lat": ('<gpx><rte><rtept lon="1"/></rte></gpx>', "line 1: <rtept> lacks the attribute 'lat'"),
     "gpx nan": ('<gpx>\n<wpt lat="nan" lon="1"/></gpx>', "line 2: <wpt> holds a number that is not finite"),
     "wpl frame": (WPL.format("1\t0\t7\t16\t0\t0\t0\t0\t47.4\t8.5\t50\t1"), "line 3: altitude frame 7 is unknown"),
@@ -152,6 +153,19 @@ def test_unsupported_parts_are_listed_with_their_place():
     ]
     geo = read_flight_file(b'{"type": "Feature", "geometry": null, "properties": {}}', source="x")
     assert len(geo.losses) == 1
+
+
+def test_nothing_is_flown_between_the_segments_of_a_track():
+    """Reception was lost there, or the receiver was off: a straight way would count as searched."""
+    point = '<trkpt lat="{}" lon="2"/>'
+    parts = [f"<trkseg>{point.format(1.0)}{point.format(1.1)}</trkseg>", f"<trkseg>{point.format(1.5)}</trkseg>"]
+    text = f"<gpx><trk><name>d1</name>{''.join(parts)}<trkseg/></trk><trk>{parts[0]}</trk></gpx>"
+    routes = read_flight_file(text.encode(), source="x").routes
+    assert [(r.name, [s.position.latitude_deg for s in r.steps]) for r in routes] == [
+        ("d1, part 1", [1.0, 1.1]),
+        ("d1, part 2", [1.5]),
+        ("route 3", [1.0, 1.1]),
+    ]
 
 
 def test_a_plan_for_another_vehicle_stays_one():

@@ -91,6 +91,20 @@ def test_one_item_is_as_far_apart_as_flights_are():
     assert day_bound(task) == pytest.approx(3100.0 / (100.0 * 12.0), rel=0.02)
 
 
+def test_items_that_no_way_leads_to_are_missed_with_the_reason_and_do_not_lift_the_bound_of_others():
+    """Inside the fence, but nearer to its edge than legs keep: no place of the area, and no leg ends there."""
+    places, length = [(300.0, 0.0), (3005.0, 0.0), (3005.0, 400.0)], 3600.0
+    task = day(places, [600.0, 1800.0, 3600.0], length_s=length)
+    found = plan_day(task, Budget(2))
+    assert found.bound == day_bound(task) == pytest.approx(length / 1800.0)
+    assert found.bound <= found.worst_ratio
+    alone = day(places[:1], [600.0], length_s=length)
+    assert day_bound(alone) < found.bound
+    assert {m.item_id: m.why for m in found.misses} == dict.fromkeys(
+        ("p1", "p2"), "no way leads there inside the fence"
+    )
+
+
 @pytest.mark.parametrize("drones", [1, 2, 3])
 def test_the_planner_never_beats_it_and_more_drones_lower_it(drones):
     rng = np.random.default_rng(drones)

@@ -84,6 +84,18 @@ def test_with_batteries_no_flight_is_too_long_and_the_claim_stands(task):
     assert plan.worst_weighted >= plan.bound - 1e-6
 
 
+def test_the_bound_holds_for_a_drone_that_sees_every_site_twice_around_a_swap():
+    """Two sites 75 s apart, a dock 5 s beyond each: 370 s a lap, and yet no site waits longer than 260 s."""
+    place = np.array([5.0, 80.0, 0.0, 85.0])  # two sites, then two docks
+    task = RevisitTask(np.abs(place[:, None] - place), np.zeros(2), np.ones(2), 1, Endurance(100.0, 100.0))
+    seen = judged(task, [Circuit((2, 0, 1, 3, 1, 0), 1)])
+    assert seen.longest_flight_s == (85.0,)
+    assert seen.worst_s == (260.0, 260.0)
+    found = plan_revisit(task, Budget(40))
+    assert found.bound <= 260.0
+    assert found.bound == 250.0  # there and back, and one swap
+
+
 @QUICK
 @given(st.integers(0, 2**32 - 1), st.integers(3, 7), st.integers(1, 3))
 def test_the_bound_lies_between_the_plain_forest_and_the_truth(seed, n, k):

@@ -109,6 +109,20 @@ def test_the_judge_sees_what_is_wrong(site, monday):
     assert any("is not at dam" in c for c in judge_day([other], rules))
 
 
+def test_the_judge_sees_who_hovers_above_an_area_that_closes_and_opens_meanwhile():
+    ring = ((80.0, -20.0), (120.0, -20.0), (120.0, 20.0), (80.0, 20.0))
+    pad, place = (0.0, 0.0), (100.0, 0.0)
+    rules = DayRules(
+        pads={"d1": pad}, fly_s={"d1": 600.0}, swap_s=60.0, speed_m_s=8.0, items={}, watches={"p": (place, ())},
+        closed=((ring, ((150.0, 200.0),)),),
+        fence=((-50.0, -50.0), (200.0, -50.0), (200.0, 50.0), (-50.0, 50.0)), said=(),
+    )  # fmt: skip
+    moves = ((20.0, 40.0, (pad, place)), (300.0, 320.0, (place, pad)))
+    flight = DayFlight("d1", 0.0, 340.0, (("watch", "p", 40.0, 300.0),), moves)
+    assert judge_day([flight], rules) == ["d1 at 0 stays above a closed area from 40 to 300"]
+    assert judge_day([flight], replace(rules, closed=((ring, ((310.0, 400.0),)),))) == []
+
+
 def test_a_free_day_has_no_school_hours(site, model):
     made = day_at_site(site, model, SUNDAY, Budget(1))
     assert made.closed == ()

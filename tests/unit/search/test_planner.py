@@ -18,7 +18,7 @@ from missions.model import Authority, Budget, Category, Geofence, Mission, Vehic
 from missions.search.belief import disc_sensor, exponential_sensor
 from missions.search.flights import SearchOrder, SearchVehicle
 from missions.search.lost_person import distance_law
-from missions.search.planner import after_flying, plan_search, replan
+from missions.search.planner import after_flying, belief_within, plan_search, replan
 from missions.search.probability import from_array, from_distances
 from missions.search.tracks import pod_grid
 from missions.terrain import FlatTerrain, GridTerrain
@@ -131,6 +131,20 @@ def test_searches_that_cannot_be_are_refused_with_the_reason(change, word):
         plan_search(chart, disc_sensor(25.0), drones, order, FENCE, LIMITS, TERRAIN, Budget(1000))
 
 
+def test_what_lies_beyond_a_slanting_fence_or_amid_a_keep_out_is_not_in_reach():
+    """A strip across the map: of its box most cannot be seen, and what cannot be seen nobody may hope to find there."""
+    chart = from_array(np.ones((50, 50)), FRAME, 40.0, source="even")
+    strip = ((-900, -1000), (-1000, -900), (900, 1000), (1000, 900))
+    sweep = exponential_sensor(50.0)
+    belief = belief_within(chart, sweep, vehicles(1, (0.0, 0.0)), ORDER, Geofence((ring(*strip),)), LIMITS)
+    seen = Polygon(strip).buffer(25.0 - 3.0 - 9.0**2 / 6.0).area / 2000.0**2  # half a swath beyond the margin
+    assert 1.0 - belief.outside == pytest.approx(seen, abs=0.01)
+    assert belief.mass.sum() + belief.outside == pytest.approx(1.0, abs=1e-9)
+    amid = from_array(np.ones((1, 1)), FRAME, 30.0, source="amid", west_m=270.0, south_m=200.0)
+    with pytest.raises(PlanningError, match=r"no drone can reach.*lies [5-9]\d m beyond"):
+        plan_search(amid, sweep, vehicles(1), ORDER, FENCE, LIMITS, TERRAIN, Budget(100))
+
+
 def test_terrain_that_does_not_reach_is_refused():
     small = GridTerrain(FRAME, -200.0, -200.0, 20.0, np.zeros((21, 21), dtype=np.float32), "small", 1.0)
     with pytest.raises(PlanningError, match="no terrain"):
@@ -186,6 +200,19 @@ def test_the_rest_of_a_flight_is_planned_again_on_exact_bayes():
                 assert not LineString(flight.track).intersects(Polygon([FRAME.to_enu(p) for p in keep_out])), name
         kept = next(c for c in again.candidates if c.name == "rest of the flight")
         assert again.candidates[0].pos >= kept.pos, name
+
+
+def test_a_drone_beyond_the_raster_opens_no_way_through_a_keep_out():
+    """It brakes in the fence's margin, where a narrow sensor's raster does not reach; the rest is planned from there."""
+    square, amid = ((-400, -400), (400, -400), (400, 400), (-400, 400)), ((-60, -60), (60, -60), (60, 60), (-60, 60))
+    fence, sweep = Geofence((ring(*square),), (ring(*amid),)), exponential_sensor(10.0)
+    (drone,) = vehicles(1, (-300.0, -300.0))
+    belief = belief_within(CHART, sweep, [drone], ORDER, fence, LIMITS)
+    for at in ((-396.0, 0.0), (0.0, -396.0)):
+        turned = replace(drone, at=FRAME.to_geo(*at), battery_fraction=0.6)
+        again = replan(belief, sweep, [turned], [np.empty((0, 2))], ORDER, fence, LIMITS, TERRAIN, Budget(0))
+        row, column = (int(-low / belief.cell_m) for low in (belief.south_m, belief.west_m))
+        assert again.raster.blocked[row - 20 : row + 20, column - 20 : column + 20].all()
 
 
 def test_nobody_left_is_said():
