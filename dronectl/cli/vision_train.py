@@ -98,8 +98,9 @@ def train(
     """Fine-tune a detector on your own labelled pictures, export it, and write its card with figures before and after.
 
     Label files are YOLO's: one line `class x-centre y-centre width height` per object, all but the class relative to
-    the picture; a picture without a label file shows nothing. Every label is checked before the work. A hundred pictures
-    of your own ground do more than thousands of another's. `dronectl detect --model FILE` uses what comes out.
+    the picture; a picture without a label file shows nothing. Every label is checked before the work. Colour pictures
+    larger than the input are learned from as they are looked at, in parts at their own scale. A hundred pictures of your
+    own ground do more than thousands of another's. `dronectl detect --model FILE` uses what comes out.
 
     Needs the heavy extra (ultralytics with torch); it may be installed in an environment of its own (--python).
 

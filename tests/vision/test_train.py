@@ -13,11 +13,11 @@ import pytest
 
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
-from vision.train.augment import AugmentConfig, augment, contrast_stretch
+from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretch
 from vision.train.dataset import list_samples, read_description
 from vision.train.errors import UserError
 from vision.train.labels import parse_label_line, read_labels, to_relative, write_labels
-from vision.train.predict import decode, letterbox, suppress, to_tensor
+from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
 from vision.train.splits import assign_sequences, parse_frame_name, split_by_sequence
 from vision.train.trainer import TrainConfig, learning_rate
 
@@ -172,6 +172,22 @@ def test_an_augmented_box_stays_on_its_object():
         seen += 1
         assert moved[0, 1:] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=3)
     assert seen > 20
+
+
+def test_large_colour_pictures_are_trained_on_at_the_scale_at_which_they_are_looked_at():
+    rng = np.random.default_rng(3)
+    picture_of_ground = np.full((1920, 2560, 3), 90, dtype=np.uint8)
+    figure = np.array([[0, 1200, 800, 1260, 840], [0, 5, 1890, 65, 1918]], dtype=np.float32)
+    longest = []
+    for _ in range(60):
+        out, moved = augment(picture_of_ground, figure, 640, 512, rng, COLOUR)
+        assert out.shape == (512, 640, 3)
+        longest += [max(float(b[3] - b[1]), float(b[4] - b[2])) for b in moved]
+    assert len(longest) >= 25  # most cuts show somebody
+    assert 45 <= float(np.median(longest)) <= 85  # as long as in the picture's own pixels: 60
+    small = np.full((512, 640, 3), 90, dtype=np.uint8)
+    assert middle_tile(picture_of_ground, 640, 512).shape == middle_tile(small, 640, 512).shape == (512, 640, 3)
+    assert middle_tile(picture_of_ground[..., 0], 640, 512).shape == (1920, 2560)  # thermal ones are looked at whole
 
 
 def test_augmentation_keeps_white_hot_polarity():

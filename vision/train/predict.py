@@ -40,6 +40,14 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, float, floa
     return image, scale, float(left), float(top)
 
 
+def middle_tile(image: Image, width: int, height: int) -> Image:
+    """Of a colour picture larger than the input its middle, at its own scale, as it is looked at; any other as it is."""
+    if image.ndim == 2:
+        return image
+    top, left = max(0, (image.shape[0] - height) // 2), max(0, (image.shape[1] - width) // 2)
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
 def to_tensor(image: Image) -> Floats32:
     """Grey (three equal channels) or colour (turned red first) picture -> 1 x 3 x H x W, 0..1."""
     scaled = image.astype(np.float32) / np.float32(255.0)

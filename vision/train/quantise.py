@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .dataset import Sample, read_image
 from .evaluate import evaluate
 from .export import sha256
-from .predict import OnnxModel, letterbox, run_pictures, to_tensor
+from .predict import OnnxModel, letterbox, middle_tile, run_pictures, to_tensor
 
 if TYPE_CHECKING:
     from .job import Job
@@ -37,7 +37,8 @@ class _Pictures:
         if not self._left:
             return None
         image = read_image(self._left.pop(0).image, colour=self._colour)
-        boxed = letterbox(image, self._model.width, self._model.height)[0]
+        size = self._model.width, self._model.height
+        boxed = letterbox(middle_tile(image, *size), *size)[0]
         return {self._model.input_name: to_tensor(boxed)}
 
     def __iter__(self) -> _Pictures:

@@ -17,7 +17,7 @@ import numpy as np
 
 from .dataset import list_samples, read_image
 from .errors import MissingExtraError, UserError
-from .predict import letterbox, to_tensor
+from .predict import letterbox, middle_tile, to_tensor
 from .trainer import TrainConfig, require_ultralytics
 
 _CALIBRATION_PICTURES = 16
@@ -151,7 +151,7 @@ def _settle(model: Any, root: Path, config: TrainConfig, torch: Any) -> None:
     model.eval()
     with torch.no_grad():
         for sample in samples[::step][:_CALIBRATION_PICTURES]:
-            image = read_image(sample.image, colour=config.colour)
+            image = middle_tile(read_image(sample.image, colour=config.colour), config.width, config.height)
             model(torch.from_numpy(to_tensor(letterbox(image, config.width, config.height)[0])))
         for module, (count, mean_sum, square_sum) in sums.items():
             mean = mean_sum / count
