@@ -148,6 +148,47 @@ def test_own_pictures_are_split_by_flight(tmp_path):
     assert all(count % 6 == 0 and count for count in counts.values())
 
 
+def own_pictures(root: Path, stems: list[str]) -> Path:
+    for stem in stems:
+        picture(root / f"own/images/{stem}.png")
+        label = root / f"own/labels/{stem}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 .5 .5 .1 .1\n")
+    return root / "own"
+
+
+def test_pictures_named_by_their_time_are_split_by_flight_and_not_by_picture(tmp_path):
+    stems = [
+        f"DJI_202603{flight + 10}14{minute:02d}12_{minute + 1:04d}_T" for flight in range(6) for minute in range(0, 12, 2)
+    ]
+    folder.prepare(own_pictures(tmp_path, stems), tmp_path / "data", ["person"])
+    places = {s.stem: split for split in ("train", "val", "test") for s in list_samples(tmp_path / "data", split)}
+    assert set(places) == set(stems)
+    assert all(len({places[s] for s in stems if s[:12] == f"DJI_202603{f + 10}"}) == 1 for f in range(6))
+    assert read_description(tmp_path / "data")["source"]["split"] == "sequence"
+
+
+def test_a_flight_ends_after_five_minutes_without_a_picture_and_lenses_are_of_one_flight():
+    told = folder.flights(
+        ["DJI_20260312143000_0001_T", "DJI_20260312143000_0001_W", "DJI_20260312143400_0002_T", "DJI_20260312144000_0003_T"]
+    )
+    assert told["DJI_20260312143000_0001_T"] == told["DJI_20260312143000_0001_W"] == told["DJI_20260312143400_0002_T"]
+    assert told["DJI_20260312144000_0003_T"] != told["DJI_20260312143400_0002_T"]
+    assert set(folder.flights(["field2_001", "field2_002_T", "field2-3"]).values()) == {"field2"}
+
+
+def test_names_that_tell_no_flights_are_split_by_picture_and_the_card_will_say_so(tmp_path):
+    stems = [f"{number:03d}-{'abcdefghij'[number]}x" for number in range(10)]
+    counts = folder.prepare(own_pictures(tmp_path, stems), tmp_path / "data", ["person"])
+    assert all(counts.values())
+    assert read_description(tmp_path / "data")["source"]["split"] == "picture"
+
+
+def test_pictures_of_one_flight_cannot_be_split_and_it_is_said_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"own/images: .* 1 flight\(s\).* images/train and images/val"):
+        folder.prepare(own_pictures(tmp_path, [f"DJI_{n:04d}" for n in range(12)]), tmp_path / "data", ["person"])
+
+
 def test_learning_rate_warms_up_and_ends_low():
     config = TrainConfig(epochs=1, lr=1e-3, final_lr=0.02, warmup_steps=100)
     assert learning_rate(config, 0, 0.0) == pytest.approx(1e-5)
