@@ -11,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from vision.frame import Frame, PixelKind
+from vision.model_card import ModelCard
+from vision.prepare import to_grey
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
 from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretch
-from vision.train.dataset import list_samples, read_description
+from vision.train.dataset import list_samples, read_description, read_image
 from vision.train.errors import UserError
 from vision.train.labels import parse_label_line, read_labels, to_relative, write_labels
 from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
@@ -134,6 +137,20 @@ def test_hituav_names_the_wrong_box(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=r"val\.json: annotation 1: box .* is not within 640x512"):
         hituav.prepare(source, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+def test_heat_in_sixteen_bits_is_learned_from_as_it_is_looked_at(tmp_path, name):
+    rng = np.random.default_rng(2)
+    raw = rng.normal(7400, 15, (512, 640)).astype(np.uint16)
+    raw[200:230, 300:312] += 240  # a person six degrees warmer than the ground
+    assert cv2.imwrite(str(tmp_path / name), raw)
+    learned = read_image(tmp_path / name)
+    assert learned.dtype == np.uint8
+    assert learned[200:230, 300:312].mean() - learned[:150].mean() > 60
+    card = ModelCard("m", "0", ("person",), low_percentile=1.0, high_percentile=99.5, min_span_c=2.0)
+    seen = to_grey(Frame("a", None, 0, 0.0, raw, PixelKind.RAW16), card)
+    assert np.abs(seen.astype(int) - learned.astype(int)).max() <= 1
 
 
 def test_own_pictures_are_split_by_flight(tmp_path):

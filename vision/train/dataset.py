@@ -12,11 +12,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.stretch import RAW_PER_C, eight_bits
+
 from .errors import UserError
 from .labels import Boxes, read_labels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 SPLITS = ("train", "val", "test")
+#: What of a picture of heat becomes black and white, and how far apart both are at least: a flatter one would be its noise.
+PERCENTS = (1.0, 99.5)
+LEAST_SPAN_C = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,18 @@ def list_samples(root: Path, split: str) -> list[Sample]:
 
 
 def read_image(path: Path, *, colour: bool = False) -> npt.NDArray[np.uint8]:
-    """Read an 8-bit picture: grey (H x W), or colour (H x W x 3, blue first)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    """Read a picture in 8 bits: grey (H x W), or colour (H x W x 3, blue first).
+
+    Heat in 16 bits or in degrees is stretched as the detector will stretch it.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise UserError(f"{path}: cannot be read as a picture")
-    return np.asarray(image, dtype=np.uint8)
+    if image.dtype == np.uint8:
+        return np.asarray(image, dtype=np.uint8)
+    if not np.isfinite(image).all():
+        raise UserError(f"{path}: some of its pixels are no number")
+    return eight_bits(image, PERCENTS, LEAST_SPAN_C * (RAW_PER_C if image.dtype.kind == "u" else 1.0))
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:
