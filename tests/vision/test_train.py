@@ -206,6 +206,16 @@ def test_pictures_of_one_flight_cannot_be_split_and_it_is_said_what_to_do(tmp_pa
         folder.prepare(own_pictures(tmp_path, [f"DJI_{n:04d}" for n in range(12)]), tmp_path / "data", ["person"])
 
 
+def test_colour_pictures_make_no_thermal_model_by_mistake(tmp_path):
+    own = own_pictures(tmp_path, [f"flight{flight}_{number}" for flight in range(4) for number in range(3)])
+    rng = np.random.default_rng(1)
+    for path in sorted((own / "images").iterdir())[:10]:
+        cv2.imwrite(str(path), rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    with pytest.raises(UserError, match=r"own/images: 10 of 12 pictures are in colour, .* --modality rgb"):
+        folder.prepare(own, tmp_path / "data", ["person"])
+    assert sum(folder.prepare(own, tmp_path / "data", ["person"], colour=True).values()) == 12
+
+
 def test_learning_rate_warms_up_and_ends_low():
     config = TrainConfig(epochs=1, lr=1e-3, final_lr=0.02, warmup_steps=100)
     assert learning_rate(config, 0, 0.0) == pytest.approx(1e-5)

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.model import Modality
+from vision.colours import IN_VIDEOS
 from vision.errors import PictureError, VisionError
 from vision.frame import Frame
-from vision.sources.modality import IN_VIDEOS, classify
+from vision.sources.modality import classify
 from vision.sources.stream_child import END, FRAME, HEADER
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.colours import is_grey
 from vision.stretch import RAW_PER_C, eight_bits
 
 from .errors import UserError
@@ -69,6 +70,16 @@ def read_image(path: Path, *, colour: bool = False) -> npt.NDArray[np.uint8]:
     if not np.isfinite(image).all():
         raise UserError(f"{path}: some of its pixels are no number")
     return eight_bits(image, PERCENTS, LEAST_SPAN_C * (RAW_PER_C if image.dtype.kind == "u" else 1.0))
+
+
+def in_colours(path: Path) -> bool:
+    """Whether a picture shows any colour. UserError for one that cannot be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UserError(f"{path}: cannot be read as a picture")
+    if image.ndim == 2:
+        return False
+    return not is_grey(np.asarray(image[..., :3] >> (8 * (image.itemsize - 1)) if image.dtype.kind == "u" else image))
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:

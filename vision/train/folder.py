@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .dataset import IMAGE_SUFFIXES, SPLITS, Sample, iter_flat, list_samples, read_image, write_description
+from .dataset import IMAGE_SUFFIXES, SPLITS, Sample, in_colours, iter_flat, list_samples, write_description
 from .errors import UserError
 from .labels import read_labels
 from .splits import split_by_sequence
@@ -70,8 +70,11 @@ def find_samples(source: Path) -> list[tuple[str, Sample]]:
     return flat
 
 
-def prepare(source: Path, out: Path, names: list[str], seed: int = 0) -> dict[str, int]:
-    """Write the prepared data set to ``out`` (pictures as links where possible); return the pictures per split."""
+def prepare(source: Path, out: Path, names: list[str], seed: int = 0, *, colour: bool = False) -> dict[str, int]:
+    """Write the prepared data set to ``out`` (pictures as links where possible); return the pictures per split.
+
+    UserError for pictures in colour where they are said to be thermal: what comes of them would refuse their like.
+    """
     if not names:
         raise UserError("give the class names (--names person,car)")
     if not source.is_dir():
@@ -79,12 +82,17 @@ def prepare(source: Path, out: Path, names: list[str], seed: int = 0) -> dict[st
     if out.resolve() == source.resolve():
         raise UserError(f"{out}: must not be the source folder itself")
     found = find_samples(source)
-    objects = 0
+    objects = in_colour = 0
     for _, sample in found:
-        image = read_image(sample.image)
-        objects += len(read_labels(sample.labels, len(names), image.shape[1], image.shape[0]))
+        in_colour += in_colours(sample.image)
+        objects += len(read_labels(sample.labels, len(names), 1, 1))
     if not objects:
         raise UserError(f"{source / 'labels'}: no labels for any of the {len(found)} pictures")
+    if not colour and 2 * in_colour > len(found):
+        raise UserError(
+            f"{source / 'images'}: {in_colour} of {len(found)} pictures are in colour, and a thermal model is for grey ones in"
+            " which warm is white: --modality rgb for an ordinary camera's, else turn their palette into grey first"
+        )
     target, split = _split(source, found, seed)
     counts = dict.fromkeys(SPLITS, 0)
     for name in SPLITS:

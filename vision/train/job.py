@@ -117,7 +117,7 @@ def _prepare(job: Job, root: Path, say: Callable[[str], None]) -> dict[str, int]
     if job.kind == "rgb":
         tiles = {"train": job.tiles, "val": max(24, job.tiles // 10), "test": max(24, job.tiles // 6)}
         return render_people.prepare(job.source, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say)
-    return folder.prepare(job.source, root, list(job.names), job.config.seed)
+    return folder.prepare(job.source, root, list(job.names), job.config.seed, colour=job.colour)
 
 
 def _by_picture(description: Mapping[str, Any]) -> bool:
