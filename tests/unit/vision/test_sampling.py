@@ -26,7 +26,7 @@ from vision.frame import Frame, PixelKind
 from vision.pipeline import Feed, VisionPipeline
 from vision.sighting import Kind, Phase, Sighting
 from vision.sources.sample_child import first_jpeg
-from vision.sources.sampling import SampledCamera, Sampler, VisitFailedError
+from vision.sources.sampling import SampledCamera, Sampler, VisitFailedError, pause_s
 
 PATIENCE_S = 60.0
 CAMERA = Camera("mast-1", Modality.THERMAL, 160, 120, 200.0, 200.0, 79.5, 59.5)
@@ -177,6 +177,43 @@ async def test_a_camera_that_fails_is_named_and_visited_less_often() -> None:
         assert len(here.visits) <= seen + 1
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+class Away(Sampler):
+    """Every visit fails at once, so that years pass in no time."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.left = failures
+
+    async def visit(self, address: str, open_s: float = 1.0) -> tuple[np.ndarray, float]:
+        self.left -= 1
+        raise VisitFailedError("it is away")
+
+
+async def test_a_camera_that_is_away_for_months_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = Away(3000)
+    camera = SampledCamera("http://127.0.0.1:9/none", CAMERA, 10.0, visits)
+    sleep, waits = asyncio.sleep, []
+
+    async def soon(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("vision.sources.sampling.asyncio.sleep", soon)
+    task = asyncio.create_task(camera.run())
+    while visits.left > 0 and not task.done():
+        await sleep(0)
+    assert not task.done(), task.exception()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert camera.stats.bad == 3000 - visits.left
+
+
+@given(st.floats(0.01, 3600.0), st.integers(0, 10**7))
+def test_pauses_grow_to_a_minute_or_the_period(period_s: float, failures: int) -> None:
+    assert pause_s(period_s, 0) == pause_s(period_s, 1) == period_s
+    assert period_s <= pause_s(period_s, failures) <= pause_s(period_s, failures + 1) <= max(period_s, 60.0)
 
 
 def grey(number: int, rng: np.random.Generator, gain: float = 1.0) -> Frame:
