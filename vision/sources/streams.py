@@ -34,6 +34,8 @@ from vision.sources.stream_child import END, FRAME, HEADER
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
 _DEVICE: Final = re.compile(r"(?:usb:|/dev/video)(\d{1,3})|(\d{1,3})")
+_STATED: Final = re.compile(r"(=|(?:user|pass|pwd|token|key|auth)[a-z]*_)[^/&;,]*", re.IGNORECASE)  # also in paths
+_ESCAPED: Final = 'in a user or password, "/", "?", "#" and "@" are written %2F, %3F, %23 and %40'
 _FIRST_PAUSE_S: Final = 0.5
 _PAUSE_CAP_S: Final = 10.0
 _SESSION_OPEN_S: Final = 10.0
@@ -51,7 +53,7 @@ class StreamLostError(VisionError):
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """What to open, and what to call it in front of people: without user, password and query."""
+    """What to open, and what to call it in front of people: without user, password, query and values in its path."""
 
     address: str
     device: int | None
@@ -102,12 +104,16 @@ def parse_address(text: str) -> StreamAddress | None:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise PictureError(f"{scheme}://...: this address cannot be read ({error})") from error
+    except ValueError:
+        # what is wrong is not quoted: after a "/" or "#" in a password, the port is a piece of it
+        raise PictureError(f"{scheme}://...: this address cannot be read; {_ESCAPED}") from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}" and "@" not in parts.netloc:
+        raise PictureError(f"{scheme}://...: this address has an @ after its host; {_ESCAPED}")
     if not host:
         raise PictureError(f"{scheme}://...: this address names no host")
     where = f"[{host}]" if ":" in host else host
-    return StreamAddress(text, None, f"{scheme.lower()}://{where}{'' if port is None else f':{port}'}{parts.path}")
+    path = _STATED.sub(r"\1...", parts.path)
+    return StreamAddress(text, None, f"{scheme.lower()}://{where}{'' if port is None else f':{port}'}{path}")
 
 
 class _BrokenError(Exception):

@@ -198,6 +198,31 @@ def test_addresses() -> None:
             parse_address(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://10.0.0.9:554/user=admin&password=secret&channel=1&stream=0.sdp",
+        "rtsp://10.0.0.9:554/user=admin_password=secret_channel=1_stream=0.sdp?real_stream",
+        "rtsp://10.0.0.9/h264/pass_secret/main",
+        "http://10.0.0.9/cgi/token=secret/video.mjpg",
+    ],
+)
+def test_a_password_in_the_path_is_not_shown_either(text: str) -> None:
+    parsed = parse_address(text)
+    assert parsed is not None
+    assert parsed.address == text
+    assert parsed.label.startswith(text[: text.index("10.0.0.9")])
+    assert "secret" not in parsed.label
+    assert "admin" not in parsed.label
+
+
+@pytest.mark.parametrize("password", ["sec/ret", "1234/ret", "sec#ret", "sec?ret", "99?ret", "77#ret"])
+def test_a_password_that_breaks_the_address_is_not_quoted(password: str) -> None:
+    with pytest.raises(PictureError, match="%2F") as caught:
+        parse_address(f"rtsp://admin:{password}@10.0.0.9:554/live")
+    assert not any(part in str(caught.value) for part in ("sec", "ret", "1234", "99", "77", "admin"))
+
+
 def test_a_file_named_like_a_camera_is_a_file(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "0").mkdir()
