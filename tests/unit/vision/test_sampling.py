@@ -53,7 +53,7 @@ class Site:
         try:
             path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
             self.visits.append(path)
-            if path == "/still":
+            if path in ("/still", "/still?user=me&pwd=top%20secret%C3%BC"):
                 body = jpeg()
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -131,6 +131,16 @@ async def test_a_visit_that_fails_says_why(path: str, why: str) -> None:
             await visits.visit(f"{url}{path}", open_s=0.5)
         picture, _ = await visits.visit(f"{url}/still")  # and the next goes well
         assert picture.shape == (120, 160, 3)
+
+
+async def test_a_password_with_a_space_is_sent_and_never_told() -> None:
+    async with site() as (here, url), sampler() as visits:
+        picture, _ = await visits.visit(f"{url}/still?user=me&pwd=top secret\u00fc")
+        assert picture.shape == (120, 160, 3)
+        assert here.visits == ["/still?user=me&pwd=top%20secret%C3%BC"]
+        with pytest.raises(VisitFailedError) as caught:
+            await visits.visit(f"{url}/none?pwd=top secret")
+        assert "secret" not in str(caught.value)
 
 
 async def test_a_process_that_dies_is_started_again_and_its_visits_fail() -> None:
