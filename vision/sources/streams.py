@@ -145,6 +145,7 @@ class LiveStream:
         self._gaps: list[Gap] = []
         self._origin_s: float | None = None  # monotonic time of the first frame
         self._last_s = 0.0
+        self._away = ""  # why no frames come, from the end of a session to the next frame
         self._before = StreamStats()  # of sessions that have ended
         self.stats = StreamStats()
 
@@ -158,21 +159,29 @@ class LiveStream:
 
         Raises StreamUnavailableError when none came within open_s, StreamLostError when none came for give_up_s.
         """
+        try:
+            yield from self._frames()
+        finally:
+            if self._away and self._origin_s is not None:  # however it ends while the stream is away, that is a gap
+                self._gaps.append(Gap(self._clock(self._last_s), self._clock(time.monotonic()), self._away))
+                self._away = ""
+
+    def _frames(self) -> Iterator[Frame]:
         s = self._settings
         began = time.monotonic()
         until = None if s.run_s is None else began + s.run_s
-        pause, told, reason = _FIRST_PAUSE_S, "", ""
+        pause, told = _FIRST_PAUSE_S, ""
         while True:
             first = self._origin_s is None
             limit = began + s.open_s if first else self._last_s + s.give_up_s
             try:
-                for frame in self._session(min(limit, time.monotonic() + _SESSION_OPEN_S), until, reason):
-                    pause, told = _FIRST_PAUSE_S, ""
+                for frame in self._session(min(limit, time.monotonic() + _SESSION_OPEN_S), until, self._away):
+                    pause, told, self._away = _FIRST_PAUSE_S, "", ""
                     yield frame
             except _OverError:
                 return
             except _BrokenError as error:
-                reason = str(error)
+                reason = self._away = str(error)
                 self.stats.stalls += isinstance(error, _StallError) and self._origin_s is not None
             else:
                 return
@@ -181,7 +190,6 @@ class LiveStream:
                 raise StreamUnavailableError(f"{self._address.label}: no picture within {s.open_s:g} s: {reason}")
             if self._origin_s is not None:
                 if now + pause >= self._last_s + s.give_up_s:
-                    self._gaps.append(Gap(self._clock(self._last_s), self._clock(now), reason))
                     raise StreamLostError(f"{self._address.label}: lost for {s.give_up_s:g} s, given up: {reason}")
                 self.stats.reconnects += 1
                 if reason != told:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -153,6 +154,30 @@ def test_a_stream_that_ends_for_good_is_given_up_with_its_gap() -> None:
         assert source.stats.delivered > 0
         assert "secret" not in str(caught.value)
         assert len(source.take_gaps()) == 1
+
+
+@pytest.mark.parametrize("ended_by", ["time", "signal"])
+def test_what_is_missed_at_the_end_is_a_gap_too(ended_by: str) -> None:
+    def once(number: int, send: Callable[[], None], over: threading.Event) -> None:
+        for _ in range(20 if number == 0 else 0):
+            send()
+
+    def tell(_text: str) -> None:  # comes while the stream is opened again
+        if ended_by == "signal":
+            raise KeyboardInterrupt
+
+    for run_s in (4.0, 16.0, 50.0):  # until the reader's process comes up before it ends
+        with mjpeg(once) as address:
+            parsed = parse_address(address)
+            assert parsed is not None
+            source = LiveStream(parsed, StreamSettings(open_s=60, give_up_s=60, run_s=run_s), tell)
+            with contextlib.suppress(KeyboardInterrupt):
+                deque(source.frames(), maxlen=0)
+            if source.stats.delivered:
+                break
+    (gap,) = source.take_gaps()
+    assert gap.to_s >= gap.from_s > 0.0
+    assert gap.reason
 
 
 @pytest.mark.parametrize("kind", ["silent", "empty"])
