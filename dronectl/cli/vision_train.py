@@ -46,7 +46,7 @@ def train(
         typer.Option(
             "--from",
             help="What to start from: a YOLO checkpoint (.pt), or a model that this command wrote or that ships (.onnx). "
-            "Default: the thermal one that ships.",
+            "Default: the one for such pictures that ships.",
             metavar="FILE",
         ),
     ] = None,

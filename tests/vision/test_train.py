@@ -347,6 +347,26 @@ def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, mess
     assert message in capsys.readouterr().err
 
 
+def test_a_model_is_not_written_over_the_one_it_is_measured_against(tmp_path, capsys):
+    source = tmp_path / "own"
+    source.mkdir()
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"onnx")
+    arguments = ["--work", str(tmp_path / "w"), "--card", str(tmp_path / "m.md"), "--names", "person", "--epochs", "1"]
+    linked = tmp_path / "linked.onnx"
+    linked.symlink_to(model)
+    for start in (model, linked):
+        assert main(["yolo", str(source), "--weights", str(start), "--model", str(model), *arguments]) == 2
+        assert "training starts from this file" in capsys.readouterr().err
+    # what is only needed after hours of training is asked for before them
+    assert main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments]) == 2
+    assert "m.json: names no classes of m.onnx" in capsys.readouterr().err
+    (tmp_path / "m.json").write_text('{"classes": ["person"]}')
+    more = ["--extra-test", str(tmp_path / "none")]
+    assert main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments, *more]) == 2
+    assert f"{tmp_path / 'none' / 'images'}: no such folder" in capsys.readouterr().err
+
+
 def test_evaluation_needs_class_names(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "m.onnx"), str(tmp_path)]) == 2
     assert "--names" in capsys.readouterr().err

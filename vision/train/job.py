@@ -69,6 +69,12 @@ class Job:
             raise UserError(f"{self.source}: no such folder")
         if "train" in self.steps and (self.weights is None or not self.weights.is_file()):
             raise UserError(f"--weights: no such file ({self.weights})")
+        if self.weights is not None and self.weights.resolve() == self.model.resolve():
+            raise UserError(f"--model {self.model}: training starts from this file; give what comes of it another name")
+        if "train" in self.steps and self.weights is not None and self.weights.suffix == ".onnx":
+            warm_start.sidecar_classes(self.weights)
+        if self.extra_test is not None and not list(iter_flat(self.extra_test)):
+            raise UserError(f"--extra-test {self.extra_test}: no pictures in its folder images")
 
 
 def gsd_range(text: str | None) -> dict[str, Any] | None:
