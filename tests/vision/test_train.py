@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 from pathlib import Path
@@ -17,12 +18,12 @@ from vision.prepare import to_grey
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
 from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretch
-from vision.train.dataset import list_samples, read_description, read_image
+from vision.train.dataset import fingerprint, list_samples, read_description, read_image
 from vision.train.errors import UserError
 from vision.train.labels import parse_label_line, read_labels, to_relative, write_labels
 from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
 from vision.train.splits import assign_sequences, parse_frame_name, split_by_sequence
-from vision.train.trainer import TrainConfig, learning_rate
+from vision.train.trainer import TrainConfig, learning_rate, unfinished
 
 
 def picture(path: Path, level: int = 90) -> None:
@@ -365,6 +366,29 @@ def test_a_model_is_not_written_over_the_one_it_is_measured_against(tmp_path, ca
     more = ["--extra-test", str(tmp_path / "none")]
     assert main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments, *more]) == 2
     assert f"{tmp_path / 'none' / 'images'}: no such folder" in capsys.readouterr().err
+
+
+def test_a_stopped_run_goes_on_only_with_the_same_weights_pictures_and_labels(tmp_path):
+    own = own_pictures(tmp_path, [f"flight{flight}_{number}" for flight in range(4) for number in range(3)])
+    folder.prepare(own, tmp_path / "data", ["person"])
+    before = fingerprint(tmp_path / "data", ["person"])
+    folder.prepare(own, tmp_path / "data", ["person"])
+    assert fingerprint(tmp_path / "data", ["person"]) == before
+    assert fingerprint(tmp_path / "data", ["deer"]) != before
+    for label in (own / "labels").iterdir():
+        label.write_text("0 .5 .5 .1 .2\n")
+    folder.prepare(own, tmp_path / "data", ["person"])
+    assert fingerprint(tmp_path / "data", ["person"]) != before
+
+    config = TrainConfig(epochs=3)
+    last = tmp_path / "run" / "run" / "weights" / "last.pt"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"checkpoint")
+    state = {"step": 3, "seconds": 1.0, "images": 24, "epochs": 1, "config": dataclasses.asdict(config), "origin": "a"}
+    (tmp_path / "run" / "state.json").write_text(json.dumps(state))
+    assert unfinished(tmp_path / "run", config, "a") is not None
+    assert unfinished(tmp_path / "run", config, "b") is None
+    assert unfinished(tmp_path / "run", dataclasses.replace(config, lr=0.5), "a") is None
 
 
 def test_evaluation_needs_class_names(tmp_path, capsys):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,15 @@ def iter_flat(root: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             yield Sample(path, root / "labels" / f"{path.stem}.txt", root / "ignore" / f"{path.stem}.txt")
+
+
+def fingerprint(root: Path, names: list[str]) -> str:
+    """SHA-256 of what is trained on: class names, the training pictures' names and sizes, and their labels."""
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for sample in list_samples(root, "train"):
+        digest.update(f"\n{sample.image.name} {sample.image.stat().st_size}\n".encode())
+        digest.update(sample.labels.read_bytes() if sample.labels.exists() else b"")
+    return digest.hexdigest()
 
 
 def read_boxes(sample: Sample, classes: int, width: int, height: int) -> Boxes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import average, card, export, folder, hituav, limits, quantise, render_people, warm_start
-from .dataset import Sample, iter_flat, list_samples, read_description, read_image
+from .dataset import Sample, fingerprint, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
 from .predict import OnnxModel, run_pictures
@@ -109,7 +109,8 @@ def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
     run_dir = job.work / "train"
     if "train" in job.steps and job.weights is not None:
         start = warm_start.checkpoint(job.weights, names, root, job.work / "start.pt", job.config)
-        fine_tune(root, names, start, run_dir, job.config, say)
+        origin = f"{export.sha256(job.weights)} {fingerprint(root, names)}"
+        fine_tune(root, names, start, run_dir, job.config, say, origin)
     if "compare" in job.steps:
         _compare(job, root, run_dir, names, description)
     if "ship" not in job.steps:
