@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from vision.frame import Frame, PixelKind
-from vision.model_card import ModelCard
+from vision.model_card import DEFAULT_MODEL, ModelCard
 from vision.prepare import to_grey
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
@@ -341,6 +341,13 @@ def test_without_the_extra_training_ends_with_one_line_and_exit_code_3(tmp_path,
         (["--width", "650"], "multiples of 32"),
         (["--minutes", "-1"], "minutes must be above 0"),
         (["--minutes", "1", "--average", "1.5"], "--average 1.5"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--minutes", "0"], "minutes must be above 0"),
+        (["--minutes", "nan"], "minutes must be above 0"),
+        (["--epochs", "1", "--threads", "0"], "--threads must be at least 1"),
+        (["--epochs", "1", "--seed", "-1"], "--seed must be at least 0"),
+        (["--epochs", "1", "--lr", "0"], "--lr must be above 0"),
+        (["--epochs", "1", "--int8-loss", "-1"], "--int8-loss -1"),
     ],
 )
 def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, message):
@@ -391,9 +398,47 @@ def test_a_stopped_run_goes_on_only_with_the_same_weights_pictures_and_labels(tm
     assert unfinished(tmp_path / "run", dataclasses.replace(config, lr=0.5), "a") is None
 
 
-def test_evaluation_needs_class_names(tmp_path, capsys):
+def test_evaluation_needs_class_names_and_what_kind_of_pictures(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "m.onnx"), str(tmp_path)]) == 2
     assert "--names" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "m.onnx"), str(tmp_path), "--names", "person"]) == 2
+    assert "--modality" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sidecar", ["{", "[]", '{"classes": ["person"]}'])
+def test_a_damaged_sidecar_or_model_is_one_line_and_exit_code_2(tmp_path, capsys, sidecar):
+    own_pictures(tmp_path, ["a_1"])
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"no model")
+    model.with_suffix(".json").write_text(sidecar)
+    assert main(["evaluate", str(model), str(tmp_path / "own")]) == 2
+    assert "m.json" in capsys.readouterr().err
+    model.with_suffix(".json").write_text('{"classes": ["person"], "modality": "thermal"}')
+    assert main(["evaluate", str(model), str(tmp_path / "own")]) == 2
+    err = capsys.readouterr().err
+    assert "m.onnx: cannot be read as ONNX" in err
+    assert err.count("\n") == 1
+
+
+def test_weights_for_single_pictures_are_asked_for_in_one_line(tmp_path, capsys):
+    for arguments, said in (
+        ([tmp_path / "no.onnx", "--out", tmp_path / "w.json"], "no.onnx"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "none" / "w.json"], "folder that exists"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "w.json", "--seed", "-1"], "--seed"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "w.json", "--least", "2"], "--least"),
+    ):
+        assert main(["single", *map(str, arguments)]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "work").write_text("a file where the folder should be")
+    assert main([*train_arguments(tmp_path, make_hituav(tmp_path)), "--epochs", "1", "--steps", "prepare"]) == 2
+    err = capsys.readouterr().err
+    assert "work" in err
+    assert err.count("\n") == 1
 
 
 def test_the_package_imports_without_its_extra():

@@ -63,6 +63,10 @@ class Job:
         gsd_range(self.gsd)
         if self.average is not None and not 0 < self.average <= 1:
             raise UserError(f"--average {self.average:g}: must be above 0 and at most 1")
+        if self.int8_loss is not None and not 0 <= self.int8_loss <= 1:
+            raise UserError(f"--int8-loss {self.int8_loss:g}: must be from 0 to 1")
+        if self.tiles < 1:
+            raise UserError(f"--tiles must be at least 1 (found {self.tiles})")
         if not self.names:
             raise UserError("give the class names (--names person,car)")
         if not self.source.is_dir():

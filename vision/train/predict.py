@@ -96,6 +96,7 @@ class OnnxModel:
     input_name: str
     width: int
     height: int
+    classes: int
 
     @classmethod
     def load(cls, path: Path, threads: int = 2) -> OnnxModel:
@@ -109,12 +110,17 @@ class OnnxModel:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        first = session.get_inputs()[0]
+        try:
+            session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  # the runtime has errors of its own; all mean that it is no such file
+            raise UserError(f"{path}: cannot be read as ONNX ({str(error).splitlines()[0]})") from None
+        first, out = session.get_inputs()[0], session.get_outputs()[0].shape
         shape = first.shape
         if len(shape) != 4 or not all(isinstance(side, int) for side in shape):
             raise UserError(f"{path}: its input {shape} is not a static batch of pictures")
-        return cls(session, str(first.name), int(shape[3]), int(shape[2]))
+        if len(out) != 3 or not all(isinstance(side, int) for side in out) or not 5 <= out[1] < out[2]:
+            raise UserError(f"{path}: its output {out} is not 1 x (4 + classes) x boxes, as before non-maximum suppression")
+        return cls(session, str(first.name), int(shape[3]), int(shape[2]), int(out[1]) - 4)
 
     def __call__(self, image: Image) -> npt.NDArray[np.float64]:
         """Detect in an 8-bit picture, grey or colour (blue first)."""

@@ -63,8 +63,13 @@ class TrainConfig:
             raise UserError("give either a number of epochs or a number of minutes")
         if self.epochs is not None and self.epochs < 1:
             raise UserError(f"epochs must be at least 1 (found {self.epochs})")
-        if self.minutes is not None and self.minutes <= 0:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UserError(f"minutes must be above 0 (found {self.minutes:g})")
+        if not 0 < self.lr <= 1:
+            raise UserError(f"--lr must be above 0 and at most 1 (found {self.lr:g})")
+        for name, least in (("threads", 1), ("seed", 0), ("freeze", 0), ("warmup_steps", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {least} (found {getattr(self, name)})")
         if self.width % 32 or self.height % 32 or self.width < 64 or self.height < 64:
             raise UserError(f"width and height must be multiples of 32 (found {self.width}x{self.height})")
         if self.batch < 2:

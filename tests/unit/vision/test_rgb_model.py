@@ -22,6 +22,7 @@ from vision.errors import ModelError
 from vision.lookers import tile_settings
 from vision.model_card import COLOUR_MODEL, file_sha256, read_card
 from vision.tiles import TileSettings
+from vision.train.__main__ import main as evaluate_model
 from vision.train.labels import write_labels
 from vision.train.render_body import person
 from vision.train.render_scene import GAMMA, View, blend, exposure, render
@@ -107,6 +108,18 @@ def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
     assert found["objects"] == 24
     assert found["recall"] >= 0.5
     assert found["ap50"] >= 0.4
+
+
+def test_figures_of_a_colour_model_are_those_in_colour_also_where_its_classes_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for more in ([], ["--names", "person"], ["--names", "person", "--modality", "thermal"]):
+        assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
+    assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), "--names", "person,car"]) == 2
+    assert "it has 1 classes, and 2 are named" in capsys.readouterr().err
 
 
 def test_detect_uses_it_for_colour_and_says_once_that_it_is_experimental(folder: Path, tmp_path: Path) -> None:
