@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from dronectl.cli.common import JsonOption, err, out, print_json
-from dronectl.errors import EXIT_UNAVAILABLE, BadInputError, UnavailableError
+from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, UnavailableError
 from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL
 
 INSTALL = "python -m venv yolo && yolo/bin/pip install torch torchvision ultralytics onnx onnxruntime, then --python yolo/bin/python"
@@ -104,7 +104,7 @@ def train(
 
     Needs the heavy extra (ultralytics with torch); it may be installed in an environment of its own (--python).
 
-    Codes: 0 done, 2 the input is wrong (a bad label is named with file and line), 3 the extra is not installed.
+    Codes: 0 done, 2 the input is wrong (a bad label is named with file and line), 3 the extra is not installed or broke down.
     """
     if epochs is not None and minutes is not None:
         raise BadInputError("give --epochs or --minutes, not both")
@@ -166,5 +166,12 @@ def _run(python: Path, folder: Path, given: dict[str, str]) -> None:
     said = last.removeprefix("error: ")
     if child.returncode == EXIT_UNAVAILABLE:
         raise UnavailableError(f"{said}; {INSTALL}")
+    if child.returncode == EXIT_BAD_INPUT:
+        raise BadInputError(said)
+    if child.returncode < 0:  # what was said last is no reason
+        raise UnavailableError(
+            f"training was ended by signal {-child.returncode}, which is most often too little memory: a smaller --batch or "
+            "--size needs less. The same command goes on from the last whole round"
+        )
     if child.returncode:
-        raise BadInputError(said or f"training ended with {child.returncode}")
+        raise UnavailableError(f"training ended with code {child.returncode}: {said}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,25 @@ def test_a_bad_label_is_named_with_file_and_line(own_set: Path, tmp_path: Path, 
     error = call(str(own_set), "--model", str(tmp_path / "m.onnx"), "--python", sys.executable)
     assert error.startswith("BadInputError")
     assert said in error
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("kill -9 $$", "UnavailableError: training was ended by signal 9, .* --batch"),
+        ("echo 'RuntimeError: no kernel'; exit 1", "UnavailableError: training ended with code 1: RuntimeError: no kernel"),
+        ("echo 'error: labels/a.txt:1: odd'; exit 2", "BadInputError: labels/a.txt:1: odd"),
+    ],
+)
+def test_how_training_ended_is_not_taken_for_what_it_said_last(
+    own_set: Path, tmp_path: Path, ending: str, said: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho 'epoch 3: 300 steps, 5.0 min'\n{ending}\n")
+    python.chmod(0o755)
+    error = call(str(own_set), "--model", str(tmp_path / "m.onnx"), "--python", str(python))
+    assert re.match(said, error), error
+    assert "epoch 3" not in error
 
 
 def test_what_cannot_be_is_said(own_set: Path, tmp_path: Path) -> None:
