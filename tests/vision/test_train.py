@@ -130,6 +130,22 @@ def test_hituav_by_sequence_keeps_neighbours_together(tmp_path):
     assert len({places[f"1_60_30_0_{number:05d}"] for number in (1, 2, 3, 4)}) == 1
 
 
+def test_hituav_boxes_a_pixel_over_the_edge_end_at_it(tmp_path):
+    source, out = make_hituav(tmp_path), tmp_path / "data"
+    path = source / "annotations/train.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["annotation"][0]["bbox"] = [601, -1, 40, 50]  # a person
+    data["annotation"][1]["bbox"] = [100, -1, 50, 31]  # what nobody could label: to be painted over
+    path.write_text(json.dumps(data))
+    grey = np.full((512, 640), 90, np.uint8)
+    grey[:30, 100:150] = 240
+    cv2.imwrite(str(source / "train/1_60_30_0_00001.jpg"), grey)
+    hituav.prepare(source, out)
+    boxes = read_labels(out / "labels/train/1_60_30_0_00001.txt", 4, 640, 512)
+    assert boxes == pytest.approx(np.array([[0, 601, 0, 640, 49]]), abs=0.01)
+    assert read_image(out / "images/train/1_60_30_0_00001.jpg")[:29, 102:148].max() < 110
+
+
 def test_hituav_names_the_wrong_box(tmp_path):
     source = make_hituav(tmp_path)
     path = source / "annotations/val.json"
