@@ -84,7 +84,10 @@ def train(
     int8_loss: Annotated[
         float | None,
         typer.Option(
-            "--int8-loss", min=0.0, max=1.0, help="Also quantise to INT8, kept if AP50 falls by no more than this."
+            "--int8-loss",
+            min=0.0,
+            max=1.0,
+            help="Also quantise to INT8, kept if AP50 of the first class falls by no more than this.",
         ),
     ] = None,
     python: Annotated[

@@ -119,6 +119,27 @@ def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
     assert load_engine(tmp_path / "next-int8.onnx", "onnxruntime").run(batch).shape == wanted.shape
 
 
+def test_a_quantised_model_that_nothing_speaks_for_is_not_kept(trained, own_set, tmp_path):
+    """Pictures without a person tell nothing of how well it finds people."""
+    from vision.train import quantise
+    from vision.train.dataset import list_samples
+    from vision.train.job import Job
+    from vision.train.trainer import TrainConfig
+
+    empty = tmp_path / "empty"
+    shutil.copytree(own_set, empty)
+    shutil.rmtree(empty / "labels")
+    model = tmp_path / "m.onnx"
+    shutil.copyfile(trained / "own.onnx", model)
+    (tmp_path / "m-int8.json").write_text("{}")  # of an earlier run
+    job = Job("yolo", empty, tmp_path, model, tmp_path / "m.md", TrainConfig(epochs=1), int8_loss=0.05)
+    samples, said = list_samples(empty, "val"), []
+    found = quantise.attempt(model, samples, samples, ["person"], job, said.append)
+    assert found["kept"] is False
+    assert "no person" in found["why"]
+    assert not list(tmp_path.glob("m-int8*"))
+
+
 def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
     import torch
     import ultralytics

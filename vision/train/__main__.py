@@ -99,7 +99,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--version", default="0.1.0")
     command.add_argument("--extra-test", type=Path, help="folder with images/ and labels/ for a further evaluation")
     command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,compare,ship")
-    command.add_argument("--int8-loss", type=float, help="also quantise; keep it if AP50 falls by no more than this")
+    command.add_argument("--int8-loss", type=float, help="also quantise; keep it if the first class's AP50 falls by no more")
     command.add_argument(
         "--average", type=float, help="ship the average of the trained weights (this share) and those it began with"
     )
