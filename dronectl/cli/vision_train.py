@@ -40,7 +40,10 @@ def train(
         Path, typer.Option("--model", help="The ONNX file to write; its sidecar and card go beside it.", metavar="FILE")
     ],
     names: Annotated[str, typer.Option("--names", help="Names of the label classes in order, with commas.")] = "person",
-    modality: Annotated[Modality, typer.Option("--modality", help="Kind of pictures.")] = Modality.THERMAL,
+    modality: Annotated[
+        Modality | None,
+        typer.Option("--modality", help="Kind of pictures. Default: thermal, and pictures in colour are refused."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -123,7 +126,7 @@ def train(
         raise BadInputError(f"--model {model}: must be an .onnx file in a folder that exists")
     given: dict[str, object] = {
         "names": names,
-        "modality": modality.value,
+        "modality": None if modality is None else modality.value,
         "weights": weights,
         "work": work or model.with_name(f"{model.stem}-training"),
         "model": model,

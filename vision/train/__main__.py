@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     own = commands.add_parser("yolo", help="a detector from your own pictures with YOLO labels")
     own.add_argument("source", type=Path, help="folder with images/ and labels/, split into train/ and val/ or not")
     own.add_argument("--names", required=True, help="class names, in order, separated by commas")
-    own.add_argument("--modality", choices=("thermal", "rgb"), default="thermal")
+    own.add_argument("--modality", choices=("thermal", "rgb"), help="default: thermal, and pictures in colour are refused")
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
     rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
@@ -114,7 +114,7 @@ def _add_training(command: argparse.ArgumentParser) -> None:
 
 def _job(args: argparse.Namespace) -> Job:
     given = vars(args)
-    modality = "rgb" if args.command == "rgb" else given.get("modality", "thermal")
+    modality = "rgb" if args.command == "rgb" else given.get("modality") or "thermal"
     config = TrainConfig(
         epochs=10 if args.epochs is None and args.minutes is None else args.epochs,
         minutes=args.minutes,
@@ -139,6 +139,7 @@ def _job(args: argparse.Namespace) -> Job:
         kind=args.command,
         config=config,
         modality=modality,
+        modality_stated=given.get("modality") is not None,
         steps=tuple(step.strip() for step in args.steps.split(",")),
         **{name: given[name] for name in fields},
         **more,

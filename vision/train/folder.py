@@ -70,10 +70,10 @@ def find_samples(source: Path) -> list[tuple[str, Sample]]:
     return flat
 
 
-def prepare(source: Path, out: Path, names: list[str], seed: int = 0, *, colour: bool = False) -> dict[str, int]:
+def prepare(source: Path, out: Path, names: list[str], seed: int = 0, *, any_colours: bool = False) -> dict[str, int]:
     """Write the prepared data set to ``out`` (pictures as links where possible); return the pictures per split.
 
-    UserError for pictures in colour where they are said to be thermal: what comes of them would refuse their like.
+    Without ``any_colours`` a UserError for pictures in colour: a thermal model would be made of them by mistake.
     """
     if not names:
         raise UserError("give the class names (--names person,car)")
@@ -88,10 +88,10 @@ def prepare(source: Path, out: Path, names: list[str], seed: int = 0, *, colour:
         objects += len(read_labels(sample.labels, len(names), 1, 1))
     if not objects:
         raise UserError(f"{source / 'labels'}: no labels for any of the {len(found)} pictures")
-    if not colour and 2 * in_colour > len(found):
+    if not any_colours and 2 * in_colour > len(found):
         raise UserError(
-            f"{source / 'images'}: {in_colour} of {len(found)} pictures are in colour, and a thermal model is for grey ones in"
-            " which warm is white: --modality rgb for an ordinary camera's, else turn their palette into grey first"
+            f"{source / 'images'}: {in_colour} of {len(found)} pictures are in colour: say --modality rgb if they are an ordinary"
+            " camera's, or --modality thermal if they are a thermal one's in whose palette what is brighter is warmer"
         )
     target, split = _split(source, found, seed)
     counts = dict.fromkeys(SPLITS, 0)

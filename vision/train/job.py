@@ -38,6 +38,7 @@ class Job:
     weights: Path | None = None
     names: tuple[str, ...] = ("person",)
     modality: str = "thermal"
+    modality_stated: bool = False  # else pictures in colour are taken for a mistake
     gsd: str | None = None
     licence: str = "not stated"
     split: str = "official"
@@ -128,7 +129,7 @@ def _prepare(job: Job, root: Path, say: Callable[[str], None]) -> dict[str, int]
     if job.kind == "rgb":
         tiles = {"train": job.tiles, "val": max(24, job.tiles // 10), "test": max(24, job.tiles // 6)}
         return render_people.prepare(job.source, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say)
-    return folder.prepare(job.source, root, list(job.names), job.config.seed, colour=job.colour)
+    return folder.prepare(job.source, root, list(job.names), job.config.seed, any_colours=job.modality_stated)
 
 
 def _by_picture(description: Mapping[str, Any]) -> bool:
