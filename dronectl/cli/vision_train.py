@@ -16,7 +16,7 @@ import typer
 
 from dronectl.cli.common import JsonOption, err, out, print_json
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, UnavailableError
-from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL
+from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, kind_of_class, unreported
 
 INSTALL = "python -m venv yolo && yolo/bin/pip install torch torchvision ultralytics onnx onnxruntime, then --python yolo/bin/python"
 
@@ -124,6 +124,12 @@ def train(
             raise BadInputError(f"{option} {file}: no such file")
     if model.suffix != ".onnx" or not model.absolute().parent.is_dir():
         raise BadInputError(f"--model {model}: must be an .onnx file in a folder that exists")
+    classes = [name.strip() for name in names.split(",") if name.strip()]
+    strange = unreported(classes)
+    if strange is not None:
+        if not any(map(kind_of_class, classes)):
+            raise BadInputError(f"--names {names}: {strange}")
+        err.print(f"--names {names}: {strange}", markup=False, highlight=False)
     given: dict[str, object] = {
         "names": names,
         "modality": None if modality is None else modality.value,
