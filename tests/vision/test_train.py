@@ -6,6 +6,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -459,3 +461,11 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, c
 
 def test_the_package_imports_without_its_extra():
     assert importlib.import_module("vision.train.export").OPSET == 17
+
+
+def test_it_runs_in_an_environment_that_holds_the_extra_alone():
+    """As the message that says how to install the extra makes one: none of the product's other libraries is there."""
+    absent = ("pyproj", "msgspec", "pydantic", "typer", "shapely", "aiomqtt", "openvino", "ultralytics", "torch")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import vision.train.__main__"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]
