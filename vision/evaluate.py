@@ -74,7 +74,9 @@ def pair_up(pictures: Path, labels: Path | None) -> list[Labelled]:
     if not pictures.is_dir():
         raise PictureError(f"{pictures}: no such folder")
     root = pictures / "images" if (pictures / "images").is_dir() else pictures
-    files = sorted(p for p in (root / (kept_apart(pictures) or "")).rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    files = sorted(
+        p for p in (root / (kept_apart(pictures) or "")).rglob("*") if p.suffix.lower() in PICTURES and p.is_file()
+    )
     if not files:
         raise PictureError(f"{pictures}: no pictures in this folder")
     if labels is None:

@@ -112,7 +112,9 @@ def evaluate(
         err.print(f"left out: {line}", markup=False)
     part = ev.kept_apart(folder)
     if part is not None:
-        err.print(f"{folder}: split as for training; measured on its part {part!r} alone", markup=False, highlight=False)
+        err.print(
+            f"{folder}: split as for training; measured on its part {part!r} alone", markup=False, highlight=False
+        )
     if not seen:
         raise BadInputError(f"{folder}: not one of its {len(pairs)} pictures could be looked at")
     at = card.confidence if confidence is None else confidence

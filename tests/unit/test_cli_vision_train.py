@@ -68,7 +68,10 @@ def test_a_bad_label_is_named_with_file_and_line(own_set: Path, tmp_path: Path, 
     ("ending", "said"),
     [
         ("kill -9 $$", "UnavailableError: training was ended by signal 9, .* --batch"),
-        ("echo 'RuntimeError: no kernel'; exit 1", "UnavailableError: training ended with code 1: RuntimeError: no kernel"),
+        (
+            "echo 'RuntimeError: no kernel'; exit 1",
+            "UnavailableError: training ended with code 1: RuntimeError: no kernel",
+        ),
         ("echo 'error: labels/a.txt:1: odd'; exit 2", "BadInputError: labels/a.txt:1: odd"),
     ],
 )

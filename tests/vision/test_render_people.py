@@ -23,7 +23,7 @@ def level(mean: float, seed: int = 1) -> np.ndarray:
 def test_snow_from_above_is_ground_and_a_picture_of_nothing_but_sky_is_named() -> None:
     tile, _ = make_tile(level(235), SNOW, 192, np.random.default_rng(1))
     assert tile.shape == (192, 192, 3)
-    with pytest.raises(UserError, match="backgrounds snow: .* looks like sky"):
+    with pytest.raises(UserError, match=r"backgrounds snow: .* looks like sky"):
         make_tile(level(235), replace(SNOW, elevation_deg=(20.0, 40.0)), 192, np.random.default_rng(1))
 
 

@@ -195,7 +195,9 @@ def own_pictures(root: Path, stems: list[str]) -> Path:
 
 def test_pictures_named_by_their_time_are_split_by_flight_and_not_by_picture(tmp_path):
     stems = [
-        f"DJI_202603{flight + 10}14{minute:02d}12_{minute + 1:04d}_T" for flight in range(6) for minute in range(0, 12, 2)
+        f"DJI_202603{flight + 10}14{minute:02d}12_{minute + 1:04d}_T"
+        for flight in range(6)
+        for minute in range(0, 12, 2)
     ]
     folder.prepare(own_pictures(tmp_path, stems), tmp_path / "data", ["person"])
     places = {s.stem: split for split in ("train", "val", "test") for s in list_samples(tmp_path / "data", split)}
@@ -206,7 +208,12 @@ def test_pictures_named_by_their_time_are_split_by_flight_and_not_by_picture(tmp
 
 def test_a_flight_ends_after_five_minutes_without_a_picture_and_lenses_are_of_one_flight():
     told = folder.flights(
-        ["DJI_20260312143000_0001_T", "DJI_20260312143000_0001_W", "DJI_20260312143400_0002_T", "DJI_20260312144000_0003_T"]
+        [
+            "DJI_20260312143000_0001_T",
+            "DJI_20260312143000_0001_W",
+            "DJI_20260312143400_0002_T",
+            "DJI_20260312144000_0003_T",
+        ]
     )
     assert told["DJI_20260312143000_0001_T"] == told["DJI_20260312143000_0001_W"] == told["DJI_20260312143400_0002_T"]
     assert told["DJI_20260312144000_0003_T"] != told["DJI_20260312143400_0002_T"]
@@ -389,7 +396,10 @@ def test_a_model_is_not_written_over_the_one_it_is_measured_against(tmp_path, ca
     assert "m.json: names no classes of m.onnx" in capsys.readouterr().err
     (tmp_path / "m.json").write_text('{"classes": ["person"]}')
     more = ["--extra-test", str(tmp_path / "none")]
-    assert main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments, *more]) == 2
+    assert (
+        main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments, *more])
+        == 2
+    )
     assert f"{tmp_path / 'none' / 'images'}: no such folder" in capsys.readouterr().err
 
 

@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     own = commands.add_parser("yolo", help="a detector from your own pictures with YOLO labels")
     own.add_argument("source", type=Path, help="folder with images/ and labels/, split into train/ and val/ or not")
     own.add_argument("--names", required=True, help="class names, in order, separated by commas")
-    own.add_argument("--modality", choices=("thermal", "rgb"), help="default: thermal, and pictures in colour are refused")
+    own.add_argument(
+        "--modality", choices=("thermal", "rgb"), help="default: thermal, and pictures in colour are refused"
+    )
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
     rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
@@ -99,7 +101,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--version", default="0.1.0")
     command.add_argument("--extra-test", type=Path, help="folder with images/ and labels/ for a further evaluation")
     command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,compare,ship")
-    command.add_argument("--int8-loss", type=float, help="also quantise; keep it if the first class's AP50 falls by no more")
+    command.add_argument(
+        "--int8-loss", type=float, help="also quantise; keep it if the first class's AP50 falls by no more"
+    )
     command.add_argument(
         "--average", type=float, help="ship the average of the trained weights (this share) and those it began with"
     )
@@ -159,7 +163,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         raise UserError(f"{args.source / 'images'}: no pictures in it")
     model = OnnxModel.load(args.model, args.threads)
     if model.classes != len(names):
-        raise UserError(f"{args.model}: it has {model.classes} classes, and {len(names)} are named ({', '.join(names)})")
+        raise UserError(
+            f"{args.model}: it has {model.classes} classes, and {len(names)} are named ({', '.join(names)})"
+        )
     results = evaluate(run_pictures(model, samples, len(names), colour=colour), names, thresholds=card.THRESHOLDS)
     for name, result in results.items():
         _say(f"{name}: {result.objects} objects in {result.pictures} pictures, AP50 {_figure(result.ap)}")

@@ -40,7 +40,7 @@ class AugmentConfig:
     p_colour: float = 0.0
     p_grey: float = 0.0
     p_cold: float = 0.0  # a rendered picture of cold ground instead
-    tiles: bool = False  # what is larger than the canvas is cut to it, at its own scale, as whoever looks in tiles sees it
+    tiles: bool = False  # what is larger than the canvas is cut to it, at its own scale, as in tiles
     p_object: float = 0.7  # of such a cut: round one of the picture's objects, else anywhere in it
     min_visible: float = 0.35
     min_pixels: float = 4.0

@@ -37,4 +37,3 @@ BY_PICTURE = (
     "Split by picture, because the names tell no flights: neighbours of one flight may be on both sides of the split, and"
     " the figures flatter the model. Sort whole flights into images/train and images/val."
 )
-

@@ -119,7 +119,9 @@ class OnnxModel:
         if len(shape) != 4 or not all(isinstance(side, int) for side in shape):
             raise UserError(f"{path}: its input {shape} is not a static batch of pictures")
         if len(out) != 3 or not all(isinstance(side, int) for side in out) or not 5 <= out[1] < out[2]:
-            raise UserError(f"{path}: its output {out} is not 1 x (4 + classes) x boxes, as before non-maximum suppression")
+            raise UserError(
+                f"{path}: its output {out} is not 1 x (4 + classes) x boxes, as before non-maximum suppression"
+            )
         return cls(session, str(first.name), int(shape[3]), int(shape[2]), int(out[1]) - 4)
 
     def __call__(self, image: Image) -> npt.NDArray[np.float64]:

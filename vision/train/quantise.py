@@ -84,14 +84,17 @@ def attempt(
     )
     small = OnnxModel.load(target, job.config.threads)
     before, after = (
-        evaluate(run_pictures(model, test, len(names), colour=job.colour), names)[names[0]].ap for model in (whole, small)
+        evaluate(run_pictures(model, test, len(names), colour=job.colour), names)[names[0]].ap
+        for model in (whole, small)
     )
     if before is None or after is None:
         say(f"INT8: nothing of class {names[0]} to judge it by, not kept")
         return _dropped(target, {"kept": False, "why": f"no {names[0]} in the pictures to judge it by"})
     kept = before - after <= allowed
     result = {"kept": kept, "ap50": round(after, 4), "ap50_fp32": round(before, 4), "allowed_loss": allowed}
-    say(f"INT8: AP50 {after:.3f} against {before:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}")
+    say(
+        f"INT8: AP50 {after:.3f} against {before:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}"
+    )
     if not kept:
         return _dropped(target, result)
     return result | {"file": target.name, "sha256": sha256(target), "bytes": target.stat().st_size}

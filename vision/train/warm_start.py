@@ -39,7 +39,9 @@ def checkpoint(weights: Path, names: list[str], root: Path, out: Path, config: T
     if weights.suffix != ".onnx":
         yolo = _open(ultralytics, weights)
         known = [str(yolo.names[index]) for index in sorted(yolo.names)]
-        if known == names or hasattr(yolo.model.model[-1], "one2one_cv3"):  # a second head, which ultralytics makes anew
+        if known == names or hasattr(
+            yolo.model.model[-1], "one2one_cv3"
+        ):  # a second head, which ultralytics makes anew
             return weights
         _keep_classes(yolo.model, known, names, torch)
         yolo.save(str(out))
@@ -92,7 +94,9 @@ def _keep_classes(model: Any, known: list[str], names: list[str], torch: Any) ->
         old = branch[-1]
         new = torch.nn.Conv2d(old.in_channels, len(names), 1)
         with torch.no_grad():
-            new.bias.fill_(math.log(5 / len(names) / (_BIAS_SIDE / stride) ** 2))  # as ultralytics begins: few of the cells
+            new.bias.fill_(
+                math.log(5 / len(names) / (_BIAS_SIDE / stride) ** 2)
+            )  # as ultralytics begins: few of the cells
             for row, name in enumerate(names):
                 if name in known:
                     new.weight[row] = old.weight[known.index(name)].float()

@@ -109,9 +109,7 @@ def test_axes_are_those_of_a_camera():
 def test_a_camera_looks_where_its_mount_and_body_point_it(yaw, pitch, roll, mount_yaw, mount_pitch, fixed):
     """The oracle is the product's own composition of attitudes; the mount's faults are half a degree each."""
     config = document().vehicles[0].cameras[0]
-    config = msgspec.structs.replace(
-        config, stabilised=not fixed, mount_yaw_deg=mount_yaw, mount_pitch_deg=mount_pitch
-    )
+    config = msgspec.structs.replace(config, stabilised=not fixed, mount_yaw_deg=mount_yaw, mount_pitch_deg=mount_pitch)
     pose = TruePose("d1", 1.0, 29.74, 107.27, 260.0, 60.0, 0.0, 0.0, 0.0, roll, pitch, yaw, None)
     axes = Mount(config, 5).view(pose, LocalFrame(GeoPoint(29.74, 107.27))).axes
     body = BodyPose(1.0, 29.74, 107.27, 260.0, 60.0, 0.0, 0.0, 0.0, roll, pitch, yaw)

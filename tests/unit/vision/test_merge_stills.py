@@ -16,8 +16,8 @@ from dronectl.terrain_io import save_terrain
 from missions.geo import GeoPoint, LocalFrame, distance_m
 from missions.terrain import GridTerrain
 from tests.unit.vision.test_review import dji_still, invoke
-from vision.ellipse import common_covariance, covariance, ground_ellipse
 from vision import merge
+from vision.ellipse import common_covariance, covariance, ground_ellipse
 from vision.examine_lines import place_line, place_of
 from vision.merge_stills import things
 

@@ -86,7 +86,16 @@ def flir_file(path: Path, values: dict[int, float]) -> Path:
     record = bytearray(0x320)
     struct.pack_into("<H", record, 0, 2)
     usual = {0x20: 0.95, 0x24: 2.0, 0x28: 293.0, 0x2C: 293.0, 0x30: 293.0, 0x34: 1.0, 0x3C: 0.5, 0x58: 17_096.0}
-    usual |= {0x5C: 1428.0, 0x60: 1.0, 0x70: 0.0066, 0x74: 0.0126, 0x78: -0.0023, 0x7C: -0.0067, 0x80: 1.9, 0x30C: 0.0457}
+    usual |= {
+        0x5C: 1428.0,
+        0x60: 1.0,
+        0x70: 0.0066,
+        0x74: 0.0126,
+        0x78: -0.0023,
+        0x7C: -0.0067,
+        0x80: 1.9,
+        0x30C: 0.0457,
+    }
     for place, value in (usual | values).items():
         struct.pack_into("<f", record, place, value)
     struct.pack_into("<i", record, 0x308, -342)

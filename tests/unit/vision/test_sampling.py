@@ -196,7 +196,7 @@ class Away(Sampler):
         super().__init__()
         self.left = failures
 
-    async def visit(self, address: str, open_s: float = 1.0) -> tuple[np.ndarray, float]:
+    async def visit(self, *_: object, **__: object) -> tuple[np.ndarray, float]:
         self.left -= 1
         raise VisitFailedError("it is away")
 
