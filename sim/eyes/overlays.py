@@ -28,7 +28,6 @@ _NOISE_PX: Final = 128
 _ROOF_UP_M: Final = 4.0
 _LIGHT_ADDED: Final = 700.0
 _SUN_DOWN: Final = 0.02
-_WHOLE_PX: Final = 4000
 
 
 class Overlays:
@@ -133,7 +132,8 @@ class Overlays:
         d2 = ((x - at[0]) ** 2 + (y - at[1]) ** 2) / max(radius, 1.0) ** 2
         shift = np.random.default_rng([number & 0x7FFFFFFF, 53]).integers(0, _NOISE_PX // 2, 2)
         tile = self._noise[shift[0] : shift[0] + _NOISE_PX // 2, shift[1] : shift[1] + _NOISE_PX // 2]
-        lumps = _enlarged(tile, 2 * half + 1, (left - x0, top - y0, right - x0, bottom - y0))
+        lumps = cv2.resize(tile, (2 * half + 1, 2 * half + 1), interpolation=cv2.INTER_LINEAR)
+        lumps = lumps[top - y0 : bottom - y0, left - x0 : right - x0]
         mask = (alpha * np.exp(-1.4 * d2) * (0.35 + 0.9 * lumps)).clip(0.0, 0.95).astype(np.float32)
         light = (0.88 + 0.24 * lumps).astype(np.float32)  # billows have a lit and a shaded side
         window = picture[top:bottom, left:right]
@@ -231,18 +231,6 @@ class Overlays:
         y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float32)
         away = np.hypot(x - np.float32(pixels[0, 0]), y - np.float32(pixels[0, 1])) / np.float32(radius)
         picture *= (1.0 - 0.45 / (1.0 + np.exp(np.minimum(12.0 * (away - 1.0), 50.0))))[..., None].astype(np.float32)
-
-
-def _enlarged(tile: Picture, side: int, part: tuple[int, int, int, int]) -> Picture:
-    """A part (left, top, right, bottom) of a square tile enlarged to `side`. Near the camera the whole would fill memory."""
-    left, top, right, bottom = part
-    if side <= _WHOLE_PX:
-        return np.asarray(cv2.resize(tile, (side, side), interpolation=cv2.INTER_LINEAR)[top:bottom, left:right])
-    step = tile.shape[0] / side
-    move = np.array([[step, 0.0, (left + 0.5) * step - 0.5], [0.0, step, (top + 0.5) * step - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (right - left, bottom - top)
-    return np.asarray(cv2.warpAffine(tile, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), dtype=np.float32)
 
 
 def _add_disc(picture: NDArray[Any], x: float, y: float, radius: float, value: float) -> None:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 import asyncio
 import math
-import tracemalloc
 
 import cv2
 import msgspec
@@ -19,7 +18,6 @@ from sim.eyes.camera import MAX_OUTSTANDING, Camera
 from sim.eyes.gimbal import Mount
 from sim.eyes.ground import make_ground
 from sim.eyes.optics import Lens, View, camera_axes
-from sim.eyes.overlays import Overlays, _enlarged
 from sim.eyes.render import Renderer
 from sim.eyes.world import make_world
 from sim.pose import TruePose
@@ -192,33 +190,6 @@ def test_night_is_darker_than_day_and_a_fire_shines(world):
     assert picture.shape == (512, 640, 3)
     assert np.median(picture) < 60
     assert picture.max() > 180
-
-
-def test_smoke_just_below_the_camera_takes_no_more_memory_than_the_picture():
-    config = document(smokes=1)
-    scene = make_world(config, FlatTerrain(200.0))
-    smoke = next(e for e in scene.entities if e.kind == "smoke")
-    overlays = Overlays(scene)
-    place = np.array([smoke.east_m, smoke.north_m, scene.ground.height_at(smoke.east_m, smoke.north_m)])
-    downwind = np.append(overlays._wind * 15.0, 10.5)  # where puffs of fifteen seconds are
-    picture = np.zeros((512, 640, 3), np.float32)
-    tracemalloc.start()
-    overlays.over_rgb(View(lens(), place + downwind + (0.0, 0.0, 2.0), camera_axes(0.0, -90.0, 0.0)), picture, 40.0)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert picture.max() > 10.0  # it is in the smoke
-    assert peak < 150e6
-
-
-@given(st.integers(300, 900), st.integers(0, 200), st.integers(0, 200))
-@settings(max_examples=20, deadline=None)
-def test_a_part_of_an_enlarged_tile_is_that_part(side, left, top):
-    tile = np.random.default_rng(side).random((64, 64)).astype(np.float32)
-    whole = cv2.resize(tile, (side, side), interpolation=cv2.INTER_LINEAR)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sim.eyes.overlays._WHOLE_PX", 0)
-        part = _enlarged(tile, side, (left, top, left + 90, top + 70))
-    assert np.abs(part - whole[top : top + 70, left : left + 90]).max() < 0.06
 
 
 def test_same_seed_same_world_other_seed_other_world():
