@@ -56,16 +56,27 @@ class Labelled:
     sequence: str
 
 
+def kept_apart(pictures: Path) -> str | None:
+    """Of a set that is split as for training, the part that no training saw: "test", else "val". None of any other set."""
+    root = pictures / "images" if (pictures / "images").is_dir() else pictures
+    if not (root / "train").is_dir():
+        return None
+    return next((name for name in ("test", "val") if (root / name).is_dir()), None)
+
+
 def pair_up(pictures: Path, labels: Path | None) -> list[Labelled]:
     """Pictures below a folder with their label files. PictureError or LabelError when they do not belong together.
 
     Without `labels` the YOLO layouts are tried: `images` beside `labels`, then label files beside the pictures. Height
-    and sequence come from names like HIT-UAV's (scene_height_angle_weather_number), else from the picture's folder.
+    and sequence come from names like HIT-UAV's (scene_height_angle_weather_number), else from the picture's folder. Of a
+    set that is split as for training only what is kept apart counts: a model finds nearly all that it learned from.
     """
     if not pictures.is_dir():
         raise PictureError(f"{pictures}: no such folder")
     root = pictures / "images" if (pictures / "images").is_dir() else pictures
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    files = sorted(
+        p for p in (root / (kept_apart(pictures) or "")).rglob("*") if p.suffix.lower() in PICTURES and p.is_file()
+    )
     if not files:
         raise PictureError(f"{pictures}: no pictures in this folder")
     if labels is None:

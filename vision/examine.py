@@ -38,6 +38,7 @@ from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
 from vision.single import SingleLook
+from vision.smoke import SmokeDetector
 from vision.sources.stills import Still, is_video, read_still, read_video
 from vision.thermal import HotSpotDetector
 from vision.unite import Observation
@@ -311,7 +312,7 @@ class Examiner:
             camera,
             None,
             self._learned.detector(frame),
-            self._classical,
+            self._classical if frame.kind is not PixelKind.BGR8 else SmokeDetector(),
             located.locator,
             self._review or self._annotated,
             run_id,

@@ -96,6 +96,9 @@ class Merger:
         self._incidents: dict[int, Incident] = {}
         self._of_track: dict[str, int] = {}
         self._next = first
+        # which incidents ever had a place in a cell: nothing of any other cell but its neighbours is within reach
+        self._in_cell: dict[tuple[int, int], set[int]] = {}
+        self._cell_m = max(self._rules.max_still_m + self._rules.max_walk_m, self._rules.fire_m, self._rules.glow_m)
 
     @property
     def next_number(self) -> int:
@@ -112,6 +115,10 @@ class Merger:
         self._incidents = {i.number: i for i in incidents}
         self._of_track = {track: i.number for i in self._incidents.values() for track in i.members}
         self._next = max(self._next, max(self._incidents, default=0) + 1)  # a number is never given twice
+        self._in_cell = {}
+        for incident in self._incidents.values():
+            for member in incident.members.values():
+                self._keep_place(incident.number, member.sighting.place)
 
     def add(self, sighting: Sighting, at_s: float, looked_s: float | None = None) -> Assignment:
         """Find or open the incident of a sighting. A track stays with its incident once it has one.
@@ -132,11 +139,25 @@ class Merger:
         members[sighting.track_id] = seen
         incident = _summary(self._frame, self._rules, number, members, None if old is None else old.first_s, at_s)
         self._incidents[number] = incident
+        self._keep_place(number, sighting.place)
         return Assignment(incident, opened)
 
+    def _cell(self, place: GroundEllipse) -> tuple[int, int]:
+        east, north = self._frame.to_enu(GeoPoint(place.latitude_deg, place.longitude_deg))
+        return math.floor(east / self._cell_m), math.floor(north / self._cell_m)
+
+    def _keep_place(self, number: int, place: GroundEllipse | None) -> None:
+        if place is not None:
+            self._in_cell.setdefault(self._cell(place), set()).add(number)
+
     def _likeliest(self, seen: Member, at_s: float) -> int | None:
+        place = seen.sighting.place
+        if place is None:
+            return None
+        x, y = self._cell(place)
+        near = {n for i in (-1, 0, 1) for j in (-1, 0, 1) for n in self._in_cell.get((x + i, y + j), ())}
         best: tuple[float, int] | None = None
-        for incident in self._incidents.values():
+        for incident in map(self._incidents.__getitem__, sorted(near)):
             if not 0 <= at_s - incident.last_s <= self._rules.memory_s:
                 continue
             likelier = log_likelihood_ratio(self._frame, self._rules, incident, seen)

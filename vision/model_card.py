@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,20 +20,26 @@ from vision.sighting import Kind
 THERMAL_CLASSES: Final = ("person", "car", "bicycle", "other_vehicle")
 DEFAULT_MODEL: Final = Path(__file__).parent / "models" / "thermal_person.onnx"
 COLOUR_MODEL: Final = DEFAULT_MODEL.with_name("rgb_person.onnx")
-KIND_OF_CLASS: Final[Mapping[str, Kind]] = {
-    "person": Kind.PERSON,
-    "pedestrian": Kind.PERSON,
-    "people": Kind.PERSON,
-    "car": Kind.VEHICLE,
-    "van": Kind.VEHICLE,
-    "bus": Kind.VEHICLE,
-    "truck": Kind.VEHICLE,
-    "bicycle": Kind.VEHICLE,
-    "motor": Kind.VEHICLE,
-    "motorcycle": Kind.VEHICLE,
-    "other_vehicle": Kind.VEHICLE,
-    "animal": Kind.ANIMAL,
+_NAMES: Final[Mapping[Kind, str]] = {
+    Kind.PERSON: "person persons people pedestrian pedestrians human humans man woman child swimmer",
+    Kind.VEHICLE: "vehicle vehicles car cars van bus truck lorry tractor bicycle bike motor motorcycle motorbike tricycle"
+    " awning_tricycle other_vehicle",
+    Kind.ANIMAL: "animal animals dog cow cattle horse sheep goat deer elk boar wild_boar bear",
 }
+_KIND_OF_CLASS: Final[Mapping[str, Kind]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+
+
+def kind_of_class(name: str) -> Kind | None:
+    """As what things of a model's class are reported, however its name is written; None: as nothing."""
+    return _KIND_OF_CLASS.get(re.sub(r"[\s_-]+", "_", name.strip().lower()))
+
+
+def unreported(classes: Sequence[str]) -> str | None:
+    """What to say of classes of which nothing will be reported; None where there are none."""
+    strange = [name for name in classes if kind_of_class(name) is None]
+    if not strange:
+        return None
+    return f"things of class {', '.join(strange)} are not reported: names that are understood are {', '.join(_KIND_OF_CLASS)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,11 +12,10 @@ from numpy.typing import NDArray
 from vision.engines.base import Tensor
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard
+from vision.stretch import RAW_PER_C, eight_bits
 
 BytePicture = NDArray[np.uint8]
 _PAD_GREY = 114  # what YOLO was trained with around its pictures
-_PERCENTILE_SAMPLES = 8000  # percentiles of so many, spread evenly, move by less than the noise
-_RAW_PER_C = 40.0  # counts per degree of uncooled cameras, roughly: only to keep noise from being blown up
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +27,6 @@ class Fit:
     top_px: float
 
 
-def stretch_limits(pixels: NDArray[Any], card: ModelCard, span: float) -> tuple[float, float]:
-    """The values that become black and white: robust percentiles, at least `span` apart."""
-    step = max(1, round(math.sqrt(pixels.size / _PERCENTILE_SAMPLES)))
-    sample = pixels[::step, ::step].ravel()
-    ranks = [round(percent / 100 * (len(sample) - 1)) for percent in (card.low_percentile, card.high_percentile)]
-    low, high = (float(value) for value in np.partition(sample, ranks)[ranks])
-    if high - low < span:
-        middle = (high + low) / 2
-        low, high = middle - span / 2, middle + span / 2
-    return low, high
-
-
 def to_grey(frame: Frame, card: ModelCard) -> BytePicture:
     """8-bit picture in which warmer is brighter. Colour pictures give their luminance."""
     pixels = frame.pixels
@@ -49,11 +34,8 @@ def to_grey(frame: Frame, card: ModelCard) -> BytePicture:
         return pixels
     if frame.kind is PixelKind.BGR8:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
-    span = card.min_span_c * (_RAW_PER_C if frame.kind is PixelKind.RAW16 else 1.0)
-    low, high = stretch_limits(pixels, card, span)
-    factor = 255.0 / (high - low)
-    grey = cv2.addWeighted(pixels, factor, pixels, 0.0, -low * factor, dtype=cv2.CV_8U)  # saturates at both ends
-    return np.asarray(grey, dtype=np.uint8)
+    span = card.min_span_c * (RAW_PER_C if frame.kind is PixelKind.RAW16 else 1.0)
+    return eight_bits(pixels, (card.low_percentile, card.high_percentile), span)
 
 
 def fit_into(shape: tuple[int, int], size: tuple[int, int]) -> Fit:

@@ -64,6 +64,7 @@ _RIVAL: Final = 0.3
 _MOST_LOG_SIGMA: Final = 3.7  # more says no more: some forty
 _ABSORBS: Final = 2.5  # a learned box takes a spot in it for its own if it is no more than so many times as long
 _TOO_HOT_C: Final = 45.0  # no skin and no clothes in the cold: something else is warm there
+_WARMED_C: Final = 15.0  # over the ground: what the sun does to dark clothes where it has heated everything
 
 Levels = NDArray[np.uint16]
 Floats = NDArray[np.float64]
@@ -250,7 +251,7 @@ class SingleLook:
         if frame.kind is not PixelKind.CELSIUS:
             return replace(thing, judged=score)
         hottest = float(frame.pixels[top:bottom, left:right].max())
-        if hottest > _TOO_HOT_C:
+        if hottest > max(_TOO_HOT_C, float(np.median(frame.pixels[::4, ::4])) + _WARMED_C):
             return replace(thing, learned_kind=None, learned_score=0.0, temperature_max_c=hottest)
         return replace(thing, judged=score, temperature_max_c=hottest)
 

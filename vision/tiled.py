@@ -108,7 +108,10 @@ class TiledDetector:
             return plan
         plan = plan_tiles((frame.height_px, frame.width_px), self._input_size, gsd_m, self._settings, self._model_gsd_m)
         if self._plan is None or plan.tiles != self._plan.tiles:
-            self._sweep = Sweep(len(plan.tiles), self._settings)
+            sweep = Sweep(len(plan.tiles), self._settings)
+            if self._plan is not None and same_size:
+                sweep.take_over(plan, self._sweep, self._plan)  # over hills the scale never rests: the sweep goes on
+            self._sweep = sweep
         self._plan, self._gsd_m = plan, gsd_m
         return plan
 

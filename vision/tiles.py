@@ -166,6 +166,12 @@ class Sweep:
         self.promised_frames = math.ceil(tiles / self._due)
         self._waited = np.zeros(tiles, dtype=np.int64)
 
+    def take_over(self, plan: TilePlan, before: Sweep, before_plan: TilePlan) -> None:
+        """Begin where a sweep by another plan of the same picture ended: a tile has waited as long as any part of it."""
+        for i, new in enumerate(plan.tiles):
+            parts = [w for w, old in zip(before._waited, before_plan.tiles, strict=True) if _meet(new, old)]
+            self._waited[i] = max(parts, default=0)
+
     def choose(self, interest: Floats) -> list[int]:
         """Tiles to look at now, most urgent first. interest: (tiles,), what motion and saliency say; any scale."""
         if interest.shape != self._waited.shape:
@@ -177,6 +183,11 @@ class Sweep:
         chosen = [*map(int, oldest), *others[: self._limit - self._due]]
         self._waited[chosen] = 0
         return chosen
+
+
+def _meet(a: Tile, b: Tile) -> bool:
+    across = min(a.right_px, b.right_px) > max(a.left_px, b.left_px)
+    return across and min(a.bottom_px, b.bottom_px) > max(a.top_px, b.top_px)
 
 
 def unseen(plan: TilePlan, looked_at: Sequence[int]) -> tuple[list[Tile], float]:

@@ -21,7 +21,7 @@ from vision.detector import Detection, Detector
 from vision.engines import Engine, load_engine
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
-from vision.model_card import KIND_OF_CLASS, ModelCard, read_card
+from vision.model_card import ModelCard, kind_of_class, read_card, unreported
 from vision.prepare import fit_picture, to_grey
 from vision.sighting import Kind
 
@@ -53,6 +53,7 @@ class YoloDetector:
         self._confidence = card.confidence if confidence is None else confidence
         self._iou = iou
         self._name = f"{engine.name} {card.label}"
+        self._kinds = [kind_of_class(name) for name in card.classes]
         self._warned: set[str] = set()
         self._counting = threading.Lock()
         self.refused_frames = 0  # outside the model's range of ground sample distances, or of the other modality
@@ -116,7 +117,7 @@ class YoloDetector:
         found: list[Detection] = []
         gated = 0
         for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):
-            kind = KIND_OF_CLASS.get(self._card.classes[int(number)])
+            kind = self._kinds[int(number)]
             if kind is None:
                 continue
             left, top, right, bottom = (float(v) for v in corners)
@@ -170,6 +171,11 @@ def load_yolo(
         raise ModelError(f"model {model}: {error}") from error
     if classes is not None and classes != len(card.classes):
         card = read_card(model, classes)  # says what is wrong, or what a model without a card is
+    strange = unreported(card.classes)
+    if strange is not None:
+        if not any(map(kind_of_class, card.classes)):
+            raise ModelError(f"model {model}: {strange}")
+        log.warning("model %s: %s", model, strange)
     if confidence is None:
         confidence = card.search_confidence if for_tracking else card.confidence
     return YoloDetector(loaded, card, confidence)

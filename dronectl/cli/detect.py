@@ -152,7 +152,7 @@ def detect(
         bool, typer.Option("--json", help="Print the closing summary as JSON on standard error, too.")
     ] = False,
 ) -> None:
-    """Find people, vehicles, hot spots and fires in thermal pictures, and people in colour ones.
+    """Find people, vehicles, hot spots and fires in thermal pictures, people in colour ones, and smoke in colour videos.
 
     The model for colour pictures that ships is an experiment and misses people: `dronectl vision train --modality rgb`
     makes one of your own, which --model then names. Colour pictures are looked at in tiles, and people found in them who

@@ -80,7 +80,8 @@ def evaluate(
 
     Label files are YOLO's: one line `class x-centre y-centre width height` per object, all but the class relative to
     the picture. Height and sequence are read from names like 0_100_60_0_03386 (scene, height, angle, weather, frame;
-    as in HIT-UAV), else pictures are told apart by folder. False alarms are raw detections before any tracking.
+    as in HIT-UAV), else pictures are told apart by folder. Of a folder that is split as for training (`train` beside
+    `val` or `test`) only the part kept apart is measured on. False alarms are raw detections before any tracking.
 
     Codes: 0 done, 1 some pictures could not be looked at, 2 a bad label file (named with its line), model or folder.
     """
@@ -109,6 +110,11 @@ def evaluate(
         raise BadInputError(str(error)) from error
     for line in unreadable:
         err.print(f"left out: {line}", markup=False)
+    part = ev.kept_apart(folder)
+    if part is not None:
+        err.print(
+            f"{folder}: split as for training; measured on its part {part!r} alone", markup=False, highlight=False
+        )
     if not seen:
         raise BadInputError(f"{folder}: not one of its {len(pairs)} pictures could be looked at")
     at = card.confidence if confidence is None else confidence
@@ -116,6 +122,7 @@ def evaluate(
     report: dict[str, Any] = {
         "model": finder.name,
         "pictures": len(seen),
+        "part": part,
         "left_out": unreadable,
         "without_label_file": sum(not p.labels.is_file() for p in pairs),
         "confidence": at,

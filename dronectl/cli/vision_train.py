@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from dronectl.cli.common import JsonOption, err, out, print_json
-from dronectl.errors import EXIT_UNAVAILABLE, BadInputError, UnavailableError
-from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL
+from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, UnavailableError
+from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, kind_of_class, unreported
 
 INSTALL = "python -m venv yolo && yolo/bin/pip install torch torchvision ultralytics onnx onnxruntime, then --python yolo/bin/python"
 
@@ -40,13 +40,16 @@ def train(
         Path, typer.Option("--model", help="The ONNX file to write; its sidecar and card go beside it.", metavar="FILE")
     ],
     names: Annotated[str, typer.Option("--names", help="Names of the label classes in order, with commas.")] = "person",
-    modality: Annotated[Modality, typer.Option("--modality", help="Kind of pictures.")] = Modality.THERMAL,
+    modality: Annotated[
+        Modality | None,
+        typer.Option("--modality", help="Kind of pictures. Default: thermal, and pictures in colour are refused."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option(
             "--from",
             help="What to start from: a YOLO checkpoint (.pt), or a model that this command wrote or that ships (.onnx). "
-            "Default: the thermal one that ships.",
+            "Default: the one for such pictures that ships.",
             metavar="FILE",
         ),
     ] = None,
@@ -84,7 +87,10 @@ def train(
     int8_loss: Annotated[
         float | None,
         typer.Option(
-            "--int8-loss", min=0.0, max=1.0, help="Also quantise to INT8, kept if AP50 falls by no more than this."
+            "--int8-loss",
+            min=0.0,
+            max=1.0,
+            help="Also quantise to INT8, kept if AP50 of the first class falls by no more than this.",
         ),
     ] = None,
     python: Annotated[
@@ -98,12 +104,13 @@ def train(
     """Fine-tune a detector on your own labelled pictures, export it, and write its card with figures before and after.
 
     Label files are YOLO's: one line `class x-centre y-centre width height` per object, all but the class relative to
-    the picture; a picture without a label file shows nothing. Every label is checked before the work. A hundred pictures
-    of your own ground do more than thousands of another's. `dronectl detect --model FILE` uses what comes out.
+    the picture; a picture without a label file shows nothing. Every label is checked before the work. Colour pictures
+    larger than the input are learned from as they are looked at, in parts at their own scale. A hundred pictures of your
+    own ground do more than thousands of another's. `dronectl detect --model FILE` uses what comes out.
 
     Needs the heavy extra (ultralytics with torch); it may be installed in an environment of its own (--python).
 
-    Codes: 0 done, 2 the input is wrong (a bad label is named with file and line), 3 the extra is not installed.
+    Codes: 0 done, 2 the input is wrong (a bad label is named with file and line), 3 the extra is not installed or broke down.
     """
     if epochs is not None and minutes is not None:
         raise BadInputError("give --epochs or --minutes, not both")
@@ -117,9 +124,15 @@ def train(
             raise BadInputError(f"{option} {file}: no such file")
     if model.suffix != ".onnx" or not model.absolute().parent.is_dir():
         raise BadInputError(f"--model {model}: must be an .onnx file in a folder that exists")
+    classes = [name.strip() for name in names.split(",") if name.strip()]
+    strange = unreported(classes)
+    if strange is not None:
+        if not any(map(kind_of_class, classes)):
+            raise BadInputError(f"--names {names}: {strange}")
+        err.print(f"--names {names}: {strange}", markup=False, highlight=False)
     given: dict[str, object] = {
         "names": names,
-        "modality": modality.value,
+        "modality": None if modality is None else modality.value,
         "weights": weights,
         "work": work or model.with_name(f"{model.stem}-training"),
         "model": model,
@@ -165,5 +178,12 @@ def _run(python: Path, folder: Path, given: dict[str, str]) -> None:
     said = last.removeprefix("error: ")
     if child.returncode == EXIT_UNAVAILABLE:
         raise UnavailableError(f"{said}; {INSTALL}")
+    if child.returncode == EXIT_BAD_INPUT:
+        raise BadInputError(said)
+    if child.returncode < 0:  # what was said last is no reason
+        raise UnavailableError(
+            f"training was ended by signal {-child.returncode}, which is most often too little memory: a smaller --batch or "
+            "--size needs less. The same command goes on from the last whole round"
+        )
     if child.returncode:
-        raise BadInputError(said or f"training ended with {child.returncode}")
+        raise UnavailableError(f"training ended with code {child.returncode}: {said}")

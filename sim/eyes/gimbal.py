@@ -32,17 +32,21 @@ class Mount:
         )
 
     def view(self, pose: TruePose, frame: LocalFrame) -> View:
-        """The view from a pose. A stabilised camera holds its pitch against the horizon and yaws with the body."""
+        """The view from a pose. A stabilised camera holds its pitch against the horizon and yaws with the body.
+
+        Any other turns with the body whole: a body that rolls tilts a camera that looks down to the side.
+        """
         jitter = self._rng.normal(0.0, _JITTER_SIGMA_DEG, 3)
         yaw_off, pitch_off, roll_off = self._bias + jitter
         camera = self._camera
         pitch = camera.mount_pitch_deg if pose.gimbal_pitch_deg is None else pose.gimbal_pitch_deg
-        roll = 0.0
-        if not camera.stabilised:
-            pitch += pose.pitch_deg
-            roll = pose.roll_deg
         east, north = _enu(frame, pose)
-        axes = camera_axes(pose.yaw_deg + camera.mount_yaw_deg + yaw_off, pitch + pitch_off, roll + roll_off)
+        if camera.stabilised:
+            axes = camera_axes(pose.yaw_deg + camera.mount_yaw_deg + yaw_off, pitch + pitch_off, roll_off)
+        else:
+            right, down, ahead = camera_axes(pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
+            on_body = camera_axes(camera.mount_yaw_deg + yaw_off, pitch + pitch_off, roll_off)  # right, ahead, up
+            axes = on_body @ np.stack([right, ahead, -down])
         return View(self.lens, np.array([east, north, pose.amsl_m]), axes)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -63,6 +64,28 @@ def test_a_bad_label_is_named_with_file_and_line(own_set: Path, tmp_path: Path, 
     assert said in error
 
 
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("kill -9 $$", "UnavailableError: training was ended by signal 9, .* --batch"),
+        (
+            "echo 'RuntimeError: no kernel'; exit 1",
+            "UnavailableError: training ended with code 1: RuntimeError: no kernel",
+        ),
+        ("echo 'error: labels/a.txt:1: odd'; exit 2", "BadInputError: labels/a.txt:1: odd"),
+    ],
+)
+def test_how_training_ended_is_not_taken_for_what_it_said_last(
+    own_set: Path, tmp_path: Path, ending: str, said: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho 'epoch 3: 300 steps, 5.0 min'\n{ending}\n")
+    python.chmod(0o755)
+    error = call(str(own_set), "--model", str(tmp_path / "m.onnx"), "--python", str(python))
+    assert re.match(said, error), error
+    assert "epoch 3" not in error
+
+
 def test_what_cannot_be_is_said(own_set: Path, tmp_path: Path) -> None:
     model = ["--model", str(tmp_path / "m.onnx"), "--python", sys.executable]
     empty = tmp_path / "empty"
@@ -71,6 +94,7 @@ def test_what_cannot_be_is_said(own_set: Path, tmp_path: Path) -> None:
         ([str(tmp_path / "none"), *model], "no such folder"),
         ([str(empty), *model], "no pictures"),
         ([str(own_set), *model, "--names", ","], "class names"),
+        ([str(own_set), *model, "--names", "smoke,tent"], "things of class smoke, tent are not reported"),
         ([str(own_set), *model, "--size", "100"], "multiple of 32"),
         ([str(own_set), *model, "--gsd-cm", "8-2"], "0 < MIN <= MAX"),
         ([str(own_set), *model, "--epochs", "2", "--minutes", "1"], "not both"),

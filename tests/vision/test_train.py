@@ -3,23 +3,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from vision.frame import Frame, PixelKind
+from vision.model_card import DEFAULT_MODEL, ModelCard
+from vision.prepare import to_grey
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
-from vision.train.augment import AugmentConfig, augment, contrast_stretch
-from vision.train.dataset import list_samples, read_description
+from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretch
+from vision.train.dataset import fingerprint, list_samples, read_description, read_image
 from vision.train.errors import UserError
 from vision.train.labels import parse_label_line, read_labels, to_relative, write_labels
-from vision.train.predict import decode, letterbox, suppress, to_tensor
+from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
 from vision.train.splits import assign_sequences, parse_frame_name, split_by_sequence
-from vision.train.trainer import TrainConfig, learning_rate
+from vision.train.trainer import TrainConfig, learning_rate, unfinished
 
 
 def picture(path: Path, level: int = 90) -> None:
@@ -126,6 +132,22 @@ def test_hituav_by_sequence_keeps_neighbours_together(tmp_path):
     assert len({places[f"1_60_30_0_{number:05d}"] for number in (1, 2, 3, 4)}) == 1
 
 
+def test_hituav_boxes_a_pixel_over_the_edge_end_at_it(tmp_path):
+    source, out = make_hituav(tmp_path), tmp_path / "data"
+    path = source / "annotations/train.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["annotation"][0]["bbox"] = [601, -1, 40, 50]  # a person
+    data["annotation"][1]["bbox"] = [100, -1, 50, 31]  # what nobody could label: to be painted over
+    path.write_text(json.dumps(data))
+    grey = np.full((512, 640), 90, np.uint8)
+    grey[:30, 100:150] = 240
+    cv2.imwrite(str(source / "train/1_60_30_0_00001.jpg"), grey)
+    hituav.prepare(source, out)
+    boxes = read_labels(out / "labels/train/1_60_30_0_00001.txt", 4, 640, 512)
+    assert boxes == pytest.approx(np.array([[0, 601, 0, 640, 49]]), abs=0.01)
+    assert read_image(out / "images/train/1_60_30_0_00001.jpg")[:29, 102:148].max() < 110
+
+
 def test_hituav_names_the_wrong_box(tmp_path):
     source = make_hituav(tmp_path)
     path = source / "annotations/val.json"
@@ -134,6 +156,20 @@ def test_hituav_names_the_wrong_box(tmp_path):
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=r"val\.json: annotation 1: box .* is not within 640x512"):
         hituav.prepare(source, tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tiff"])
+def test_heat_in_sixteen_bits_is_learned_from_as_it_is_looked_at(tmp_path, name):
+    rng = np.random.default_rng(2)
+    raw = rng.normal(7400, 15, (512, 640)).astype(np.uint16)
+    raw[200:230, 300:312] += 240  # a person six degrees warmer than the ground
+    assert cv2.imwrite(str(tmp_path / name), raw)
+    learned = read_image(tmp_path / name)
+    assert learned.dtype == np.uint8
+    assert learned[200:230, 300:312].mean() - learned[:150].mean() > 60
+    card = ModelCard("m", "0", ("person",), low_percentile=1.0, high_percentile=99.5, min_span_c=2.0)
+    seen = to_grey(Frame("a", None, 0, 0.0, raw, PixelKind.RAW16), card)
+    assert np.abs(seen.astype(int) - learned.astype(int)).max() <= 1
 
 
 def test_own_pictures_are_split_by_flight(tmp_path):
@@ -146,6 +182,64 @@ def test_own_pictures_are_split_by_flight(tmp_path):
     counts = folder.prepare(tmp_path / "own", tmp_path / "data", ["person"])
     assert sum(counts.values()) == 60
     assert all(count % 6 == 0 and count for count in counts.values())
+
+
+def own_pictures(root: Path, stems: list[str]) -> Path:
+    for stem in stems:
+        picture(root / f"own/images/{stem}.png")
+        label = root / f"own/labels/{stem}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("0 .5 .5 .1 .1\n")
+    return root / "own"
+
+
+def test_pictures_named_by_their_time_are_split_by_flight_and_not_by_picture(tmp_path):
+    stems = [
+        f"DJI_202603{flight + 10}14{minute:02d}12_{minute + 1:04d}_T"
+        for flight in range(6)
+        for minute in range(0, 12, 2)
+    ]
+    folder.prepare(own_pictures(tmp_path, stems), tmp_path / "data", ["person"])
+    places = {s.stem: split for split in ("train", "val", "test") for s in list_samples(tmp_path / "data", split)}
+    assert set(places) == set(stems)
+    assert all(len({places[s] for s in stems if s[:12] == f"DJI_202603{f + 10}"}) == 1 for f in range(6))
+    assert read_description(tmp_path / "data")["source"]["split"] == "sequence"
+
+
+def test_a_flight_ends_after_five_minutes_without_a_picture_and_lenses_are_of_one_flight():
+    told = folder.flights(
+        [
+            "DJI_20260312143000_0001_T",
+            "DJI_20260312143000_0001_W",
+            "DJI_20260312143400_0002_T",
+            "DJI_20260312144000_0003_T",
+        ]
+    )
+    assert told["DJI_20260312143000_0001_T"] == told["DJI_20260312143000_0001_W"] == told["DJI_20260312143400_0002_T"]
+    assert told["DJI_20260312144000_0003_T"] != told["DJI_20260312143400_0002_T"]
+    assert set(folder.flights(["field2_001", "field2_002_T", "field2-3"]).values()) == {"field2"}
+
+
+def test_names_that_tell_no_flights_are_split_by_picture_and_the_card_will_say_so(tmp_path):
+    stems = [f"{number:03d}-{'abcdefghij'[number]}x" for number in range(10)]
+    counts = folder.prepare(own_pictures(tmp_path, stems), tmp_path / "data", ["person"])
+    assert all(counts.values())
+    assert read_description(tmp_path / "data")["source"]["split"] == "picture"
+
+
+def test_pictures_of_one_flight_cannot_be_split_and_it_is_said_what_to_do(tmp_path):
+    with pytest.raises(UserError, match=r"own/images: .* 1 flight\(s\).* images/train and images/val"):
+        folder.prepare(own_pictures(tmp_path, [f"DJI_{n:04d}" for n in range(12)]), tmp_path / "data", ["person"])
+
+
+def test_colour_pictures_make_no_thermal_model_by_mistake(tmp_path):
+    own = own_pictures(tmp_path, [f"flight{flight}_{number}" for flight in range(4) for number in range(3)])
+    rng = np.random.default_rng(1)
+    for path in sorted((own / "images").iterdir())[:10]:
+        cv2.imwrite(str(path), rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    with pytest.raises(UserError, match=r"own/images: 10 of 12 pictures are in colour, .* --modality rgb"):
+        folder.prepare(own, tmp_path / "data", ["person"])
+    assert sum(folder.prepare(own, tmp_path / "data", ["person"], any_colours=True).values()) == 12
 
 
 def test_learning_rate_warms_up_and_ends_low():
@@ -172,6 +266,22 @@ def test_an_augmented_box_stays_on_its_object():
         seen += 1
         assert moved[0, 1:] == pytest.approx([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], abs=3)
     assert seen > 20
+
+
+def test_large_colour_pictures_are_trained_on_at_the_scale_at_which_they_are_looked_at():
+    rng = np.random.default_rng(3)
+    picture_of_ground = np.full((1920, 2560, 3), 90, dtype=np.uint8)
+    figure = np.array([[0, 1200, 800, 1260, 840], [0, 5, 1890, 65, 1918]], dtype=np.float32)
+    longest = []
+    for _ in range(60):
+        out, moved = augment(picture_of_ground, figure, 640, 512, rng, COLOUR)
+        assert out.shape == (512, 640, 3)
+        longest += [max(float(b[3] - b[1]), float(b[4] - b[2])) for b in moved]
+    assert len(longest) >= 25  # most cuts show somebody
+    assert 45 <= float(np.median(longest)) <= 85  # as long as in the picture's own pixels: 60
+    small = np.full((512, 640, 3), 90, dtype=np.uint8)
+    assert middle_tile(picture_of_ground, 640, 512).shape == middle_tile(small, 640, 512).shape == (512, 640, 3)
+    assert middle_tile(picture_of_ground[..., 0], 640, 512).shape == (1920, 2560)  # thermal ones are looked at whole
 
 
 def test_augmentation_keeps_white_hot_polarity():
@@ -256,6 +366,13 @@ def test_without_the_extra_training_ends_with_one_line_and_exit_code_3(tmp_path,
         (["--width", "650"], "multiples of 32"),
         (["--minutes", "-1"], "minutes must be above 0"),
         (["--minutes", "1", "--average", "1.5"], "--average 1.5"),
+        (["--epochs", "0"], "epochs must be at least 1"),
+        (["--minutes", "0"], "minutes must be above 0"),
+        (["--minutes", "nan"], "minutes must be above 0"),
+        (["--epochs", "1", "--threads", "0"], "--threads must be at least 1"),
+        (["--epochs", "1", "--seed", "-1"], "--seed must be at least 0"),
+        (["--epochs", "1", "--lr", "0"], "--lr must be above 0"),
+        (["--epochs", "1", "--int8-loss", "-1"], "--int8-loss -1"),
     ],
 )
 def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, message):
@@ -263,10 +380,102 @@ def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, mess
     assert message in capsys.readouterr().err
 
 
-def test_evaluation_needs_class_names(tmp_path, capsys):
+def test_a_model_is_not_written_over_the_one_it_is_measured_against(tmp_path, capsys):
+    source = tmp_path / "own"
+    source.mkdir()
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"onnx")
+    arguments = ["--work", str(tmp_path / "w"), "--card", str(tmp_path / "m.md"), "--names", "person", "--epochs", "1"]
+    linked = tmp_path / "linked.onnx"
+    linked.symlink_to(model)
+    for start in (model, linked):
+        assert main(["yolo", str(source), "--weights", str(start), "--model", str(model), *arguments]) == 2
+        assert "training starts from this file" in capsys.readouterr().err
+    # what is only needed after hours of training is asked for before them
+    assert main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments]) == 2
+    assert "m.json: names no classes of m.onnx" in capsys.readouterr().err
+    (tmp_path / "m.json").write_text('{"classes": ["person"]}')
+    more = ["--extra-test", str(tmp_path / "none")]
+    assert (
+        main(["yolo", str(source), "--weights", str(model), "--model", str(tmp_path / "n.onnx"), *arguments, *more])
+        == 2
+    )
+    assert f"{tmp_path / 'none' / 'images'}: no such folder" in capsys.readouterr().err
+
+
+def test_a_stopped_run_goes_on_only_with_the_same_weights_pictures_and_labels(tmp_path):
+    own = own_pictures(tmp_path, [f"flight{flight}_{number}" for flight in range(4) for number in range(3)])
+    folder.prepare(own, tmp_path / "data", ["person"])
+    before = fingerprint(tmp_path / "data", ["person"])
+    folder.prepare(own, tmp_path / "data", ["person"])
+    assert fingerprint(tmp_path / "data", ["person"]) == before
+    assert fingerprint(tmp_path / "data", ["deer"]) != before
+    for label in (own / "labels").iterdir():
+        label.write_text("0 .5 .5 .1 .2\n")
+    folder.prepare(own, tmp_path / "data", ["person"])
+    assert fingerprint(tmp_path / "data", ["person"]) != before
+
+    config = TrainConfig(epochs=3)
+    last = tmp_path / "run" / "run" / "weights" / "last.pt"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"checkpoint")
+    state = {"step": 3, "seconds": 1.0, "images": 24, "epochs": 1, "config": dataclasses.asdict(config), "origin": "a"}
+    (tmp_path / "run" / "state.json").write_text(json.dumps(state))
+    assert unfinished(tmp_path / "run", config, "a") is not None
+    assert unfinished(tmp_path / "run", config, "b") is None
+    assert unfinished(tmp_path / "run", dataclasses.replace(config, lr=0.5), "a") is None
+
+
+def test_evaluation_needs_class_names_and_what_kind_of_pictures(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path / "m.onnx"), str(tmp_path)]) == 2
     assert "--names" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "m.onnx"), str(tmp_path), "--names", "person"]) == 2
+    assert "--modality" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sidecar", ["{", "[]", '{"classes": ["person"]}'])
+def test_a_damaged_sidecar_or_model_is_one_line_and_exit_code_2(tmp_path, capsys, sidecar):
+    own_pictures(tmp_path, ["a_1"])
+    model = tmp_path / "m.onnx"
+    model.write_bytes(b"no model")
+    model.with_suffix(".json").write_text(sidecar)
+    assert main(["evaluate", str(model), str(tmp_path / "own")]) == 2
+    assert "m.json" in capsys.readouterr().err
+    model.with_suffix(".json").write_text('{"classes": ["person"], "modality": "thermal"}')
+    assert main(["evaluate", str(model), str(tmp_path / "own")]) == 2
+    err = capsys.readouterr().err
+    assert "m.onnx: cannot be read as ONNX" in err
+    assert err.count("\n") == 1
+
+
+def test_weights_for_single_pictures_are_asked_for_in_one_line(tmp_path, capsys):
+    for arguments, said in (
+        ([tmp_path / "no.onnx", "--out", tmp_path / "w.json"], "no.onnx"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "none" / "w.json"], "folder that exists"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "w.json", "--seed", "-1"], "--seed"),
+        ([DEFAULT_MODEL, "--out", tmp_path / "w.json", "--least", "2"], "--least"),
+    ):
+        assert main(["single", *map(str, arguments)]) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path, capsys):
+    (tmp_path / "work").write_text("a file where the folder should be")
+    assert main([*train_arguments(tmp_path, make_hituav(tmp_path)), "--epochs", "1", "--steps", "prepare"]) == 2
+    err = capsys.readouterr().err
+    assert "work" in err
+    assert err.count("\n") == 1
 
 
 def test_the_package_imports_without_its_extra():
     assert importlib.import_module("vision.train.export").OPSET == 17
+
+
+def test_it_runs_in_an_environment_that_holds_the_extra_alone():
+    """As the message that says how to install the extra makes one: none of the product's other libraries is there."""
+    absent = ("pyproj", "msgspec", "pydantic", "typer", "shapely", "aiomqtt", "openvino", "ultralytics", "torch")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r})); import vision.train.__main__"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]

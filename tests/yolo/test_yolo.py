@@ -119,6 +119,27 @@ def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
     assert load_engine(tmp_path / "next-int8.onnx", "onnxruntime").run(batch).shape == wanted.shape
 
 
+def test_a_quantised_model_that_nothing_speaks_for_is_not_kept(trained, own_set, tmp_path):
+    """Pictures without a person tell nothing of how well it finds people."""
+    from vision.train import quantise
+    from vision.train.dataset import list_samples
+    from vision.train.job import Job
+    from vision.train.trainer import TrainConfig
+
+    empty = tmp_path / "empty"
+    shutil.copytree(own_set, empty)
+    shutil.rmtree(empty / "labels")
+    model = tmp_path / "m.onnx"
+    shutil.copyfile(trained / "own.onnx", model)
+    (tmp_path / "m-int8.json").write_text("{}")  # of an earlier run
+    job = Job("yolo", empty, tmp_path, model, tmp_path / "m.md", TrainConfig(epochs=1), int8_loss=0.05)
+    samples, said = list_samples(empty, "val"), []
+    found = quantise.attempt(model, samples, samples, ["person"], job, said.append)
+    assert found["kept"] is False
+    assert "no person" in found["why"]
+    assert not list(tmp_path.glob("m-int8*"))
+
+
 def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
     import torch
     import ultralytics
@@ -135,6 +156,29 @@ def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
         many = ultralytics.YOLO(str(tmp_path / "many.pt")).model.float().eval()(picture)[0]
         few = ultralytics.YOLO(str(start)).model.float().eval()(picture)[0]
     assert torch.allclose(many[:, [0, 1, 2, 3, 4 + 7, 4 + 0]], few, atol=1e-5)
+
+
+def test_classes_of_the_model_that_ships_that_are_wanted_stay_known(trained, tmp_path):
+    """The default of `dronectl vision train`: people alone, from the model of people and vehicles."""
+    import torch
+    import ultralytics
+
+    from vision.engines.choose import load_engine
+    from vision.train.trainer import TrainConfig
+    from vision.train.warm_start import checkpoint
+
+    shipped = ROOT / "vision" / "models" / "thermal_person.onnx"
+    names = ["deer", "car", "person"]
+    config = TrainConfig(epochs=1, width=640, height=512)
+    start = checkpoint(shipped, names, trained / "work" / "data", tmp_path / "start.pt", config)
+    batch = np.random.default_rng(3).random((1, 3, 512, 640), dtype=np.float32)
+    wanted = load_engine(shipped, "onnxruntime").run(batch)
+    with torch.no_grad():
+        got = ultralytics.YOLO(str(start)).model.float().eval()(torch.from_numpy(batch))[0].numpy()
+    assert got.shape == (1, 4 + len(names), wanted.shape[2])
+    assert np.abs(got[:, :4] - wanted[:, :4]).max() < 1e-2 * np.abs(wanted[:, :4]).max()
+    assert np.abs(got[:, [5, 6]] - wanted[:, [5, 4]]).max() < 1e-2
+    assert got[:, 4].max() < 0.1  # nothing is known of deer, and nothing is claimed
 
 
 def test_a_stopped_run_goes_on(trained, own_set, tmp_path):

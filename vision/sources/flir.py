@@ -67,7 +67,7 @@ def read_fff(path: Path, stream: bytes) -> NDArray[np.float32]:
             raise PictureError(f"{path}: a FLIR picture without raw data or without its camera's constants")
         raw = _raw(path, records[_RECORD_RAW])
         return celsius(raw, _camera(records[_RECORD_CAMERA]))
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, ArithmeticError) as error:
         raise PictureError(f"{path}: a FLIR container that cannot be read ({error})") from error
 
 
@@ -148,6 +148,6 @@ def celsius(raw: NDArray[np.uint16], c: FlirCamera) -> NDArray[np.float32]:
         + (1 - air) * window * counts(c.atmosphere_k)
         + ((1 - window) * counts(c.window_k) if window < 1 else 0.0)
     )
-    signal = (raw.astype(np.float64) - added) / through
-    with np.errstate(divide="ignore", invalid="ignore"):  # counts colder than the formula knows
+    with np.errstate(all="ignore"):  # counts colder than the formula knows, and constants that a damaged file holds
+        signal = (raw.astype(np.float64) - added) / through
         return finite((c.b / np.log(c.r1 / (c.r2 * (signal + c.o)) + c.f) - _KELVIN).astype(np.float32))

@@ -9,7 +9,6 @@ it as in a colour one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.model import Modality
+from vision.colours import IN_STILLS, is_grey
 from vision.errors import PictureError
 from vision.frame import ModalityFrom, PixelKind, finite
 
-IN_STILLS: Final = 1.0  # of 255: most that the channels of a grey pixel differ by
-IN_VIDEOS: Final = 3.0  # where a codec's conversion of colours makes a step of its own
-_SHARE: Final = 97.0  # per cent of all pixels: cameras write coloured signs into their pictures
-_SAMPLES: Final = 60_000
 _COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
 _HOTTEST_C: Final = 150.0
 _DJI_SOURCES: Final = {"infraredcamera": Modality.THERMAL, "widecamera": Modality.RGB, "zoomcamera": Modality.RGB}
@@ -51,7 +47,7 @@ def classify(
     if picture.ndim == 3 and picture.shape[2] == 4:
         picture = picture[:, :, :3]
     if picture.dtype == np.uint8 and (picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)):
-        grey = picture.ndim == 2 or _is_grey(picture, tolerance)
+        grey = picture.ndim == 2 or is_grey(picture, tolerance)
         modality, by = stated or in_file, ModalityFrom.STATED if stated is not None else ModalityFrom.FILE
         if modality is None:
             modality, by = Modality.THERMAL if grey else Modality.RGB, ModalityFrom.LOOK
@@ -61,13 +57,6 @@ def classify(
     if picture.ndim == 2 and picture.dtype == np.float32:
         return np.ascontiguousarray(_degrees(path, picture)), PixelKind.CELSIUS, ModalityFrom.VALUES
     raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
-
-
-def _is_grey(picture: NDArray[Any], tolerance: float) -> bool:
-    step = max(1, round(math.sqrt(picture.shape[0] * picture.shape[1] / _SAMPLES)))
-    sample = picture[::step, ::step]
-    spread = sample.max(axis=2) - sample.min(axis=2)
-    return float(np.percentile(spread, _SHARE)) <= tolerance
 
 
 def _as(modality: Modality, picture: NDArray[Any], *, grey: bool) -> tuple[NDArray[np.generic], PixelKind]:

@@ -17,7 +17,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from vision.sources.stream_child import END, FRAME, HEADER
 
@@ -25,6 +25,7 @@ _MOST_JPEG_BYTES: Final = 32 << 20
 _START, _FINISH = b"\xff\xd8", b"\xff\xd9"
 _SCAN: Final = 0xDA  # the marker after which the picture itself comes
 _BLOCK: Final = 1 << 16
+_IN_REQUESTS: Final = "%/?:@!$&'()*+,;=-._~[]"
 
 
 class VisitError(Exception):
@@ -48,7 +49,9 @@ def _jpeg(address: str, open_s: float) -> bytes | None:
     deadline = time.monotonic() + open_s
     connection = kind(parts.hostname or "", parts.port, timeout=open_s)
     try:
-        connection.request("GET", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}")
+        # what may not stand in a request is escaped: else the error, which is shown, would quote the address
+        wanted = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        connection.request("GET", quote(wanted, safe=_IN_REQUESTS))
         answer = connection.getresponse()
         if answer.status != http.HTTPStatus.OK:
             raise VisitError(f"it answers {answer.status} {answer.reason}")

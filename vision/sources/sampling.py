@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -134,6 +135,14 @@ class Sampler:
             answer.set_result((np.frombuffer(data, np.uint8).reshape(shape), at_s))
 
 
+def pause_s(period_s: float, failures: int) -> float:
+    """Until the next visit after so many failures in a row: twice as long each time, up to a minute or the period."""
+    longest = max(period_s, _RETRY_CAP_S)
+    doublings = max(0, failures - 1)
+    # a camera can be away for months, and no number holds two to the power of its failures
+    return longest if doublings > math.log2(longest / period_s) else period_s * 2**doublings
+
+
 class SampledCamera:
     """One camera's visits, as a source of frames like `FrameSocket`."""
 
@@ -163,7 +172,7 @@ class SampledCamera:
                 self._failed(str(error))
             else:
                 failures = 0
-            wait_s = self._period_s if failures < 2 else min(_RETRY_CAP_S, self._period_s * 2 ** (failures - 1))
+            wait_s = pause_s(self._period_s, failures)
             due += max(wait_s, self._period_s * ((loop.time() - due) // self._period_s))  # never two to catch up
 
     async def next(self) -> Received:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.model import Modality
+from vision.colours import IN_VIDEOS
 from vision.errors import PictureError
 from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
@@ -21,7 +22,7 @@ from vision.sources.coded_size import SizeWatch
 from vision.sources.exif import ExifFacts, count_pages
 from vision.sources.files import read_bytes, stated_size
 from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
-from vision.sources.modality import IN_VIDEOS, Sorted, classify, said_by_file
+from vision.sources.modality import Sorted, classify, said_by_file
 from vision.sources.raw16 import RAW, Counts, meaning, read_y16
 from vision.sources.rjpeg import ThermalPicture, thermal_in
 

@@ -26,13 +26,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.model import Modality
+from vision.colours import IN_VIDEOS
 from vision.errors import PictureError, VisionError
 from vision.frame import Frame
-from vision.sources.modality import IN_VIDEOS, classify
+from vision.sources.modality import classify
 from vision.sources.stream_child import END, FRAME, HEADER
 
 SCHEMES: Final = ("rtsp", "rtsps", "http", "https", "rtmp", "udp")
 _DEVICE: Final = re.compile(r"(?:usb:|/dev/video)(\d{1,3})|(\d{1,3})")
+_STATED: Final = re.compile(r"(=|(?:user|pass|pwd|token|key|auth)[a-z]*_)[^/&;,]*", re.IGNORECASE)  # also in paths
+_ESCAPED: Final = 'in a user or password, "/", "?", "#" and "@" are written %2F, %3F, %23 and %40'
 _FIRST_PAUSE_S: Final = 0.5
 _PAUSE_CAP_S: Final = 10.0
 _SESSION_OPEN_S: Final = 10.0
@@ -50,7 +53,7 @@ class StreamLostError(VisionError):
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """What to open, and what to call it in front of people: without user, password and query."""
+    """What to open, and what to call it in front of people: without user, password, query and values in its path."""
 
     address: str
     device: int | None
@@ -101,12 +104,16 @@ def parse_address(text: str) -> StreamAddress | None:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise PictureError(f"{scheme}://...: this address cannot be read ({error})") from error
+    except ValueError:
+        # what is wrong is not quoted: after a "/" or "#" in a password, the port is a piece of it
+        raise PictureError(f"{scheme}://...: this address cannot be read; {_ESCAPED}") from None
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}" and "@" not in parts.netloc:
+        raise PictureError(f"{scheme}://...: this address has an @ after its host; {_ESCAPED}")
     if not host:
         raise PictureError(f"{scheme}://...: this address names no host")
     where = f"[{host}]" if ":" in host else host
-    return StreamAddress(text, None, f"{scheme.lower()}://{where}{'' if port is None else f':{port}'}{parts.path}")
+    path = _STATED.sub(r"\1...", parts.path)
+    return StreamAddress(text, None, f"{scheme.lower()}://{where}{'' if port is None else f':{port}'}{path}")
 
 
 class _BrokenError(Exception):
@@ -138,6 +145,7 @@ class LiveStream:
         self._gaps: list[Gap] = []
         self._origin_s: float | None = None  # monotonic time of the first frame
         self._last_s = 0.0
+        self._away = ""  # why no frames come, from the end of a session to the next frame
         self._before = StreamStats()  # of sessions that have ended
         self.stats = StreamStats()
 
@@ -151,21 +159,29 @@ class LiveStream:
 
         Raises StreamUnavailableError when none came within open_s, StreamLostError when none came for give_up_s.
         """
+        try:
+            yield from self._frames()
+        finally:
+            if self._away and self._origin_s is not None:  # however it ends while the stream is away, that is a gap
+                self._gaps.append(Gap(self._clock(self._last_s), self._clock(time.monotonic()), self._away))
+                self._away = ""
+
+    def _frames(self) -> Iterator[Frame]:
         s = self._settings
         began = time.monotonic()
         until = None if s.run_s is None else began + s.run_s
-        pause, told, reason = _FIRST_PAUSE_S, "", ""
+        pause, told = _FIRST_PAUSE_S, ""
         while True:
             first = self._origin_s is None
             limit = began + s.open_s if first else self._last_s + s.give_up_s
             try:
-                for frame in self._session(min(limit, time.monotonic() + _SESSION_OPEN_S), until, reason):
-                    pause, told = _FIRST_PAUSE_S, ""
+                for frame in self._session(min(limit, time.monotonic() + _SESSION_OPEN_S), until, self._away):
+                    pause, told, self._away = _FIRST_PAUSE_S, "", ""
                     yield frame
             except _OverError:
                 return
             except _BrokenError as error:
-                reason = str(error)
+                reason = self._away = str(error)
                 self.stats.stalls += isinstance(error, _StallError) and self._origin_s is not None
             else:
                 return
@@ -174,7 +190,6 @@ class LiveStream:
                 raise StreamUnavailableError(f"{self._address.label}: no picture within {s.open_s:g} s: {reason}")
             if self._origin_s is not None:
                 if now + pause >= self._last_s + s.give_up_s:
-                    self._gaps.append(Gap(self._clock(self._last_s), self._clock(now), reason))
                     raise StreamLostError(f"{self._address.label}: lost for {s.give_up_s:g} s, given up: {reason}")
                 self.stats.reconnects += 1
                 if reason != told:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vision.errors import EngineMissingError, VisionError
+
 from . import card
 from .augment import COLOUR, AugmentConfig
 from .dataset import iter_flat, list_samples
-from .errors import UserError
+from .errors import MissingExtraError, UserError
 from .evaluate import evaluate
 from .job import STEPS, Job, run
 from .predict import OnnxModel, run_pictures
@@ -35,9 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         run(_job(args), _say)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
+    except EngineMissingError as error:
+        return _fail(str(error), MissingExtraError.exit_code)
+    except VisionError as error:
+        return _fail(str(error), UserError.exit_code)
+    except OSError as error:
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", UserError.exit_code)
     return 0
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"error: {text}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     own = commands.add_parser("yolo", help="a detector from your own pictures with YOLO labels")
     own.add_argument("source", type=Path, help="folder with images/ and labels/, split into train/ and val/ or not")
     own.add_argument("--names", required=True, help="class names, in order, separated by commas")
-    own.add_argument("--modality", choices=("thermal", "rgb"), default="thermal")
+    own.add_argument(
+        "--modality", choices=("thermal", "rgb"), help="default: thermal, and pictures in colour are refused"
+    )
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
     rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
@@ -74,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("source", type=Path, help="prepared data set, or a folder with images/ and labels/")
     check.add_argument("--split", default="test", help="split of a prepared data set")
     check.add_argument("--names", help="class names; default: from the sidecar beside the model")
+    check.add_argument("--modality", choices=("thermal", "rgb"), help="default: from the sidecar beside the model")
     check.add_argument("--threads", type=int, default=2)
     return parser
 
@@ -86,7 +101,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument("--version", default="0.1.0")
     command.add_argument("--extra-test", type=Path, help="folder with images/ and labels/ for a further evaluation")
     command.add_argument("--steps", default=",".join(STEPS), help="of prepare,train,compare,ship")
-    command.add_argument("--int8-loss", type=float, help="also quantise; keep it if AP50 falls by no more than this")
+    command.add_argument(
+        "--int8-loss", type=float, help="also quantise; keep it if the first class's AP50 falls by no more"
+    )
     command.add_argument(
         "--average", type=float, help="ship the average of the trained weights (this share) and those it began with"
     )
@@ -101,9 +118,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
 
 def _job(args: argparse.Namespace) -> Job:
     given = vars(args)
-    modality = "rgb" if args.command == "rgb" else given.get("modality", "thermal")
+    modality = "rgb" if args.command == "rgb" else given.get("modality") or "thermal"
     config = TrainConfig(
-        epochs=args.epochs if args.epochs or args.minutes else 10,
+        epochs=10 if args.epochs is None and args.minutes is None else args.epochs,
         minutes=args.minutes,
         width=args.width,
         height=args.height,
@@ -126,6 +143,7 @@ def _job(args: argparse.Namespace) -> Job:
         kind=args.command,
         config=config,
         modality=modality,
+        modality_stated=given.get("modality") is not None,
         steps=tuple(step.strip() for step in args.steps.split(",")),
         **{name: given[name] for name in fields},
         **more,
@@ -133,20 +151,21 @@ def _job(args: argparse.Namespace) -> Job:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    sidecar = args.model.with_suffix(".json")
-    colour = False
-    if args.names:
-        names = [name.strip() for name in args.names.split(",")]
-    elif sidecar.is_file():
-        about = json.loads(sidecar.read_text(encoding="utf-8"))
-        names, colour = [str(name) for name in about["classes"]], about["modality"] == "rgb"
-    else:
-        raise UserError(f"{sidecar}: no such file; give the class names with --names")
+    about = _sidecar(args.model)
+    modality = args.modality or about.get("modality")
+    if not (args.names or about.get("classes")) or modality not in ("thermal", "rgb"):
+        raise UserError(f"{args.model.with_suffix('.json')}: does not say it; give --names and --modality")
+    colour = modality == "rgb"
+    names = [n.strip() for n in args.names.split(",")] if args.names else [str(name) for name in about["classes"]]
     prepared = (args.source / "images" / args.split).is_dir()
     samples = list_samples(args.source, args.split) if prepared else list(iter_flat(args.source))
     if not samples:
         raise UserError(f"{args.source / 'images'}: no pictures in it")
     model = OnnxModel.load(args.model, args.threads)
+    if model.classes != len(names):
+        raise UserError(
+            f"{args.model}: it has {model.classes} classes, and {len(names)} are named ({', '.join(names)})"
+        )
     results = evaluate(run_pictures(model, samples, len(names), colour=colour), names, thresholds=card.THRESHOLDS)
     for name, result in results.items():
         _say(f"{name}: {result.objects} objects in {result.pictures} pictures, AP50 {_figure(result.ap)}")
@@ -156,6 +175,20 @@ def _evaluate(args: argparse.Namespace) -> int:
                 f" false per picture {point.false_per_picture:.2f}"
             )
     return 0
+
+
+def _sidecar(model: Path) -> dict[str, Any]:
+    """What lies beside a model; empty where nothing does."""
+    path = model.with_suffix(".json")
+    if not path.is_file():
+        return {}
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    if not isinstance(about, dict) or not isinstance(about.get("classes", []), list):
+        raise UserError(f"{path}: not the description of a model")
+    return about
 
 
 def _figure(value: float | None) -> str:

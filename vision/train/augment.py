@@ -40,6 +40,8 @@ class AugmentConfig:
     p_colour: float = 0.0
     p_grey: float = 0.0
     p_cold: float = 0.0  # a rendered picture of cold ground instead
+    tiles: bool = False  # what is larger than the canvas is cut to it, at its own scale, as in tiles
+    p_object: float = 0.7  # of such a cut: round one of the picture's objects, else anywhere in it
     min_visible: float = 0.35
     min_pixels: float = 4.0
     border: int = 114
@@ -91,6 +93,7 @@ COLOUR = AugmentConfig(
     p_stretch=0.15,
     p_colour=0.7,
     p_grey=0.04,
+    tiles=True,
 )
 
 
@@ -146,6 +149,9 @@ def augment(
         return cold_picture(rng, width, height)
     rows, cols = image.shape[:2]
     scale = min(width / cols, height / rows)
+    cut = config.tiles and scale < 1.0
+    if cut:
+        scale = 1.0
     if rng.random() < config.p_scale:
         scale *= math.exp(rng.uniform(math.log(config.scale_min), math.log(config.scale_max)))
     angle = math.radians(rng.uniform(-config.degrees, config.degrees))
@@ -164,6 +170,12 @@ def augment(
         ],
         dtype=np.float64,
     )
+    if cut and len(boxes) and rng.random() < config.p_object:
+        _, left, top, right, bottom = (float(v) for v in boxes[int(rng.integers(len(boxes)))])
+        away = matrix[:, :2] @ np.array([(cols - left - right) / 2, (rows - top - bottom) / 2])
+        at_x, at_y = rng.uniform(0.1, 0.9) * width, rng.uniform(0.1, 0.9) * height
+        centre_x = float(np.clip(at_x + away[0], width / 2 - slack_x, width / 2 + slack_x))
+        centre_y = float(np.clip(at_y + away[1], height / 2 - slack_y, height / 2 + slack_y))
     matrix[0, 2] = centre_x - matrix[0, 0] * cols / 2 - matrix[0, 1] * rows / 2
     matrix[1, 2] = centre_y - matrix[1, 0] * cols / 2 - matrix[1, 1] * rows / 2
     warped = cv2.warpAffine(

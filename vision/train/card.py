@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .dataset import LEAST_SPAN_C, PERCENTS
 from .evaluate import ClassResult, Picture, by_group, choose_confidence, evaluate, recall_by_size
 from .export import OPSET, sha256
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.25, 0.4, 0.5)
 #: For frames that are not 8-bit pictures yet: these percentiles become black and white; a flatter frame is stretched as
 #: if they were the span apart (below it the stretched noise would exceed what the training augmentation holds).
-THERMAL_STRETCH = {"stretch_8_bit": False, "low_percentile": 1.0, "high_percentile": 99.5, "min_span_c": 2.0}
+THERMAL_STRETCH = {
+    "stretch_8_bit": False,
+    "low_percentile": PERCENTS[0],
+    "high_percentile": PERCENTS[1],
+    "min_span_c": LEAST_SPAN_C,
+}
 SIZE_EDGES = (0.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 1000.0)
 
 

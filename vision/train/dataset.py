@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from vision.colours import is_grey
+from vision.stretch import RAW_PER_C, eight_bits
+
 from .errors import UserError
 from .labels import Boxes, read_labels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 SPLITS = ("train", "val", "test")
+#: What of a picture of heat becomes black and white, and how far apart both are at least: a flatter one would be its noise.
+PERCENTS = (1.0, 99.5)
+LEAST_SPAN_C = 2.0
 
 
 @dataclass(frozen=True)
@@ -52,11 +59,28 @@ def list_samples(root: Path, split: str) -> list[Sample]:
 
 
 def read_image(path: Path, *, colour: bool = False) -> npt.NDArray[np.uint8]:
-    """Read an 8-bit picture: grey (H x W), or colour (H x W x 3, blue first)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    """Read a picture in 8 bits: grey (H x W), or colour (H x W x 3, blue first).
+
+    Heat in 16 bits or in degrees is stretched as the detector will stretch it.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise UserError(f"{path}: cannot be read as a picture")
-    return np.asarray(image, dtype=np.uint8)
+    if image.dtype == np.uint8:
+        return np.asarray(image, dtype=np.uint8)
+    if not np.isfinite(image).all():
+        raise UserError(f"{path}: some of its pixels are no number")
+    return eight_bits(image, PERCENTS, LEAST_SPAN_C * (RAW_PER_C if image.dtype.kind == "u" else 1.0))
+
+
+def in_colours(path: Path) -> bool:
+    """Whether a picture shows any colour. UserError for one that cannot be read."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UserError(f"{path}: cannot be read as a picture")
+    if image.ndim == 2:
+        return False
+    return not is_grey(np.asarray(image[..., :3] >> (8 * (image.itemsize - 1)) if image.dtype.kind == "u" else image))
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:
@@ -67,6 +91,15 @@ def iter_flat(root: Path) -> Iterator[Sample]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             yield Sample(path, root / "labels" / f"{path.stem}.txt", root / "ignore" / f"{path.stem}.txt")
+
+
+def fingerprint(root: Path, names: list[str]) -> str:
+    """SHA-256 of what is trained on: class names, the training pictures' names and sizes, and their labels."""
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for sample in list_samples(root, "train"):
+        digest.update(f"\n{sample.image.name} {sample.image.stat().st_size}\n".encode())
+        digest.update(sample.labels.read_bytes() if sample.labels.exists() else b"")
+    return digest.hexdigest()
 
 
 def read_boxes(sample: Sample, classes: int, width: int, height: int) -> Boxes:

@@ -61,7 +61,9 @@ def read_split(source: Path, split: str) -> list[Entry]:
                 raise UserError(f"{where}: class {cls} is not in 0..{DONT_CARE}")
             if w <= 0 or h <= 0 or x < -1 or y < -1 or x + w > width + 1 or y + h > height + 1:
                 raise UserError(f"{where}: box {item['bbox']} is not within {width:g}x{height:g}")
-            rows[key].append((cls, x, y, w, h))
+            right, bottom = min(x + w, width), min(y + h, height)  # a pixel over the edge is how they were rounded
+            x, y = max(x, 0.0), max(y, 0.0)
+            rows[key].append((cls, x, y, right - x, bottom - y))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not in the expected form ({type(error).__name__}: {error})") from None
     entries = []

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import average, card, export, folder, hituav, quantise, render_people, warm_start
-from .dataset import Sample, iter_flat, list_samples, read_description, read_image
+from . import average, card, export, folder, hituav, limits, quantise, render_people, warm_start
+from .dataset import Sample, fingerprint, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
 from .predict import OnnxModel, run_pictures
@@ -21,38 +21,8 @@ from .trainer import TrainConfig, fine_tune, require_ultralytics, ultralytics_fi
 
 STEPS = ("prepare", "train", "compare", "ship")
 
-HITUAV_LIMITS = (
-    (
-        "The official split is by frame of the same videos, so its figures flatter the model on new places; so do those on"
-        " the pictures kept out, which are 24 of this test split. A split without that leak: `--split sequence`."
-    ),
-    (
-        "The data shows schools, car parks, roads and playgrounds at 60 to 130 m, by day and by night. No forest, snow, sea"
-        " or mountain; nothing tells who lies down or is half hidden. Check on your own ground before you rely on it."
-    ),
-    "Warm things of a person's size are the usual false alarms. Confirm over several frames and by size on the ground.",
-    (
-        "Small people are missed more often (see recall by pixels): fly lower, use a longer lens, or enlarge tiles before"
-        " detection."
-    ),
-    "The class other_vehicle has too few examples (102 in training) to be of use: take its boxes as noise.",
-    "White-hot only. Colour palettes and black-hot pictures must be turned into white-hot grey first.",
-    "It finds people, it does not tell who they are. Without a detection an area is not shown to be empty.",
-)
-RGB_LIMITS = (
-    "Experimental. It has seen no real person in training: bodies are rendered, and how real people differ is not in it.",
-    (
-        "The real pictures below are few and of two places and a beach; nobody lies, swims or stands under trees in them."
-        " Figures on other ground, light and cameras will differ. Label a hundred pictures of your own and fine-tune."
-    ),
-    "Rendered test pictures show the same bodies as training, on other ground: their figures are an upper bound.",
-    "People under trees, in water, at night, in snow and below about 14 pixels are missed more often than found.",
-    "Posts, bushes, bags, dark stones and shadows of a person's size are the usual false alarms.",
-    "It finds people, it does not tell who they are. Without a detection an area is not shown to be empty.",
-)
 #: Of a curled-up figure in a tile. At twice the usual size (24 to 32) people from above were found 1.3 times as often.
 RGB_FIGURE_PX = (44, 60)
-OWN_LIMITS = ("Evaluated on the data above only.",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +38,7 @@ class Job:
     weights: Path | None = None
     names: tuple[str, ...] = ("person",)
     modality: str = "thermal"
+    modality_stated: bool = False  # else pictures in colour are taken for a mistake
     gsd: str | None = None
     licence: str = "not stated"
     split: str = "official"
@@ -93,12 +64,22 @@ class Job:
         gsd_range(self.gsd)
         if self.average is not None and not 0 < self.average <= 1:
             raise UserError(f"--average {self.average:g}: must be above 0 and at most 1")
+        if self.int8_loss is not None and not 0 <= self.int8_loss <= 1:
+            raise UserError(f"--int8-loss {self.int8_loss:g}: must be from 0 to 1")
+        if self.tiles < 1:
+            raise UserError(f"--tiles must be at least 1 (found {self.tiles})")
         if not self.names:
             raise UserError("give the class names (--names person,car)")
         if not self.source.is_dir():
             raise UserError(f"{self.source}: no such folder")
         if "train" in self.steps and (self.weights is None or not self.weights.is_file()):
             raise UserError(f"--weights: no such file ({self.weights})")
+        if self.weights is not None and self.weights.resolve() == self.model.resolve():
+            raise UserError(f"--model {self.model}: training starts from this file; give what comes of it another name")
+        if "train" in self.steps and self.weights is not None and self.weights.suffix == ".onnx":
+            warm_start.sidecar_classes(self.weights)
+        if self.extra_test is not None and not list(iter_flat(self.extra_test)):
+            raise UserError(f"--extra-test {self.extra_test}: no pictures in its folder images")
 
 
 def gsd_range(text: str | None) -> dict[str, Any] | None:
@@ -125,13 +106,16 @@ def run(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
         counts = _prepare(job, root, say)
         say("prepared: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     description = read_description(root)
+    if "prepare" in job.steps and _by_picture(description):
+        say(limits.BY_PICTURE)
     names = [str(name) for name in description["names"]]  # type: ignore[attr-defined]
     if job.steps != ("prepare",):
         require_ultralytics()
     run_dir = job.work / "train"
     if "train" in job.steps and job.weights is not None:
         start = warm_start.checkpoint(job.weights, names, root, job.work / "start.pt", job.config)
-        fine_tune(root, names, start, run_dir, job.config, say)
+        origin = f"{export.sha256(job.weights)} {fingerprint(root, names)}"
+        fine_tune(root, names, start, run_dir, job.config, say, origin)
     if "compare" in job.steps:
         _compare(job, root, run_dir, names, description)
     if "ship" not in job.steps:
@@ -145,7 +129,11 @@ def _prepare(job: Job, root: Path, say: Callable[[str], None]) -> dict[str, int]
     if job.kind == "rgb":
         tiles = {"train": job.tiles, "val": max(24, job.tiles // 10), "test": max(24, job.tiles // 6)}
         return render_people.prepare(job.source, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say)
-    return folder.prepare(job.source, root, list(job.names), job.config.seed)
+    return folder.prepare(job.source, root, list(job.names), job.config.seed, any_colours=job.modality_stated)
+
+
+def _by_picture(description: Mapping[str, Any]) -> bool:
+    return bool((description.get("source") or {}).get("split") == folder.BY_PICTURE)
 
 
 def _height(sample: Sample) -> str:
@@ -248,10 +236,11 @@ def _ship(
         if job.kind == "rgb"
         else "Pictures kept out of training in every split",
     }
-    limits = HITUAV_LIMITS if hit else RGB_LIMITS if job.kind == "rgb" else OWN_LIMITS
+    said = limits.HITUAV if hit else limits.RGB if job.kind == "rgb" else limits.OWN
+    said = (*said, limits.BY_PICTURE) if _by_picture(description) else said
     if job.int8_loss is not None:
         record["int8"] = quantise.attempt(job.model, list_samples(root, "train"), sets[main_split], names, job, say)
-    card.write(record, job.model, job.card, card.card(record, titles, limits))
+    card.write(record, job.model, job.card, card.card(record, titles, said))
     quantise.write_sidecar(job.model, record)
     say(f"wrote {job.model}, its sidecar and {job.card}")
     _say_figures(found, main_split, names, say)

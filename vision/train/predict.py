@@ -40,6 +40,14 @@ def letterbox(image: Image, width: int, height: int) -> tuple[Image, float, floa
     return image, scale, float(left), float(top)
 
 
+def middle_tile(image: Image, width: int, height: int) -> Image:
+    """Of a colour picture larger than the input its middle, at its own scale, as it is looked at; any other as it is."""
+    if image.ndim == 2:
+        return image
+    top, left = max(0, (image.shape[0] - height) // 2), max(0, (image.shape[1] - width) // 2)
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
 def to_tensor(image: Image) -> Floats32:
     """Grey (three equal channels) or colour (turned red first) picture -> 1 x 3 x H x W, 0..1."""
     scaled = image.astype(np.float32) / np.float32(255.0)
@@ -88,6 +96,7 @@ class OnnxModel:
     input_name: str
     width: int
     height: int
+    classes: int
 
     @classmethod
     def load(cls, path: Path, threads: int = 2) -> OnnxModel:
@@ -101,12 +110,19 @@ class OnnxModel:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        first = session.get_inputs()[0]
+        try:
+            session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # noqa: BLE001  # the runtime has errors of its own; all mean that it is no such file
+            raise UserError(f"{path}: cannot be read as ONNX ({str(error).splitlines()[0]})") from None
+        first, out = session.get_inputs()[0], session.get_outputs()[0].shape
         shape = first.shape
         if len(shape) != 4 or not all(isinstance(side, int) for side in shape):
             raise UserError(f"{path}: its input {shape} is not a static batch of pictures")
-        return cls(session, str(first.name), int(shape[3]), int(shape[2]))
+        if len(out) != 3 or not all(isinstance(side, int) for side in out) or not 5 <= out[1] < out[2]:
+            raise UserError(
+                f"{path}: its output {out} is not 1 x (4 + classes) x boxes, as before non-maximum suppression"
+            )
+        return cls(session, str(first.name), int(shape[3]), int(shape[2]), int(out[1]) - 4)
 
     def __call__(self, image: Image) -> npt.NDArray[np.float64]:
         """Detect in an 8-bit picture, grey or colour (blue first)."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .dataset import Sample, read_image
 from .evaluate import evaluate
 from .export import sha256
-from .predict import OnnxModel, letterbox, run_pictures, to_tensor
+from .predict import OnnxModel, letterbox, middle_tile, run_pictures, to_tensor
 
 if TYPE_CHECKING:
     from .job import Job
@@ -37,7 +37,8 @@ class _Pictures:
         if not self._left:
             return None
         image = read_image(self._left.pop(0).image, colour=self._colour)
-        boxed = letterbox(image, self._model.width, self._model.height)[0]
+        size = self._model.width, self._model.height
+        boxed = letterbox(middle_tile(image, *size), *size)[0]
         return {self._model.input_name: to_tensor(boxed)}
 
     def __iter__(self) -> _Pictures:
@@ -82,19 +83,28 @@ def attempt(
         nodes_to_exclude=tail,
     )
     small = OnnxModel.load(target, job.config.threads)
-    aps = []
-    for model in (whole, small):
-        pictures = run_pictures(model, test, len(names), colour=job.colour)
-        aps.append(evaluate(pictures, names)[names[0]].ap or 0.0)
-    kept = aps[0] - aps[1] <= allowed
-    result = {"kept": kept, "ap50": round(aps[1], 4), "ap50_fp32": round(aps[0], 4), "allowed_loss": allowed}
+    before, after = (
+        evaluate(run_pictures(model, test, len(names), colour=job.colour), names)[names[0]].ap
+        for model in (whole, small)
+    )
+    if before is None or after is None:
+        say(f"INT8: nothing of class {names[0]} to judge it by, not kept")
+        return _dropped(target, {"kept": False, "why": f"no {names[0]} in the pictures to judge it by"})
+    kept = before - after <= allowed
+    result = {"kept": kept, "ap50": round(after, 4), "ap50_fp32": round(before, 4), "allowed_loss": allowed}
     say(
-        f"INT8: AP50 {aps[1]:.3f} against {aps[0]:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}"
+        f"INT8: AP50 {after:.3f} against {before:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}"
     )
     if not kept:
-        target.unlink()
-        return result
+        return _dropped(target, result)
     return result | {"file": target.name, "sha256": sha256(target), "bytes": target.stat().st_size}
+
+
+def _dropped(target: Path, result: dict[str, Any]) -> dict[str, Any]:
+    """Take the file away, and the sidecar of one that an earlier run kept."""
+    target.unlink()
+    target.with_suffix(".json").unlink(missing_ok=True)
+    return result
 
 
 def write_sidecar(path: Path, record: dict[str, Any]) -> None:

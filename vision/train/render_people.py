@@ -32,6 +32,8 @@ from .render_scene import GAMMA, View, blend, exposure, render
 SCALE_MIN, SCALE_MAX = 8.0, 48.0
 LONGEST_MIN, LONGEST_MAX = 9.0, 110.0
 VISIBLE_MIN = 0.35
+_TRIES = 100
+_NO_SKY_DEG = 50.0  # looking down so steeply, what is bright and smooth is snow or sand
 #: Tiles from one picture before the next is read.
 BLOCK = 12
 
@@ -96,8 +98,8 @@ def read_grounds(root: Path) -> list[Ground]:
     return out
 
 
-def crop(picture: Image, factor: float, size: int, rng: np.random.Generator) -> Image | None:
-    """Cut a square of ``size`` after scaling by ``factor``; None where it shows sky (bright and smooth)."""
+def crop(picture: Image, factor: float, size: int, rng: np.random.Generator, *, sky: bool) -> Image | None:
+    """Cut a square of ``size`` after scaling by ``factor``; None where it shows ``sky``, if it can (bright and smooth)."""
     side = max(16, round(size / factor))
     rows, cols = picture.shape[:2]
     side = min(side, rows, cols)
@@ -105,7 +107,7 @@ def crop(picture: Image, factor: float, size: int, rng: np.random.Generator) -> 
     cut = picture[y : y + side, x : x + side]
     tile = cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
     strip = tile[: size // 3]
-    if strip.mean() > 190 and strip.std() < 22:
+    if sky and strip.mean() > 190 and strip.std() < 22:
         return None
     return np.asarray(tile, dtype=np.uint8)
 
@@ -136,10 +138,16 @@ def make_tile(
     """One tile and its boxes (class 0, left, top, width, height in pixels)."""
     scale = math.exp(rng.uniform(math.log(SCALE_MIN), math.log(SCALE_MAX)))
     native = 100.0 / ground.gsd_cm
-    tile, factor = None, 1.0
-    while tile is None:
+    for _ in range(_TRIES):
         factor = float(np.clip(scale / native * math.exp(rng.normal(0, 0.35)), 0.12, 1.4))
-        tile = crop(picture, factor, size, rng)
+        tile = crop(picture, factor, size, rng, sky=ground.elevation_deg[0] < _NO_SKY_DEG)
+        if tile is not None:
+            break
+    else:
+        raise UserError(
+            f"backgrounds {ground.name}: a picture in it looks like sky nearly all over, bright and smooth; leave it out, or "
+            f"say elevation_deg [{_NO_SKY_DEG:g} or more, 90] where it was taken so steeply that it is ground"
+        )
     view = View(
         scale=scale,
         elevation_deg=rng.uniform(*ground.elevation_deg),

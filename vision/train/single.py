@@ -56,6 +56,12 @@ def run(job: SingleJob, say: Callable[[str], None]) -> dict[str, Any]:
     """Fit, choose the least score, write the weights; return what was written."""
     if job.pictures < 30:
         raise UserError(f"--pictures must be at least 30 (found {job.pictures})")
+    if not 0 < job.least < 1 or job.seed < 0:
+        raise UserError(
+            f"--least must lie between 0 and 1 (found {job.least:g}), --seed be at least 0 (found {job.seed})"
+        )
+    if not job.out.absolute().parent.is_dir():
+        raise UserError(f"--out {job.out}: must be a file in a folder that exists")
     yolo = load_yolo(job.model, confidence=LEARNED_FROM)
 
     def judged(image: npt.NDArray[np.uint8], boxes: Boxes) -> Judged | None:

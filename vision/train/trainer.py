@@ -63,8 +63,13 @@ class TrainConfig:
             raise UserError("give either a number of epochs or a number of minutes")
         if self.epochs is not None and self.epochs < 1:
             raise UserError(f"epochs must be at least 1 (found {self.epochs})")
-        if self.minutes is not None and self.minutes <= 0:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UserError(f"minutes must be above 0 (found {self.minutes:g})")
+        if not 0 < self.lr <= 1:
+            raise UserError(f"--lr must be above 0 and at most 1 (found {self.lr:g})")
+        for name, least in (("threads", 1), ("seed", 0), ("freeze", 0), ("warmup_steps", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {least} (found {getattr(self, name)})")
         if self.width % 32 or self.height % 32 or self.width < 64 or self.height < 64:
             raise UserError(f"width and height must be multiples of 32 (found {self.width}x{self.height})")
         if self.batch < 2:
@@ -134,17 +139,18 @@ def build_dataset(root: Path, classes: int, config: TrainConfig) -> Any:
     return TrainSet()
 
 
-def unfinished(out: Path, config: TrainConfig) -> tuple[Path, dict[str, float]] | None:
+def unfinished(out: Path, config: TrainConfig, origin: str) -> tuple[Path, dict[str, float]] | None:
     """The last checkpoint of a run that was stopped, and how far it was; None where there is nothing to go on with.
 
-    A run with other settings than these, or one that is finished, is none to go on with.
+    A run with other settings than these, from other weights or pictures (`origin`), or one that is finished, is none to
+    go on with.
     """
     last, state = out / "run" / "weights" / "last.pt", out / "state.json"
     if (out / "train.json").is_file() or not last.is_file() or not state.is_file():
         return None
     try:
         found = json.loads(state.read_text(encoding="utf-8"))
-        if found.pop("config") != json.loads(json.dumps(asdict(config))):
+        if found.pop("config") != json.loads(json.dumps(asdict(config))) or found.pop("origin") != origin:
             return None
         return last, {key: float(found[key]) for key in ("step", "seconds", "images", "epochs")}
     except (OSError, ValueError, KeyError, TypeError):
@@ -158,11 +164,12 @@ def fine_tune(
     out: Path,
     config: TrainConfig,
     say: Callable[[str], None] = lambda _: None,
+    origin: str = "",
 ) -> Path:
     """Fine-tune ``weights`` on a prepared data set; return the final checkpoint (the average of the weights).
 
-    A run with the same settings that was stopped goes on from its last whole epoch: weights and schedule; the
-    optimiser's moments begin anew.
+    A run with the same settings and `origin` (of weights and pictures) that was stopped goes on from its last whole
+    epoch: weights and schedule; the optimiser's moments begin anew.
     """
     config.check()
     if not weights.is_file():
@@ -178,7 +185,7 @@ def fine_tune(
     out.mkdir(parents=True, exist_ok=True)
     log: list[dict[str, float]] = []
     state: dict[str, float] = {"step": 0, "start": 0.0, "images": 0, "before": 0.0, "epochs": 0}
-    going_on = unfinished(out, config)
+    going_on = unfinished(out, config, origin)
     if going_on is None:
         (out / "train.json").unlink(missing_ok=True)
     else:
@@ -230,7 +237,7 @@ def fine_tune(
     def on_saved(_trainer: Any) -> None:
         state["epochs"] += 1
         found = {"step": state["step"], "images": state["images"], "epochs": state["epochs"], "seconds": elapsed_s()}
-        text = json.dumps(found | {"config": asdict(config)}) + "\n"
+        text = json.dumps(found | {"config": asdict(config), "origin": origin}) + "\n"
         (out / "state.json.tmp").write_text(text, encoding="utf-8")
         (out / "state.json.tmp").replace(out / "state.json")
         say(f"epoch {int(state['epochs'])}: {int(state['step'])} steps, {elapsed_s() / 60:.1f} min")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +18,58 @@ import numpy as np
 
 from .dataset import list_samples, read_image
 from .errors import MissingExtraError, UserError
-from .predict import letterbox, to_tensor
+from .predict import letterbox, middle_tile, to_tensor
 from .trainer import TrainConfig, require_ultralytics
 
 _CALIBRATION_PICTURES = 16
 _NARROWEST_HEAD = 64
+_BIAS_SIDE = 640
 
 
 def checkpoint(weights: Path, names: list[str], root: Path, out: Path, config: TrainConfig) -> Path:
-    """A checkpoint (.pt) to train from: ``weights`` itself, or one made of an ONNX file's weights."""
+    """A checkpoint (.pt) to train from: ``weights`` itself, or one made of an ONNX file's weights.
+
+    Whatever classes of ``names`` the weights know stay known; the others begin with nothing. UserError for weights that
+    cannot be read, or an ONNX file without a sidecar that names its classes.
+    """
     ultralytics = require_ultralytics()
     torch = importlib.import_module("torch")
+    torch.manual_seed(config.seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     if weights.suffix != ".onnx":
         yolo = _open(ultralytics, weights)
-        known = {str(name): int(index) for index, name in yolo.names.items()}
-        if list(known) == names or not all(name in known for name in names):
+        known = [str(yolo.names[index]) for index in sorted(yolo.names)]
+        if known == names or hasattr(
+            yolo.model.model[-1], "one2one_cv3"
+        ):  # a second head, which ultralytics makes anew
             return weights
-        _keep_classes(yolo.model, [known[name] for name in names], names, torch)
+        _keep_classes(yolo.model, known, names, torch)
         yolo.save(str(out))
         return out
+    known = sidecar_classes(weights)
     folded = _initialisers(weights)
     yolo = ultralytics.YOLO("yolo11n.yaml", task="detect")
-    planned = max(len(names), _planned_classes(folded))
+    planned = max(len(known), _planned_classes(folded))
     model = importlib.import_module("ultralytics.nn.tasks").DetectionModel("yolo11n.yaml", nc=planned, verbose=False)
-    if planned > len(names):
-        _keep_classes(model, list(range(len(names))), names, torch)
-    model.names = dict(enumerate(names))
+    _keep_classes(model, known, known, torch)
     taken = _unfold(model, folded, torch)
     if taken < 0.9:
         raise UserError(f"{weights}: its weights are not those of a YOLO11n ({taken:.0%} of the layers fit)")
+    if known != names:
+        _keep_classes(model, known, names, torch)
     _settle(model, root, config, torch)
     yolo.model = model
     yolo.save(str(out))
     return out
+
+
+def sidecar_classes(weights: Path) -> list[str]:
+    """The classes of an ONNX file by the JSON beside it. UserError where that does not name them."""
+    sidecar = weights.with_suffix(".json")
+    try:
+        return [str(name) for name in json.loads(sidecar.read_text(encoding="utf-8"))["classes"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{sidecar}: names no classes of {weights.name} ({error})") from None
 
 
 def _planned_classes(folded: dict[str, Any]) -> int:
@@ -68,30 +87,31 @@ def _open(ultralytics: Any, weights: Path) -> Any:
         raise UserError(f"{weights}: cannot be read as a YOLO checkpoint ({error})") from None
 
 
-def _keep_classes(model: Any, chosen: list[int], names: list[str], torch: Any) -> None:
-    """Leave of the head only these classes: what it knows of them stays, where a new head would begin with nothing."""
+def _keep_classes(model: Any, known: list[str], names: list[str], torch: Any) -> None:
+    """Give the head these classes: what it knows of them stays, where a new head would begin with nothing."""
     head = model.model[-1]
-    for branch in head.cv3:
+    for branch, stride in zip(head.cv3, head.stride.tolist(), strict=True):
         old = branch[-1]
-        new = torch.nn.Conv2d(old.in_channels, len(chosen), 1)
+        new = torch.nn.Conv2d(old.in_channels, len(names), 1)
         with torch.no_grad():
-            new.weight.copy_(old.weight[chosen].float())
-            new.bias.copy_(old.bias[chosen].float())
+            new.bias.fill_(
+                math.log(5 / len(names) / (_BIAS_SIDE / stride) ** 2)
+            )  # as ultralytics begins: few of the cells
+            for row, name in enumerate(names):
+                if name in known:
+                    new.weight[row] = old.weight[known.index(name)].float()
+                    new.bias[row] = old.bias[known.index(name)].float()
         branch[-1] = new
-    head.nc, head.no = len(chosen), len(chosen) + 4 * head.reg_max
-    model.nc, model.names = len(chosen), dict(enumerate(names))
-    model.yaml["nc"] = len(chosen)
+    head.nc, head.no = len(names), len(names) + 4 * head.reg_max
+    model.nc, model.names = len(names), dict(enumerate(names))
+    model.yaml["nc"] = len(names)
     model.float()
 
 
 def as_onnx(weights: Path, target: Path, config: TrainConfig) -> tuple[Path, list[str]]:
     """An ONNX file of the weights a training starts from, and the names of its classes."""
     if weights.suffix == ".onnx":
-        sidecar = weights.with_suffix(".json")
-        try:
-            return weights, [str(n) for n in json.loads(sidecar.read_text(encoding="utf-8"))["classes"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{sidecar}: names no classes ({error})") from None
+        return weights, sidecar_classes(weights)
     from .export import export_onnx
 
     names = require_ultralytics().YOLO(str(weights)).names
@@ -151,7 +171,7 @@ def _settle(model: Any, root: Path, config: TrainConfig, torch: Any) -> None:
     model.eval()
     with torch.no_grad():
         for sample in samples[::step][:_CALIBRATION_PICTURES]:
-            image = read_image(sample.image, colour=config.colour)
+            image = middle_tile(read_image(sample.image, colour=config.colour), config.width, config.height)
             model(torch.from_numpy(to_tensor(letterbox(image, config.width, config.height)[0])))
         for module, (count, mean_sum, square_sum) in sums.items():
             mean = mean_sum / count

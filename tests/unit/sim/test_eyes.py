@@ -3,19 +3,27 @@ import asyncio
 import math
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from missions.geo import GeoPoint, LocalFrame
+from missions.model import Camera as CameraModel
+from missions.model import Modality
 from missions.terrain import FlatTerrain
 from sim.config import CameraConfig, SimConfig, parse
 from sim.eyes.camera import MAX_OUTSTANDING, Camera
+from sim.eyes.gimbal import Mount
 from sim.eyes.ground import make_ground
 from sim.eyes.optics import Lens, View, camera_axes
 from sim.eyes.render import Renderer
 from sim.eyes.world import make_world
 from sim.pose import TruePose
+from vision.camera_model import camera_to_enu
+from vision.pose import camera_pose
+from vision.pose_types import BodyPose
 from vision.wire import PREFIX, decode_header, decode_pixels, decode_prefix, encode_done
 
 RING = [[29.735, 107.265], [29.735, 107.275], [29.745, 107.275], [29.745, 107.265]]
@@ -90,6 +98,32 @@ def test_axes_are_those_of_a_camera():
     axes = camera_axes(33.0, -50.0, 7.0)
     assert np.allclose(axes @ axes.T, np.eye(3))
     assert math.isclose(np.linalg.det(axes), 1.0)
+
+
+@given(
+    yaw=st.floats(-180, 180), pitch=st.floats(-20, 20), roll=st.floats(-25, 25),
+    mount_yaw=st.floats(-180, 180), mount_pitch=st.floats(-90, 0), fixed=st.booleans(),
+)  # fmt: skip
+def test_a_camera_looks_where_its_mount_and_body_point_it(yaw, pitch, roll, mount_yaw, mount_pitch, fixed):
+    """The oracle is the product's own composition of attitudes; the mount's faults are half a degree each."""
+    config = document().vehicles[0].cameras[0]
+    config = msgspec.structs.replace(config, stabilised=not fixed, mount_yaw_deg=mount_yaw, mount_pitch_deg=mount_pitch)
+    pose = TruePose("d1", 1.0, 29.74, 107.27, 260.0, 60.0, 0.0, 0.0, 0.0, roll, pitch, yaw, None)
+    axes = Mount(config, 5).view(pose, LocalFrame(GeoPoint(29.74, 107.27))).axes
+    body = BodyPose(1.0, 29.74, 107.27, 260.0, 60.0, 0.0, 0.0, 0.0, roll, pitch, yaw)
+    camera = CameraModel("d1", Modality.THERMAL, 640, 512, 758.0, 758.0, 319.5, 255.5, mount_pitch_deg=mount_pitch,
+                         mount_yaw_deg=mount_yaw, stabilised=not fixed)  # fmt: skip
+    told = camera_pose(camera, body)
+    wanted = camera_to_enu(told.yaw_deg, told.pitch_deg, told.roll_deg).T
+    for mine, theirs in zip(axes, wanted, strict=True):
+        assert math.degrees(math.acos(min(1.0, float(mine @ theirs)))) < 4.0
+
+
+def test_a_body_that_rolls_tilts_a_fixed_camera_that_looks_down():
+    config = msgspec.structs.replace(document().vehicles[0].cameras[0], stabilised=False)
+    pose = TruePose("d1", 1.0, 29.74, 107.27, 260.0, 60.0, 0.0, 0.0, 0.0, 20.0, 0.0, 0.0, None)
+    _, _, forward = Mount(config, 5).view(pose, LocalFrame(GeoPoint(29.74, 107.27))).axes
+    assert forward == pytest.approx((-math.sin(math.radians(20)), 0.0, -math.cos(math.radians(20))), abs=0.05)
 
 
 @pytest.fixture(scope="module")

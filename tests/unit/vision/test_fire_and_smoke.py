@@ -17,13 +17,17 @@ from missions.terrain import FlatTerrain
 from vision.confirm import judge
 from vision.daylight import sun_up
 from vision.detector import Detection
+from vision.examine import Examiner
 from vision.eye import CameraEye
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.geolocate import Locator
+from vision.lookers import Lookers
+from vision.model_card import COLOUR_MODEL
 from vision.sighting import Kind, Sighting
 from vision.smoke import SmokeDetector
 from vision.thermal import HotSpotDetector
 from vision.unite import Observation
+from vision.yolo import load_yolo
 
 
 def hot(view_deg: float | None, area_px: int = 30, celsius: float = 300.0) -> Observation:
@@ -172,6 +176,24 @@ def test_smoke_is_found_within_some_looks():
 @pytest.mark.parametrize("decoy", [shadow, car, glitter, lambda *_: None])
 def test_what_is_no_smoke_is_none(decoy):
     assert sum(run(decoy)) == 0
+
+
+def test_detect_tells_of_smoke_in_a_colour_video_and_of_none_where_there_is_none():
+    rng = np.random.default_rng(3)
+    base = ground(rng)
+    for change, told in ((plume, True), (shadow, False)):
+        frames = []
+        for look in range(20):
+            picture = base + rng.normal(0, 1.0, base.shape)
+            change(picture, look, rng)
+            frames.append(Frame("v", None, look, float(look), picture.clip(0, 255).astype(np.uint8), PixelKind.BGR8))
+        examiner = Examiner(Lookers(load_yolo(COLOUR_MODEL)), HotSpotDetector())
+        lines = list(examiner.stream("v", frames))
+        tracks = [line for line in lines if line["type"] == "track"]
+        assert any(line["kind"] == "smoke" for line in tracks) is told
+        seen = [found for line in lines if line["type"] == "frame" for found in line["detections"]]
+        assert not any(found["kind"] == "hot_spot" for found in seen)  # in a colour picture nothing is known of heat
+        assert any(found["kind"] == "smoke" and found["confidence"] > 0.3 for found in seen) is told
 
 
 def test_what_cannot_be_judged_is_counted():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -155,6 +156,30 @@ def test_a_stream_that_ends_for_good_is_given_up_with_its_gap() -> None:
         assert len(source.take_gaps()) == 1
 
 
+@pytest.mark.parametrize("ended_by", ["time", "signal"])
+def test_what_is_missed_at_the_end_is_a_gap_too(ended_by: str) -> None:
+    def once(number: int, send: Callable[[], None], over: threading.Event) -> None:
+        for _ in range(20 if number == 0 else 0):
+            send()
+
+    def tell(_text: str) -> None:  # comes while the stream is opened again
+        if ended_by == "signal":
+            raise KeyboardInterrupt
+
+    for run_s in (4.0, 16.0, 50.0):  # until the reader's process comes up before it ends
+        with mjpeg(once) as address:
+            parsed = parse_address(address)
+            assert parsed is not None
+            source = LiveStream(parsed, StreamSettings(open_s=60, give_up_s=60, run_s=run_s), tell)
+            with contextlib.suppress(KeyboardInterrupt):
+                deque(source.frames(), maxlen=0)
+            if source.stats.delivered:
+                break
+    (gap,) = source.take_gaps()
+    assert gap.to_s >= gap.from_s > 0.0
+    assert gap.reason
+
+
 @pytest.mark.parametrize("kind", ["silent", "empty"])
 def test_a_stream_that_never_opens_is_one_line_in_time(kind: str) -> None:
     def never(_number: int, _send: Callable[[], None], over: threading.Event) -> None:
@@ -196,6 +221,31 @@ def test_addresses() -> None:
     for text in ("gopher://host/x", "rtsp://", "rtsp://host:port/x", "http://[::1/x"):
         with pytest.raises(PictureError):
             parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://10.0.0.9:554/user=admin&password=secret&channel=1&stream=0.sdp",
+        "rtsp://10.0.0.9:554/user=admin_password=secret_channel=1_stream=0.sdp?real_stream",
+        "rtsp://10.0.0.9/h264/pass_secret/main",
+        "http://10.0.0.9/cgi/token=secret/video.mjpg",
+    ],
+)
+def test_a_password_in_the_path_is_not_shown_either(text: str) -> None:
+    parsed = parse_address(text)
+    assert parsed is not None
+    assert parsed.address == text
+    assert parsed.label.startswith(text[: text.index("10.0.0.9")])
+    assert "secret" not in parsed.label
+    assert "admin" not in parsed.label
+
+
+@pytest.mark.parametrize("password", ["sec/ret", "1234/ret", "sec#ret", "sec?ret", "99?ret", "77#ret"])
+def test_a_password_that_breaks_the_address_is_not_quoted(password: str) -> None:
+    with pytest.raises(PictureError, match="%2F") as caught:
+        parse_address(f"rtsp://admin:{password}@10.0.0.9:554/live")
+    assert not any(part in str(caught.value) for part in ("sec", "ret", "1234", "99", "77", "admin"))
 
 
 def test_a_file_named_like_a_camera_is_a_file(tmp_path, monkeypatch) -> None:

@@ -16,6 +16,7 @@ from dronectl.terrain_io import save_terrain
 from missions.geo import GeoPoint, LocalFrame, distance_m
 from missions.terrain import GridTerrain
 from tests.unit.vision.test_review import dji_still, invoke
+from vision import merge
 from vision.ellipse import common_covariance, covariance, ground_ellipse
 from vision.examine_lines import place_line, place_of
 from vision.merge_stills import things
@@ -75,6 +76,22 @@ def test_two_people_of_one_picture_stay_two(gap: float, pictures: int) -> None:
     found = list(things(lines))
     assert len(found) == 2
     assert sum(thing.looks or 1 for thing in found) == 2 * pictures
+
+
+def test_what_is_far_away_is_not_even_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of stills of one area are compared near each other, not each with all."""
+    compared: list[int] = []
+    ratio = merge.log_likelihood_ratio
+
+    def counted(*arguments: Any) -> float | None:
+        compared.append(arguments[2].number)
+        return ratio(*arguments)
+
+    monkeypatch.setattr(merge, "log_likelihood_ratio", counted)
+    lines = [still(n, [(25.0 * n, 0.0)], 3.0 * n) for n in range(60)]
+    found = list(things([*lines, still(60, [(25.0 * 30, 0.3)], 180.0)]))
+    assert len(found) == 60
+    assert len(compared) < 6 * 60
 
 
 def test_what_cannot_be_one_thing_is_not_united() -> None:

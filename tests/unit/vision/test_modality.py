@@ -14,11 +14,12 @@ from typer.testing import CliRunner
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
 from missions.model import Modality
+from vision.colours import IN_VIDEOS
 from vision.errors import PictureError
 from vision.evidence import annotate, crop
 from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.sighting import Kind
-from vision.sources.modality import IN_VIDEOS, classify
+from vision.sources.modality import classify
 from vision.sources.stills import StillOptions, read_still, read_video
 from vision.unite import Observation
 

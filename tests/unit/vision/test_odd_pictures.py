@@ -3,20 +3,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import typer
+from hypothesis import example, given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dronectl.cli.detect import detect
+from tests.vision_files import jpeg, with_segments
 from vision.errors import PictureError
-from vision.frame import finite
+from vision.frame import PixelKind, finite
 from vision.model_card import DEFAULT_MODEL
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.stills import read_still
@@ -72,6 +79,52 @@ def test_counts_that_flirs_formula_has_no_temperature_for_are_cold_and_no_more()
     degrees = celsius(raw, camera)
     assert np.isfinite(degrees).all()
     assert degrees[3, 3] == degrees.min()
+
+
+def flir_file(path: Path, values: dict[int, float]) -> Path:
+    """A FLIR picture of 4 x 4 pixels; values: floats of its camera record by their place."""
+    record = bytearray(0x320)
+    struct.pack_into("<H", record, 0, 2)
+    usual = {0x20: 0.95, 0x24: 2.0, 0x28: 293.0, 0x2C: 293.0, 0x30: 293.0, 0x34: 1.0, 0x3C: 0.5, 0x58: 17_096.0}
+    usual |= {
+        0x5C: 1428.0,
+        0x60: 1.0,
+        0x70: 0.0066,
+        0x74: 0.0126,
+        0x78: -0.0023,
+        0x7C: -0.0067,
+        0x80: 1.9,
+        0x30C: 0.0457,
+    }
+    for place, value in (usual | values).items():
+        struct.pack_into("<f", record, place, value)
+    struct.pack_into("<i", record, 0x308, -342)
+    raw = struct.pack("<HHH", 2, 4, 4).ljust(32, b"\0") + np.full(16, 3229, "<u2").tobytes()
+    head = b"FFF\0".ljust(0x14, b"\0") + struct.pack(">III", 101, 64, 2)
+    entries = struct.pack(">HHIIII", 1, 0, 0, 0, 128, len(raw)).ljust(32, b"\0")
+    entries += struct.pack(">HHIIII", 0x20, 0, 0, 0, 128 + len(raw), len(record)).ljust(32, b"\0")
+    stream = head.ljust(64, b"\0") + entries + raw + bytes(record)
+    path.write_bytes(with_segments(jpeg(np.zeros((4, 4), np.uint8)), (1, b"FLIR\0\1\0\0" + stream)))
+    return path
+
+
+CAMERA_PLACES = (0x20, 0x24, 0x28, 0x2C, 0x30, 0x34, 0x3C, 0x58, 0x5C, 0x60, 0x70, 0x74, 0x78, 0x7C, 0x80, 0x30C)
+ODD = st.sampled_from([0.0, -1.0, 1e-30, 1e30, -1e30, math.inf, -math.inf, math.nan, 0.5, 300.0])
+
+
+@given(st.dictionaries(st.sampled_from(CAMERA_PLACES), ODD, max_size=3))
+@example({0x28: 0.0})  # no reflected temperature
+@example({0x2C: 1e-3, 0x70: -1e30})
+def test_a_damaged_flir_record_is_named_and_never_ends_the_run(tmp_path_factory: Any, values: dict[int, float]) -> None:
+    path = flir_file(tmp_path_factory.getbasetemp() / "odd_flir.jpg", values)
+    with contextlib.suppress(PictureError):
+        assert np.isfinite(read_still(path).frame.pixels).all()
+
+
+def test_a_flir_record_as_cameras_write_it_is_read(tmp_path: Path) -> None:
+    frame = read_still(flir_file(tmp_path / "a.jpg", {})).frame
+    assert frame.kind is PixelKind.CELSIUS
+    assert 15 < float(frame.pixels.mean()) < 25
 
 
 def test_kelvin_are_not_taken_for_degrees_celsius(tmp_path: Path) -> None:

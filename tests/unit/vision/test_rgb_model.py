@@ -8,6 +8,7 @@ good the model is on real people. That is in docs/models/rgb_person.md.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,11 +21,15 @@ from dronectl.cli.detect import detect
 from dronectl.cli.vision import vision_app
 from vision.errors import ModelError
 from vision.lookers import tile_settings
-from vision.model_card import COLOUR_MODEL, file_sha256, read_card
+from vision.model_card import COLOUR_MODEL, file_sha256, kind_of_class, read_card, unreported
+from vision.sighting import Kind
+from vision.sources.stills import read_still
 from vision.tiles import TileSettings
+from vision.train.__main__ import main as evaluate_model
 from vision.train.labels import write_labels
 from vision.train.render_body import person
 from vision.train.render_scene import GAMMA, View, blend, exposure, render
+from vision.yolo import load_yolo
 
 DETECT = typer.Typer()
 DETECT.command()(detect)
@@ -109,6 +114,18 @@ def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
     assert found["ap50"] >= 0.4
 
 
+def test_figures_of_a_colour_model_are_those_in_colour_also_where_its_classes_are_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for more in ([], ["--names", "person"], ["--names", "person", "--modality", "thermal"]):
+        assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
+    assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), "--names", "person,car"]) == 2
+    assert "it has 1 classes, and 2 are named" in capsys.readouterr().err
+
+
 def test_detect_uses_it_for_colour_and_says_once_that_it_is_experimental(folder: Path, tmp_path: Path) -> None:
     lines = tmp_path / "lines.jsonl"
     result = RUNNER.invoke(DETECT, [str(folder / "images"), "--gsd-cm", str(GSD_CM), "--out", str(lines)])
@@ -121,6 +138,35 @@ def test_detect_uses_it_for_colour_and_says_once_that_it_is_experimental(folder:
     assert len(frames) == 5
     assert all(frame["experimental"] and frame["model"].startswith("rgb_person@") for frame in frames)
     assert sum(len(frame["detections"]) for frame in frames) >= 4
+
+
+def named(tmp_path: Path, name: str) -> Path:
+    """The model that ships with another name of its one class."""
+    model = tmp_path / "own.onnx"
+    model.write_bytes(COLOUR_MODEL.read_bytes())
+    model.with_suffix(".json").write_text(json.dumps({"classes": [name], "modality": "rgb", "confidence": 0.1}))
+    return model
+
+
+@pytest.mark.parametrize("name", ["Person", " person", "Pedestrians", "HUMAN"])
+def test_people_are_found_however_a_users_model_writes_their_name(folder: Path, tmp_path: Path, name: str) -> None:
+    frame = read_still(folder / "images" / "p0.png").frame
+    frame = replace(frame, pixels=np.ascontiguousarray(frame.pixels[:640, :640]))
+    found = load_yolo(named(tmp_path, name)).detect(frame, None)
+    assert any(d.kind is Kind.PERSON for d in found)
+
+
+def test_a_model_of_whose_classes_nothing_is_reported_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"own.onnx: things of class tent are not reported: .* person"):
+        load_yolo(named(tmp_path, "tent"))
+
+
+def test_names_of_classes() -> None:
+    assert kind_of_class("Wild  Boar") is Kind.ANIMAL
+    assert kind_of_class("other-vehicle") is kind_of_class("awning-tricycle") is Kind.VEHICLE
+    assert kind_of_class("smoke") is None
+    assert unreported(["person", "car"]) is None
+    assert (unreported(["person", "tent", "sofa"]) or "").startswith("things of class tent, sofa are")
 
 
 def test_pictures_too_coarse_for_it_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from vision.frame import Frame, PixelKind
 from vision.pipeline import Feed, VisionPipeline
 from vision.sighting import Kind, Phase, Sighting
 from vision.sources.sample_child import first_jpeg
-from vision.sources.sampling import SampledCamera, Sampler, VisitFailedError
+from vision.sources.sampling import SampledCamera, Sampler, VisitFailedError, pause_s
 
 PATIENCE_S = 60.0
 CAMERA = Camera("mast-1", Modality.THERMAL, 160, 120, 200.0, 200.0, 79.5, 59.5)
@@ -53,7 +53,7 @@ class Site:
         try:
             path = (await reader.readuntil(b"\r\n\r\n")).split()[1].decode()
             self.visits.append(path)
-            if path == "/still":
+            if path in ("/still", "/still?user=me&pwd=top%20secret%C3%BC"):
                 body = jpeg()
                 writer.write(
                     b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -133,6 +133,16 @@ async def test_a_visit_that_fails_says_why(path: str, why: str) -> None:
         assert picture.shape == (120, 160, 3)
 
 
+async def test_a_password_with_a_space_is_sent_and_never_told() -> None:
+    async with site() as (here, url), sampler() as visits:
+        picture, _ = await visits.visit(f"{url}/still?user=me&pwd=top secret\u00fc")
+        assert picture.shape == (120, 160, 3)
+        assert here.visits == ["/still?user=me&pwd=top%20secret%C3%BC"]
+        with pytest.raises(VisitFailedError) as caught:
+            await visits.visit(f"{url}/none?pwd=top secret")
+        assert "secret" not in str(caught.value)
+
+
 async def test_a_process_that_dies_is_started_again_and_its_visits_fail() -> None:
     async with site() as (here, url), sampler() as visits:
         await visits.visit(f"{url}/still")
@@ -177,6 +187,43 @@ async def test_a_camera_that_fails_is_named_and_visited_less_often() -> None:
         assert len(here.visits) <= seen + 1
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+class Away(Sampler):
+    """Every visit fails at once, so that years pass in no time."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.left = failures
+
+    async def visit(self, *_: object, **__: object) -> tuple[np.ndarray, float]:
+        self.left -= 1
+        raise VisitFailedError("it is away")
+
+
+async def test_a_camera_that_is_away_for_months_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    visits = Away(3000)
+    camera = SampledCamera("http://127.0.0.1:9/none", CAMERA, 10.0, visits)
+    sleep, waits = asyncio.sleep, []
+
+    async def soon(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("vision.sources.sampling.asyncio.sleep", soon)
+    task = asyncio.create_task(camera.run())
+    while visits.left > 0 and not task.done():
+        await sleep(0)
+    assert not task.done(), task.exception()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert camera.stats.bad == 3000 - visits.left
+
+
+@given(st.floats(0.01, 3600.0), st.integers(0, 10**7))
+def test_pauses_grow_to_a_minute_or_the_period(period_s: float, failures: int) -> None:
+    assert pause_s(period_s, 0) == pause_s(period_s, 1) == period_s
+    assert period_s <= pause_s(period_s, failures) <= pause_s(period_s, failures + 1) <= max(period_s, 60.0)
 
 
 def grey(number: int, rng: np.random.Generator, gain: float = 1.0) -> Frame:

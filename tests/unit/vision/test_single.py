@@ -113,6 +113,13 @@ def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() ->
     assert (things[0].temperature_max_c or 0) > 45
 
 
+def test_people_on_ground_that_the_sun_has_heated_are_people() -> None:
+    pixels = body(body(ground(11, (512, 640)), 200, 150, 26, 9.0), 450, 330, 18, 8.0) + np.float32(48.0)
+    _, things = single().look(frame(np.asarray(pixels, np.float32)), None)
+    assert float(pixels.max()) > 45
+    assert [kind_of(t)[0] for t in things] == [Kind.PERSON, Kind.PERSON]
+
+
 def test_a_fire_in_the_picture_hides_nobody() -> None:
     """Its warmth is no measure for a body's, near it or far off."""
     pixels = body(body(ground(23, (512, 640)), 200, 150, 26, 7.0), 340, 250, 26, 7.0)

@@ -228,6 +228,22 @@ def test_a_height_that_wavers_does_not_begin_the_sweep_anew():
     assert len(looked) == tiled.last.tiles
 
 
+@pytest.mark.parametrize("sizes_m", [(0.03, 0.036), (0.02, 0.023, 0.027, 0.031)])
+def test_a_scale_that_never_rests_does_not_begin_the_sweep_anew_either(sizes_m):
+    """As over hilly ground: nothing of the picture is left out for ever."""
+    tiled = TiledDetector(Bright(), (512, 640), TileSettings(per_frame=2, sweep_frames=8))
+    looked, promised = np.zeros((1080, 1920), bool), 0
+    for k in range(40):
+        picture = Frame("c", None, k, float(k), np.zeros((1080, 1920), np.uint8), PixelKind.GREY8)
+        tiled.detect(picture, sizes_m[k % len(sizes_m)])
+        promised = max(promised, tiled.last.waiting_frames)
+        for t in tiled.last.looked_at:
+            looked[t.top_px : t.bottom_px, t.left_px : t.right_px] = True
+        if k + 1 >= 2 * promised:
+            assert looked.all()
+    assert looked.all()
+
+
 def test_what_moves_against_the_ground_draws_more_than_what_is_brighter_while_the_camera_flies_on():
     rng = np.random.default_rng(9)
     ground = cv2.GaussianBlur(rng.uniform(0, 255, (1100, 2200)).astype(np.float32), (0, 0), 3)

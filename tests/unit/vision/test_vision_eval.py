@@ -172,6 +172,23 @@ def test_a_bad_label_is_bad_input_with_file_and_line(tmp_path, text, what):
         RUNNER.invoke(APP, ["vision", "eval", str(root)], catch_exceptions=False)
 
 
+@pytest.mark.parametrize(("parts", "measured"), [(("train", "val"), "val"), (("train", "val", "test"), "test")])
+def test_pictures_that_were_trained_on_do_not_count(tmp_path, parts, measured):
+    for number, part in enumerate(parts):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / part).mkdir(parents=True)
+        for i in range(number + 2):
+            cv2.imwrite(str(tmp_path / "images" / part / f"{part}{i}.png"), np.full((64, 80), 90, np.uint8))
+            (tmp_path / "labels" / part / f"{part}{i}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    result = RUNNER.invoke(APP, ["vision", "eval", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["part"] == measured
+    assert report["pictures"] == parts.index(measured) + 2
+    assert report["classes"]["person"]["objects"] == parts.index(measured) + 2
+    assert f"part '{measured}' alone" in result.stderr
+
+
 def test_a_picture_that_cannot_be_looked_at_is_named_and_the_rest_goes_on(tmp_path):
     root = _folder(tmp_path, ["x", "y", "z"])
     (root / "images" / "y.png").write_bytes(b"cut off")
