@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.console import Console
 
+from dronectl.alerts.card import clean
 from dronectl.errors import BadInputError
 from dronectl.paths import StateDir, default_site_file
 from dronectl.site import Site, load_site, with_height_model
@@ -57,6 +58,11 @@ def open_site(file: Path | None, dem: Path | None = None) -> Site:
 def site_state(site: Site, override: Path | None) -> StateDir:
     """Return the state folder of a site."""
     return StateDir.for_site(site.site_id, override)
+
+
+def say(text: str) -> None:
+    """Print what may quote a vehicle: its brackets are no markup, and it steers no terminal."""
+    out.print(clean(text), markup=False)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from dronectl import __version__
-from dronectl.cli import alerts, demo, detect, doctor, evidence, plan, sim, up, vehicles, vision
+from dronectl.cli import alerts, demo, detect, doctor, evidence, fly, plan, sim, up, vehicles, vision
 from dronectl.cli.common import err
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
 
@@ -17,7 +17,7 @@ _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert 
 First time: `dronectl demo` flies a whole patrol on simulated drones and writes a report.
 
 With vehicles of your own: write a site file (start from the one that `dronectl demo` leaves in its folder), then
-`dronectl up`, `dronectl plan patrol`, `dronectl check PLAN`, `dronectl fly PLAN --vehicle ID`.
+`dronectl up`, `dronectl plan patrol`, `dronectl check plans/*.plan`, `dronectl fly plans/*.plan`.
 
 Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a needed outside service is unavailable.
 """
@@ -31,7 +31,7 @@ app.command()(sim.sim)
 app.command()(doctor.doctor)
 app.add_typer(plan.plan_app, name="plan")
 app.command()(plan.check)
-app.command()(vehicles.fly)
+app.command()(fly.fly)
 app.command()(vehicles.vehicles)
 app.command()(vehicles.hold)
 app.command("return")(vehicles.return_)

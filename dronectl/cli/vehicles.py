@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Commands about vehicles: list them, fly a plan, hold, return, land. They go through the running service.
+"""Commands about vehicles: list them, hold, return, land. They go through the running service; `fly` is in `fly.py`.
 
 hold, return and land also work with --direct when the service is down; then this program is a second ground station,
 and says so.
@@ -8,24 +8,18 @@ and says so.
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from dronectl.alerts.card import clean
 from dronectl.cli.client import ServiceClient
-from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, site_state
+from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, say, site_state
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError, UnavailableError
 
 _COMMAND_TIMEOUT_S = 60.0
-_POLL_S = 0.5
 _ENDED = ("landed", "failed")
-_NOT_HEARD = "link-stale"  # the preflight's finding
 
 
 def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
@@ -47,86 +41,6 @@ def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOp
     for v in there:
         if count := v["refused_or_lost_datagrams"]:
             out.print(f"{v['vehicle_id']}: {count} datagrams at its door were no MAVLink, or too many", markup=False)
-
-
-def fly(
-    plan: Annotated[Path, typer.Argument(help="A .plan file (ours or QGroundControl's).", metavar="PLAN")],
-    vehicle: Annotated[str, typer.Option("--vehicle", help="Which vehicle flies it.", metavar="ID")],
-    reason: Annotated[str, typer.Option(help="Why; it goes into the command log.")] = "ordered by the operator",
-    override: Annotated[
-        list[str] | None,
-        typer.Option(help="Take a named preflight finding upon yourself; may be given several times.", metavar="CODE"),
-    ] = None,
-    override_reason: Annotated[str, typer.Option(help="Why the findings may be overridden; logged.")] = "",
-    wait: Annotated[bool, typer.Option(help="Wait until it has landed.")] = True,
-    site: SiteOption = None,
-    state: StateOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check a plan, upload it, fly it and follow it until it has landed.
-
-    Preflight compares what was uploaded with what the vehicle read back, and refuses (exit code 2) with named
-    findings. Exit code 1 if the flight did not complete its plan, 3 if nothing is heard of the vehicle.
-    """
-    if override and not override_reason.strip():
-        raise BadInputError("--override needs --override-reason: it is logged with your order")
-    client = ServiceClient(site_state(open_site(site), state), timeout_s=_COMMAND_TIMEOUT_S)
-    body: dict[str, Any] = {"vehicle_id": vehicle, "plan": _read_plan(plan), "reason": reason}
-    if override:
-        body["override"] = {"codes": override, "reason": override_reason}
-    accepted = client.post("/api/v1/sorties", body)
-    if not as_json:
-        out.print(f"sortie {accepted['sortie_id']} accepted for {vehicle}", markup=False)
-    sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
-    said = ""
-    while wait and sortie["state"] not in _ENDED:
-        time.sleep(_POLL_S)
-        sortie = client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
-        line = f"{sortie['state']} {sortie['waypoints_reached']}/{sortie['waypoints_total']} {sortie['detail']}".strip()
-        if line != said and not as_json:
-            _say(f"  {line}")
-            said = line
-    if as_json:
-        print_json(sortie)
-    blockers = [f for f in sortie["findings"] if f["severity"] == "blocker"]
-    if sortie["state"] == "failed" and blockers:
-        lines = [f"  {f['code']}: {f['message']}" for f in blockers]
-        if all(f["code"] == _NOT_HEARD for f in blockers):
-            raise UnavailableError("; ".join(f["message"] for f in blockers))
-        raise BadInputError("\n".join([f"{plan}: refused by preflight for {vehicle}:", *lines]))
-    if not as_json and sortie["outcome"]:
-        _say(f"{sortie['outcome']}: {sortie['outcome_note']}")
-    if wait and sortie["outcome"] != "completed":
-        raise typer.Exit(EXIT_GOAL_MISSED)
-
-
-def _say(text: str) -> None:
-    """Print what may quote a vehicle: its brackets are no markup, and it steers no terminal."""
-    out.print(clean(text), markup=False)
-
-
-def _read_plan(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_number, parse_float=_number)
-    except OSError as error:
-        raise BadInputError(f"{file}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{file}: is not UTF-8 (byte {error.start})") from error
-    except json.JSONDecodeError as error:
-        raise BadInputError(f"{file}:{error.lineno}: is not a plan: {error.msg}") from error
-    except ValueError as error:
-        raise BadInputError(f"{file}: is not a plan: {error}") from error
-    except RecursionError:
-        raise BadInputError(f"{file}: is not a plan: it is nested too deep") from None
-
-
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text[:40]} is no number here; QGroundControl writes null")
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _no_number(text)
 
 
 VehicleArgument = Annotated[str | None, typer.Argument(help="Vehicle id.", metavar="ID")]
@@ -201,7 +115,7 @@ def abandon(
     if as_json:
         print_json(closed)
     else:
-        _say(f"{vehicle}: {closed['outcome']}: {closed['outcome_note']}")
+        say(f"{vehicle}: {closed['outcome']}: {closed['outcome_note']}")
 
 
 def _order(
@@ -245,7 +159,7 @@ def _order(
         for result in results:
             mark = "[green]done[/]" if result["confirmed"] else "[red]not confirmed[/]"
             out.print(f"{result['vehicle_id']}: {kind} {mark} ", end="")
-            _say(result["detail"])
+            say(result["detail"])
     missed = [result for result in results if not result["confirmed"]]
     if missed and not any(result["connected"] for result in missed):
         raise UnavailableError(f"no vehicle there: nothing is heard of {', '.join(r['vehicle_id'] for r in missed)}")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC
 from typing import Any, Final
 
@@ -49,7 +48,7 @@ def collect(stage: Stage, plan: SitePlan, flown: Flown, alerts: Sequence[dict[st
     served = {item for f in flights for item in f.items_served}
     wanted = {item for p in plan.plans for w in p.waypoints for item in w.serves}
     return ReportData(
-        **asdict(run_facts(stage, mission, truth, run, mission.mission_id)),
+        **run_facts(stage, mission, truth, run, mission.mission_id),
         outcome=", ".join(outcomes),
         outcome_note="; ".join(shortfalls) if shortfalls else "every condition holds",
         passed=not shortfalls,

@@ -21,6 +21,7 @@ from dronectl.errors import BadInputError
 from dronectl.operations.covering import SiteCover, cover_document, plan_site_cover
 from dronectl.report.cover_data import CoverReport
 from dronectl.report.html import write_page
+from missions.deconflict.starts import started_apart
 from missions.formats.qgc_plan import write_plan
 from missions.model import Budget
 
@@ -77,7 +78,11 @@ async def _fly_rounds(run: SiteRun, found: SiteCover) -> list[Flown]:
             run.console.print(f"fresh batteries for {', '.join(sorted(vehicles))}; on where the path was left")
             await run.swap_batteries(vehicles)
         await run.all_ready(vehicles)
-        flown = await run.fly(tuple(s.plan for s in due), f"coverage, flights {number}")
+        # A round waits for the last of the one before, which the plan's own starts do not reckon with.
+        plans = await asyncio.to_thread(
+            started_apart, [s.plan for s in due], run.stage.site.limits, wind_m_s=WISHES.wind_m_s
+        )
+        flown = await run.fly(tuple(plans), f"coverage, flights {number}")
         rounds.append(flown)
         lost |= {v for v in vehicles if flown.sorties[v]["state"] != "landed"}
     return rounds

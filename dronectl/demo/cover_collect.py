@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC
 from typing import Final
 
@@ -43,7 +42,7 @@ def collect_cover(stage: Stage, found: SiteCover, rounds: Sequence[Flown], run: 
     mission = found.plan.sorties[0].plan.mission
     tracks = [track for flown in rounds for track in map_tracks(flown)]
     return CoverReport(
-        **asdict(run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}")),
+        **run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}"),
         passed=not shortfalls,
         note="; ".join(shortfalls) if shortfalls else "every condition holds",
         goals=goals,

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.report.data import AlertSummary, BlindTime, FlightSummary, RunFacts, ThingSummary
+from dronectl.report.nearest import nearest_of
 from dronectl.report.plan_picture import Track
 from dronectl.report.score import AlertRecord, Score
 from dronectl.report.truth import Truth
@@ -20,6 +21,14 @@ from missions.energy import PlanEnergy
 from missions.geo import GeoPoint, distance_m
 from missions.model import FlightPlan, Mission
 from vision.gaps import TOLERANCE_S
+
+_NEVER_STARTED: Final[Mapping[str, Any]] = {
+    "sortie_id": "",
+    "waypoints_reached": 0,
+    "waypoints_total": 0,
+    "outcome": "not flown",
+    "outcome_note": "called off before its start",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +46,14 @@ class Run:
     gaps: Sequence[Mapping[str, Any]] = ()  # as the service shows them
 
 
-def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id: str) -> RunFacts:
-    """Where, when and on whose authority; the purpose is the site's."""
+def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id: str) -> dict[str, Any]:
+    """Where, when and on whose authority, and how near drones came: what every report begins with, by field.
+
+    The purpose is the site's. Instances of PX4 boot one after another, so that their clocks cannot be compared.
+    """
     model = stage.site.model
-    return RunFacts(
+    pads = {drone.drone_id: drone.pad for drone in stage.site.drones}
+    facts = RunFacts(
         site_name_zh=model.name.get("zh", stage.site.site_id),
         site_name_en=model.name.get("en", stage.site.site_id),
         status=str(model.status),
@@ -53,7 +66,9 @@ def run_facts(stage: Stage, mission: Mission, truth: Truth, run: Run, mission_id
         purpose=model.mission.purpose,
         authority=f"{mission.authority.who} ({mission.authority.ground})",
         category=str(mission.category),
+        nearest=None if run.px4 else nearest_of(truth.tracks, pads),
     )
+    return {field.name: getattr(facts, field.name) for field in fields(facts)}
 
 
 def blind_times(run: Run, flights: Sequence[Flown]) -> tuple[BlindTime, ...]:
@@ -98,7 +113,7 @@ def flight_summaries(
     """Every flight as planned and as flown, in the order of the plans."""
     out = []
     for flight, energy in zip(plans, energies, strict=True):
-        sortie = flown.sorties[flight.vehicle_id]
+        sortie = flown.sorties.get(flight.vehicle_id, _NEVER_STARTED)
         reached = int(sortie["waypoints_reached"])
         served = dict.fromkeys(item for w in flight.waypoints[:reached] for item in w.serves)
         places = [flight.home, *(w.position for w in flight.waypoints), flight.home]
@@ -111,7 +126,7 @@ def flight_summaries(
                 planned_time_s=energy.time_s,
                 flown_length_m=sum(distance_m(a, b) for a, b in itertools.pairwise(track)),
                 waypoints_reached=reached,
-                waypoints_total=int(sortie["waypoints_total"]),
+                waypoints_total=int(sortie["waypoints_total"] or len(flight.waypoints)),
                 items_served=tuple(served),
                 outcome=sortie["outcome"] or sortie["state"],
                 note=sortie["outcome_note"] or sortie["detail"] or "",

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from dronectl.errors import UnavailableError
 
@@ -32,6 +34,17 @@ class Child:
             raise UnavailableError(
                 f"{self.name} ended with code {self.process.returncode}; {self.log} ends:\n{self.tail()}"
             )
+
+    async def order(self, line: dict[str, Any]) -> None:
+        """One JSON line on its standard input. Raises UnavailableError when it takes none any more."""
+        stdin = self.process.stdin
+        if stdin is None or stdin.is_closing():
+            raise UnavailableError(f"{self.name} takes no orders")
+        try:
+            stdin.write(json.dumps(line).encode() + b"\n")
+            await stdin.drain()
+        except ConnectionError as error:
+            raise UnavailableError(f"{self.name} takes no orders any more; {self.log} ends:\n{self.tail()}") from error
 
     def tail(self) -> str:
         try:

@@ -155,6 +155,7 @@ class _Watch:
             self.looked_at.add(key)
             if await asyncio.to_thread(self.reviewer.confirms, alert):
                 self.find = alert
+                flown.called_off = True
                 self.tracks_at_find = {v: list(t) for v, t in flown.tracks.items()}
                 self.run.console.print(f"person found ({alert['alert_id']}): confirmed, everyone returns")
                 await self._call_home()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def collect_search(
     """Everything in one SearchReport. Raises BadInputError if the truth file cannot be read, UnavailableError if nobody flew."""
     truth = read_truth(stage.truth_file)
     try:
-        times = flight_times(truth.tracks)
+        times = flight_times(truth.tracks, [w.flown.began_s for w in waves])
     except ValueError as error:
         raise UnavailableError(f"{error}: see the findings above and {stage.folder / 'service.log'}") from error
     person = next(e for e in truth.entities if e.kind == _PERSON)
@@ -79,7 +79,7 @@ def collect_search(
     mission = first.plan.flown[0].plan.mission
     plans = [f.plan for w in waves for f in w.search.plan.flown]
     return SearchReport(
-        **asdict(run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}")),
+        **run_facts(stage, mission, truth, run, f"{stage.site.site_id}-{stage.folder.name}"),
         passed=not shortfalls,
         note="; ".join(shortfalls) if shortfalls else "every condition holds",
         result=result,

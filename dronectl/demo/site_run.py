@@ -21,12 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from dronectl.cli.client import ServiceClient
+from dronectl.demo.launching import Launching, SimClock
 from dronectl.demo.processes import Child, child, wait_for
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown, Progress, follow
 from dronectl.errors import UnavailableError
+from dronectl.operations.planned import start_text
 from dronectl.paths import StateDir
-from missions.formats.qgc_plan import write_plan
 from missions.model import FlightPlan
 
 _SIM_READY_S: Final = 180.0  # all three: far more than an idle machine needs, for busy ones
@@ -82,6 +83,7 @@ class SiteRun:
     progress: Progress
     dispatcher: Dispatcher
     sim: Child
+    sim_clock: SimClock
     children: tuple[Child, ...]
 
     def check(self) -> None:
@@ -102,20 +104,28 @@ class SiteRun:
     async def fly(
         self, plans: tuple[FlightPlan, ...], reason: str, each_poll: Callable[[Flown], Awaitable[None]] | None = None
     ) -> Flown:
-        """Hand in the plans and follow the flights until everyone has ended. Raises as `follow`."""
-        sorties: dict[str, str] = {}
-        for flight in plans:
-            body = {"vehicle_id": flight.vehicle_id, "plan": json.loads(write_plan(flight)), "reason": reason}
-            accepted = await asyncio.to_thread(self.client.post, "/api/v1/sorties", body)
-            sorties[flight.vehicle_id] = accepted["sortie_id"]
+        """Hand in each plan at its start, counted from the smallest, and follow until all have ended. Raises as `follow`.
+
+        Starts are kept in simulated time. Whoever's start is still to come when a watcher calls off stays down.
+        """
+        launching = Launching(self.client, plans, reason, self._now_s)
+        starts = sorted((p.start_after_s, p.vehicle_id) for p in plans)
+        said = ", ".join(f"{v} {start_text(start - starts[0][0])}" for start, v in starts)
+        self.console.print(f"starts: {said}", markup=False)
         self.console.print("preflight, upload, read-back, then take-off; Ctrl-C ends the demonstration")
         flown = await follow(
-            self.client, sorties, self.console, self.progress, self.check, self.options.flight_timeout_s, each_poll
+            self.client, launching, self.console, self.progress, self.check, self.options.flight_timeout_s, each_poll
         )
         for vehicle_id, sortie in flown.sorties.items():
             for finding in sortie["findings"]:
                 self.console.print(f"  {vehicle_id} {finding['severity']}: {finding['code']}: {finding['message']}")
         return flown
+
+    async def _now_s(self) -> float:
+        """Simulated time; PX4 goes by our clock, which the demonstration does not make faster for it."""
+        if self.options.px4 is not None:
+            return asyncio.get_running_loop().time() * self.options.speed
+        return await self.sim_clock.now_s(self.sim)
 
     async def settle(self) -> None:
         """Wait until dispatch has acknowledged everything; what is missing then is in the report."""
@@ -146,11 +156,7 @@ class SiteRun:
 
     async def swap_batteries(self, vehicle_ids: Collection[str]) -> None:
         """Full batteries for those on the ground, as hands or a dock would put them in."""
-        stdin = self.sim.process.stdin
-        if stdin is None:
-            raise UnavailableError("the simulator takes no orders, so no battery can be swapped")
-        stdin.write(json.dumps({"battery": dict.fromkeys(vehicle_ids, 1.0)}).encode() + b"\n")
-        await stdin.drain()
+        await self.sim.order({"battery": dict.fromkeys(vehicle_ids, 1.0)})
 
     async def come_home(self, reason: str) -> list[dict[str, Any]]:
         """Order everyone back; one answer per vehicle. Ordered again by the caller when not confirmed."""
@@ -176,7 +182,8 @@ async def running_site(stage: Stage, options: Options, console: Console) -> Asyn
         sim_arguments = ["sim", "run", str(stage.sim_document), "--exit-with-parent"]
         if options.px4 is not None:
             sim_arguments += ["--px4", str(options.px4)]
-        sim = await stack.enter_async_context(child("simulator", sim_arguments, logs / "sim.log"))
+        clock = SimClock()
+        sim = await stack.enter_async_context(child("simulator", sim_arguments, logs / "sim.log", on_line=clock.take))
         await wait_for("the simulator", stage.ready_file.exists, [sim], _SIM_READY_S)
         up = ["dronectl", "up", *site_options, "--exit-with-parent"]
         service = await stack.enter_async_context(child("service", up, logs / "service.log"))
@@ -188,7 +195,7 @@ async def running_site(stage: Stage, options: Options, console: Console) -> Asyn
             child("dispatcher", tail, logs / "dispatch.log", on_line=dispatcher.take)
         )
         client = ServiceClient(state)
-        yield SiteRun(stage, options, console, client, progress, dispatcher, sim, (sim, service, dispatch))
+        yield SiteRun(stage, options, console, client, progress, dispatcher, sim, clock, (sim, service, dispatch))
 
 
 def _cameras(client: ServiceClient) -> dict[str, dict[str, float]]:

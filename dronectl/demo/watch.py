@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dronectl.cli.client import ServiceClient
+from dronectl.demo.launching import Launching
 from dronectl.errors import UnavailableError
+from dronectl.operations.launches import ENDED
 
 _POLL_S: Final = 0.5
 _PLAIN_PERIOD_S: Final = 5.0
-_ENDED: Final = ("landed", "failed")
 _ALERTS_SHOWN: Final = 8
 
 
@@ -32,6 +33,8 @@ class Flown:
     battery: dict[str, float] = field(default_factory=dict)
     sorties: dict[str, dict[str, Any]] = field(default_factory=dict)  # by vehicle
     aloft: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)  # first and last seen in the air
+    began_s: float = 0.0  # before the first take-off, on the vehicles' clock
+    called_off: bool = False  # set by a watcher: nobody who still waits for its start is handed in any more
 
 
 class Progress:
@@ -45,8 +48,10 @@ class Progress:
         """Take a line of the dispatcher's."""
         self.alerts.append(line)
 
-    def render(self, vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]]) -> RenderableType:
-        """Return the picture for rich."""
+    def render(
+        self, vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]], waiting: Collection[str]
+    ) -> RenderableType:
+        """Return the picture for rich. waiting: vehicles whose start is still to come."""
         table = Table(box=None, pad_edge=False)
         for column in ("drone", "sortie", "mode", "height", "battery", "waypoints", ""):
             table.add_column(column)
@@ -56,7 +61,7 @@ class Progress:
             reached = (sortie["waypoints_reached"], sortie["waypoints_total"]) if sortie else (0, 0)
             table.add_row(
                 vehicle["vehicle_id"],
-                sortie["state"] if sortie else "-",
+                sortie["state"] if sortie else "waits" if vehicle["vehicle_id"] in waiting else "-",
                 vehicle["mode"] if vehicle["connected"] else "[red]no link[/red]",
                 "?" if height is None else f"{height:4.0f} m",
                 "?" if battery is None else f"{100 * battery:3.0f} %",
@@ -69,39 +74,52 @@ class Progress:
 
 async def follow(
     client: ServiceClient,
-    sortie_of: dict[str, str],
+    launching: Launching,
     console: Console,
     progress: Progress,
     check: Callable[[], None],
     timeout_s: float,
     each_poll: Callable[[Flown], Awaitable[None]] | None = None,
 ) -> Flown:
-    """Until every sortie has ended; `each_poll` is told what was seen so far. Raises UnavailableError at the time-out or when a child has died."""
+    """Hand the flights in at their starts and look on until all have ended; `each_poll` is told what was seen so far.
+
+    Raises UnavailableError when a child has died, or timeout_s after the last was handed in.
+    """
     flown = Flown()
     live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
     said_s = 0.0
     loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + timeout_s
+    handed_in, deadline_s = 0, loop.time() + timeout_s
     with live or _Nothing():
         while True:
             check()
             vehicles = await asyncio.to_thread(client.get, "/api/v1/vehicles")
             sorties = await asyncio.to_thread(client.get, "/api/v1/sorties")
-            flown.sorties = {s["vehicle_id"]: s for s in sorties if s["sortie_id"] in sortie_of.values()}
+            ours = set(launching.sorties.values())
+            flown.sorties = {s["vehicle_id"]: s for s in sorties if s["sortie_id"] in ours}
             _keep(flown, vehicles)
+            launching.called_off = flown.called_off
+            await launching.step(flown.sorties)
+            flown.began_s = launching.began_s
             if each_poll is not None:
                 await each_poll(flown)
+            if len(launching.sorties) > handed_in:
+                handed_in, deadline_s = len(launching.sorties), loop.time() + timeout_s
             if live is not None:
-                live.update(progress.render(vehicles, flown.sorties))
+                live.update(progress.render(vehicles, flown.sorties, launching.waiting))
             elif loop.time() - said_s >= _PLAIN_PERIOD_S:
                 said_s = loop.time()
                 console.print(_plain(vehicles, flown.sorties, len(progress.alerts)))
-            if len(flown.sorties) == len(sortie_of) and all(s["state"] in _ENDED for s in flown.sorties.values()):
+            if not launching.waiting and len(flown.sorties) == handed_in and _all_ended(flown):
                 return flown
             if loop.time() > deadline_s:
                 states = ", ".join(f"{k} {s['state']}" for k, s in flown.sorties.items())
                 raise UnavailableError(f"the flights did not end within {timeout_s:.0f} s ({states})")
             await asyncio.sleep(_POLL_S)
+
+
+def _all_ended(flown: Flown) -> bool:
+    return all(s["state"] in ENDED for s in flown.sorties.values())
 
 
 def _keep(flown: Flown, vehicles: Sequence[dict[str, Any]]) -> None:

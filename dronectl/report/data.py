@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dronectl.report.nearest import Nearest
 from dronectl.report.score import Score
 
 
@@ -119,6 +120,7 @@ class RunFacts:
     purpose: str
     authority: str
     category: str
+    nearest: Nearest | None  # None without two in the air away from their pads, and where clocks are not one
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ nobody flew, or leaves hid the person, it owes the probability that was left, an
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,21 +63,21 @@ class Times:
         return sum(landed - launched for launched, landed in self.waves) / 60.0
 
 
-def flight_times(tracks: Mapping[str, Sequence[TruePosition]]) -> Times:
+def flight_times(tracks: Mapping[str, Sequence[TruePosition]], began_s: Sequence[float]) -> Times:
     """Waves by what really happened: from the first off the ground until all are down again.
 
+    began_s: when each wave began, before its first take-off, on the vehicles' clock. Flights of one wave need not
+    overlap, since their starts keep them apart. A wave in which nobody flew is left out.
     Raises ValueError when nobody left the ground.
     """
-    spans = sorted(span for track in tracks.values() for span in _airborne(track))
-    if not spans:
+    waves: dict[int, tuple[float, float]] = {}
+    for start, end in (span for track in tracks.values() for span in _airborne(track)):
+        number = max(0, bisect_right(began_s, start) - 1)
+        launched, landed = waves.get(number, (start, end))
+        waves[number] = min(launched, start), max(landed, end)
+    if not waves:
         raise ValueError("nobody left the ground")
-    waves = [spans[0]]
-    for start, end in spans[1:]:
-        if start <= waves[-1][1]:
-            waves[-1] = (waves[-1][0], max(waves[-1][1], end))
-        else:
-            waves.append((start, end))
-    return Times(tuple(waves))
+    return Times(tuple(waves[number] for number in sorted(waves)))
 
 
 def _airborne(track: Sequence[TruePosition]) -> list[tuple[float, float]]:

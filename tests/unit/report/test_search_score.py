@@ -19,24 +19,31 @@ def track(*spans: tuple[float, float], until_s: float = 2000.0) -> list[TruePosi
     return out
 
 
-def test_flights_that_overlap_are_one_wave():
-    times = flight_times({"d1": track((50, 400), (600, 900)), "d2": track((60, 430), (610, 850)), "d3": track()})
+def test_flights_are_of_the_wave_in_which_they_began():
+    tracks = {"d1": track((50, 400), (600, 900)), "d2": track((60, 430), (610, 850)), "d3": track()}
+    times = flight_times(tracks, [20.0, 595.0])
     assert times.waves == ((50.0, 430.0), (600.0, 900.0))
     assert times.flown_min == pytest.approx((380 + 300) / 60)
 
 
+def test_flights_of_one_wave_that_do_not_overlap_are_one_wave():
+    tracks = {"d1": track((50, 200)), "d2": track((300, 500), (700, 800))}
+    assert flight_times(tracks, [20.0, 600.0]).waves == ((50.0, 500.0), (700.0, 800.0))
+    assert flight_times(tracks, [20.0, 600.0, 900.0]).waves == ((50.0, 500.0), (700.0, 800.0))
+
+
 def test_a_change_of_batteries_counts_three_minutes_however_quick_it_was():
-    quick = flight_times({"d1": track((50, 400), (410, 900))})
+    quick = flight_times({"d1": track((50, 400), (410, 900))}, [0.0, 405.0])
     assert quick.minutes_until(200.0) == pytest.approx(150 / 60)
     assert quick.minutes_until(500.0) == pytest.approx((450 + SWAP_S - 10) / 60)
-    slow = flight_times({"d1": track((50, 400), (1000, 1400))})
+    slow = flight_times({"d1": track((50, 400), (1000, 1400))}, [0.0, 405.0])
     assert slow.minutes_until(1100.0) == pytest.approx(1050 / 60)
 
 
 def test_a_flight_that_never_ended_and_none_at_all():
-    assert flight_times({"d1": track((50, 5000))}).waves == ((50.0, 1995.0),)
+    assert flight_times({"d1": track((50, 5000))}, [0.0]).waves == ((50.0, 1995.0),)
     with pytest.raises(ValueError, match="nobody left the ground"):
-        flight_times({"d1": track(), "d2": []})
+        flight_times({"d1": track(), "d2": []}, [0.0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Hands in the flights of a set at their times and follows them: what `dronectl fly` does once the plans are read.
+
+Seconds are those of this machine's monotonic clock, which is right for real aircraft; a simulator that runs faster
+than time flies faster than the starts reckon with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dronectl.cli.client import ServiceClient
+from dronectl.cli.common import err, say
+from dronectl.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_GOAL_MISSED,
+    EXIT_UNAVAILABLE,
+    BadInputError,
+    UnavailableError,
+)
+from dronectl.operations.launches import ENDED, Launches
+from missions.deconflict.starts import SLACK_S
+
+_POLL_S: Final = 0.5
+_NOT_HEARD: Final = "link-stale"  # the preflight's finding
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """One plan that is to be flown: its file, what is in it, by whom, and its start after that of its set."""
+
+    file: Path
+    document: Any
+    vehicle_id: str
+    start_after_s: float
+
+
+@dataclass(slots=True)
+class Result:
+    """What has become of one plan. sortie: as the service shows it; None before it is accepted, or if it is not."""
+
+    order: Ordered
+    asked: bool = False
+    sortie: dict[str, Any] | None = None
+    not_taken: str = ""  # what the service said instead of taking it
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.not_taken) or (self.sortie is not None and self.sortie["state"] in ENDED)
+
+    @property
+    def unheard(self) -> bool:
+        """Whether the preflight blocked it for nothing but that nothing is heard of the vehicle."""
+        return bool(self._blockers) and all(f["code"] == _NOT_HEARD for f in self._blockers)
+
+    @property
+    def refusal(self) -> str:
+        """Why it was not flown, in words; empty if it was, or ended otherwise."""
+        if self.unheard:
+            return "; ".join(f["message"] for f in self._blockers)
+        if self._blockers:
+            lines = [f"  {f['code']}: {f['message']}" for f in self._blockers]
+            return "\n".join([f"{self.order.file}: refused by preflight for {self.order.vehicle_id}:", *lines])
+        return self.not_taken
+
+    @property
+    def _blockers(self) -> list[dict[str, Any]]:
+        if self.sortie is None or self.sortie["state"] != "failed":
+            return []
+        return [f for f in self.sortie["findings"] if f["severity"] == "blocker"]
+
+    def exit_code(self, *, waited: bool) -> int:
+        """By what is known now; without waiting only a refusal is."""
+        if self.refusal:
+            return EXIT_UNAVAILABLE if self.unheard else EXIT_BAD_INPUT
+        completed = self.sortie is not None and self.sortie["outcome"] == "completed"
+        return EXIT_GOAL_MISSED if waited and not completed else EXIT_DONE
+
+    def document(self) -> dict[str, Any]:
+        """The sortie; of one that was not taken what is known of it."""
+        if self.sortie is not None:
+            return self.sortie
+        return {
+            "sortie_id": None,
+            "vehicle_id": self.order.vehicle_id,
+            "state": "failed",
+            "detail": self.not_taken,
+            "findings": [],
+            "outcome": None,
+            "outcome_note": None,
+        }
+
+
+def worst_code(results: Sequence[Result], *, waited: bool) -> int:
+    """The worst exit code of all; 3 only if it is that of every flight that did not complete its plan."""
+    codes = {r.exit_code(waited=waited) for r in results} - {EXIT_DONE}
+    if codes == {EXIT_UNAVAILABLE}:
+        return EXIT_UNAVAILABLE
+    return max(codes - {EXIT_UNAVAILABLE}, default=EXIT_DONE)
+
+
+class FlySet:
+    """The flights of one call. `run` may be broken off at any time: nothing that it does commands what flies."""
+
+    def __init__(
+        self, client: ServiceClient, orders: Sequence[Ordered], common: Mapping[str, Any], *, quiet: bool
+    ) -> None:
+        """common: what the requests of all flights say besides vehicle and plan. quiet: say nothing on standard output."""
+        self.results = [Result(order) for order in orders]
+        self._client, self._common, self._quiet = client, common, quiet
+        self._launches = Launches([order.start_after_s for order in orders])
+        self._said = [""] * len(orders)
+
+    def run(self, *, wait: bool) -> None:
+        """Until all are handed in and, if wanted, have ended. Raises UnavailableError when the service is gone."""
+        try:
+            while True:
+                while (index := self._launches.due(time.monotonic())) is not None:
+                    self._hand_in(index)
+                self._look()
+                if not self._launches.waiting and (not wait or all(r.ended for r in self.results)):
+                    break
+                time.sleep(self._pause_s())
+        except UnavailableError as error:
+            if not (kept := self._kept_down()):
+                raise
+            raise UnavailableError(f"{error}; not handed in, they stay on the ground: {kept}") from error
+        for result in self.results:
+            if result.sortie is not None and result.sortie["outcome"] and not result.refusal:
+                self._tell(result, f"{result.sortie['outcome']}: {result.sortie['outcome_note']}", indent="")
+
+    def left_behind(self) -> list[str]:
+        """What becomes of each flight if this program ends now."""
+        lines = []
+        for result in self.results:
+            who = result.order.vehicle_id
+            if result.sortie is not None and not result.ended:
+                lines.append(f"{who} goes on: `dronectl hold {who}` or `dronectl return {who}` stops it")
+            elif result.asked and result.sortie is None and not result.not_taken:
+                lines.append(f"{who} may have been handed in: `dronectl vehicles` says it")
+        if kept := self._kept_down():
+            lines.append(f"not handed in, on the ground: {kept}")
+        return lines
+
+    def _kept_down(self) -> str:
+        return ", ".join(r.order.vehicle_id for r in self.results if not r.asked)
+
+    def _pause_s(self) -> float:
+        """Until the next look, or the next start if that is earlier."""
+        now_s = time.monotonic()
+        following = self._launches.next_s(now_s)
+        return _POLL_S if following is None else min(_POLL_S, max(0.0, following[1] - now_s))
+
+    def _hand_in(self, index: int) -> None:
+        result = self.results[index]
+        body = {"vehicle_id": result.order.vehicle_id, "plan": result.order.document, **self._common}
+        result.asked = True
+        self._launches.handed_in(index, time.monotonic())
+        try:
+            accepted = self._client.post("/api/v1/sorties", body)
+        except BadInputError as error:
+            result.not_taken = str(error) if len(self.results) == 1 else f"{result.order.vehicle_id}: {error}"
+            self._launches.seen(index, "failed", time.monotonic())
+            if len(self.results) > 1:
+                self._tell(result, f"not flown: {error}")
+            return
+        result.sortie = self._client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
+        if not self._quiet:
+            say(f"sortie {accepted['sortie_id']} accepted for {result.order.vehicle_id}")
+
+    def _look(self) -> None:
+        for index, result in enumerate(self.results):
+            if result.sortie is None or result.ended:
+                continue
+            sortie = self._client.get(f"/api/v1/sorties/{result.sortie['sortie_id']}")
+            result.sortie = sortie
+            left = self._launches.seen(index, sortie["state"], time.monotonic())
+            progress = f"{sortie['waypoints_reached']}/{sortie['waypoints_total']}"
+            line = f"{sortie['state']} {progress} {sortie['detail']}".strip()
+            if line != self._said[index]:
+                self._said[index] = line
+                self._tell(result, line)
+            if left:
+                self._warn_if_off(index)
+
+    def _warn_if_off(self, index: int) -> None:
+        """Nothing of it can be mended from here, but a person can watch, and hold one of the two."""
+        off = self._launches.off_s(index)
+        if off is None or abs(off[1]) <= SLACK_S:
+            return
+        one, two = self.results[index].order.vehicle_id, self.results[off[0]].order.vehicle_id
+        err.print(
+            f"{one} took off {abs(off[1]):.0f} s {'late' if off[1] > 0 else 'early'} against {two}: the plans keep these "
+            f"two apart within {SLACK_S:.0f} s only. Watch them; `dronectl hold {one}` stops it",
+            style="yellow",
+            markup=False,
+        )
+
+    def _tell(self, result: Result, line: str, indent: str = "  ") -> None:
+        """One line of one flight; with the vehicle's name where there are several."""
+        if not self._quiet:
+            say(f"{indent}{line}" if len(self.results) == 1 else f"{result.order.vehicle_id}: {line}")
