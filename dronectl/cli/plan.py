@@ -221,8 +221,8 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
             ", ".join(item for w in plan.waypoints for item in w.serves),
         )
     out.print(table)
-    if (said := starts_text(found.slack_s)) is not None:
-        out.print(said, markup=False)
+    if (starts := starts_text(found.slack_s)) is not None:
+        out.print(starts, markup=False)
     out.print(
         f"Longest flight {_minutes(found.longest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
         f"(ratio {found.ratio:.2f}). All are down after {_minutes(found.done_s)}.",

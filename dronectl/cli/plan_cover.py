@@ -117,8 +117,8 @@ def _say(found: SiteCover, written: list[Path]) -> None:
             str(len(sortie.plan.waypoints)),
         )
     out.print(table)
-    if (said := starts_text(found.plan.slack_s)) is not None:
-        out.print(said, markup=False)
+    if (starts := starts_text(found.plan.slack_s)) is not None:
+        out.print(starts, markup=False)
     sweep = found.plan.sweep
     out.print(
         f"Path {sweep.length_m / 1000:.2f} km, {sweep.ratio:.2f} times area over swath; passes {found.grid.spacing_m:.0f} m "

@@ -156,8 +156,8 @@ def _say(found: SiteMap, written: list[Path]) -> None:
             str(len(sortie.plan.waypoints)),
         )
     out.print(table)
-    if (said := starts_text(found.plan.slack_s)) is not None:
-        out.print(said, markup=False)
+    if (starts := starts_text(found.plan.slack_s)) is not None:
+        out.print(starts, markup=False)
     slowed = f" (because of {found.slowed})" if found.slowed else ""
     out.print(
         f"{found.height_m:.0f} m above ground at {found.speed_m_s:.1f} m/s{slowed}, {sum(found.photos)} pictures.",

@@ -309,8 +309,8 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
             str(len(flight.plan.waypoints)),
         )
     out.print(table)
-    if (said := starts_text(plan.slack_s)) is not None:
-        out.print(said, markup=False)
+    if (starts := starts_text(plan.slack_s)) is not None:
+        out.print(starts, markup=False)
     out.print(
         f"Probability of success {plan.pos:.1%}; no search with these batteries could beat {plan.bound:.1%} "
         f"(ratio {plan.ratio:.2f}). Kept: {plan.pattern}.",

@@ -79,10 +79,10 @@ async def _fly_rounds(run: SiteRun, found: SiteCover) -> list[Flown]:
             await run.swap_batteries(vehicles)
         await run.all_ready(vehicles)
         # A round waits for the last of the one before, which the plan's own starts do not reckon with.
-        plans = await asyncio.to_thread(
+        started = await asyncio.to_thread(
             started_apart, [s.plan for s in due], run.stage.site.limits, wind_m_s=WISHES.wind_m_s
         )
-        flown = await run.fly(tuple(plans), f"coverage, flights {number}")
+        flown = await run.fly(started.plans, f"coverage, flights {number}")
         rounds.append(flown)
         lost |= {v for v in vehicles if flown.sorties[v]["state"] != "landed"}
     return rounds

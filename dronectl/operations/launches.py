@@ -94,4 +94,4 @@ class Launches:
         Until two have told, the slack counts as one more: who is slow once must not send the next one up early.
         """
         needed = [left - self._handed_in_s[i] for i, left in self._left_s.items()]
-        return statistics.median_low([*needed, SLACK_S])
+        return float(statistics.median_low([*needed, SLACK_S]))

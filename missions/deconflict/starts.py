@@ -24,7 +24,8 @@ from missions.energy import plan_energy
 from missions.geo import FloatArray
 from missions.model import FlightPlan, VehicleLimits
 
-SLACKS_S: Final = (30.0, 20.0, 10.0)  # uploads, arming and gusts move real flights by some seconds
+SLACK_S: Final = 10.0  # at least: uploads, arming and gusts move real flights by some seconds
+SLACKS_S: Final = (30.0, 20.0, SLACK_S)
 _FOR_SLACK_S: Final = 30.0  # and a twentieth: how much later all may be down for more slack
 _FOR_SLACK_SHARE: Final = 0.05
 _PER_S = 10.0  # starts are given in tenths of a second

@@ -80,7 +80,10 @@ def in_colours(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read as a picture")
     if image.ndim == 2:
         return False
-    return not is_grey(np.asarray(image[..., :3] >> (8 * (image.itemsize - 1)) if image.dtype.kind == "u" else image))
+    shown = np.asarray(image[..., :3])
+    if shown.dtype.kind == "u":
+        shown = shown // 256 ** (shown.itemsize - 1)
+    return not is_grey(shown)
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:

@@ -120,7 +120,7 @@ def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
 def test_a_street_of_one_swath_is_shared_where_that_ends_it_sooner():
     strong = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=3000.0)
     one, two = (SortiePlanner(task(), drones(n), LONG, strong, FlatTerrain(20.0), 0.0) for n in (1, 2))
-    (alone,), alone_s = split(one, lanes(one), 1)
+    _, alone_s = split(one, lanes(one), 1)
     sorties, time_s = split(two, lanes(two), 1)
     assert [s.vehicle_id for s in sorties] in (["d1", "d2"], ["d2", "d1"])
     assert time_s < 0.7 * alone_s
