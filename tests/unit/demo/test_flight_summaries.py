@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """What a report says of flights of which some never started."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from dronectl.demo.gather import flight_summaries
+from dronectl.demo.search_collect import down_again
 from dronectl.demo.watch import Flown
 from dronectl.operations.planning import plan_site_patrol
 from dronectl.paths import default_site_file
@@ -29,3 +32,18 @@ def test_a_flight_that_was_called_off_before_its_start_is_told_as_not_flown():
     assert told[1].note == "called off before its start"
     assert told[1].planned_length_m > 0.0
     assert told[1].flown_length_m == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize(
+    ("states", "called_off", "down"),
+    [
+        (("landed", "landed"), False, True),
+        (("landed", "failed"), False, False),
+        (("landed", "failed"), True, True),
+        (("failed", "failed"), True, False),
+    ],
+)
+def test_who_was_called_back_on_the_ground_need_not_land(states, called_off, down):
+    now = datetime.now(UTC)
+    sorties = {v: {"state": state} for v, state in zip(("d1", "d2"), states, strict=True)}
+    assert down_again(Flown(sorties=sorties, aloft={"d1": (now, now)}, called_off=called_off)) is down
