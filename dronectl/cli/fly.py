@@ -55,8 +55,9 @@ def fly(
 
     One plan starts at once. Several, such as `plans/*.plan` of one `dronectl plan`, start as far apart as they were
     planned to, which keeps them apart in the air: each is handed in when those before it have taken off, and one that
-    leaves late shifts all that come after it. One that is refused or fails on the ground shifts nobody. Ctrl-C: what
-    is not handed in stays on the ground; nothing is ordered to what flies.
+    leaves late shifts all that come after it. One that is refused or fails on the ground shifts nobody. While one holds
+    in the air or its link is lost, nobody else starts. Ctrl-C: what is not handed in stays on the ground; nothing is
+    ordered to what flies.
 
     Preflight compares what was uploaded with what the vehicle read back, and refuses (exit code 2) with named
     findings. Exit code 1 if a flight did not complete its plan, 3 if nothing is heard of the vehicle (of several: of

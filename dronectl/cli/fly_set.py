@@ -115,6 +115,7 @@ class FlySet:
         self._client, self._common, self._quiet = client, common, quiet
         self._launches = Launches([order.start_after_s for order in orders])
         self._said = [""] * len(orders)
+        self._said_held: list[int] = []
 
     def run(self, *, wait: bool) -> None:
         """Until all are handed in and, if wanted, have ended. Raises UnavailableError when the service is gone."""
@@ -187,6 +188,11 @@ class FlySet:
                 self._tell(result, line)
             if left:
                 self._warn_if_off(index)
+        held = self._launches.held if self._launches.waiting else []
+        if held != self._said_held and held and not self._quiet:
+            who = ", ".join(self.results[i].order.vehicle_id for i in held)
+            say(f"{self._kept_down()} waits on the ground until {who} flies on or comes home")
+        self._said_held = held
 
     def _warn_if_off(self, index: int) -> None:
         """Nothing of it can be mended from here, but a person can watch, and hold one of the two."""

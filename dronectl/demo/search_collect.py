@@ -71,7 +71,7 @@ def collect_search(
     minutes = None if until_s is None else times.minutes_until(until_s)
     ground = _seen(stage, waves[0].search, truth.tracks, until_s)
     left = _left(waves[-1], ground)
-    all_landed = all(s["state"] == "landed" for w in waves for s in w.flown.sorties.values())
+    all_landed = all(down_again(w.flown) for w in waves)
     goals = search_goals(judged, result, minutes, left_words(left), alerts=len(alerts), all_landed=all_landed)
     cards = alert_summaries(stage, alerts, judged, run)
     shortfalls = [goal.en for goal in goals if not goal.reached]
@@ -110,6 +110,12 @@ def collect_search(
         frames_dropped=int(sum(c.get("dropped", 0) for c in run.cameras.values())),
         blind=blind_times(run, [w.flown for w in waves]),
     )
+
+
+def down_again(flown: Flown) -> bool:
+    """Whether all have landed; who was called back before it had taken off has nothing to land from."""
+    stayed = set(flown.sorties) - set(flown.aloft) if flown.called_off else set()
+    return all(s["state"] == "landed" for v, s in flown.sorties.items() if v not in stayed)
 
 
 def _seen(

@@ -7,7 +7,8 @@ that flights of this set needed before theirs is allowed for, and:
 
 - nobody is handed in while a take-off that should be over by then is still waited for;
 - one who leaves late takes all later ones along, if it is by more than what would add up to nothing;
-- one who ends before its take-off is waited for no longer, and shifts nobody.
+- one who ends before its take-off is waited for no longer, and shifts nobody;
+- while one holds in the air, or its link is lost, nobody else is handed in; when it flies on it is later by as much.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Final
 from missions.deconflict.starts import SLACK_S
 
 ON_GROUND: Final = frozenset({"planned", "preflight", "uploading", "ready", "arming"})  # states of a sortie
+FLYING: Final = frozenset({"taking_off", "flying"})
+HELD: Final = frozenset({"paused", "lost_link"})
 ENDED: Final = frozenset({"landed", "failed"})
 _LET_BE_S = SLACK_S / 2.0  # lateness that is not handed on: small ones would add up over many flights
 
@@ -34,6 +37,8 @@ class Launches:
     _handed_in_s: dict[int, float] = field(default_factory=dict)
     _left_s: dict[int, float] = field(default_factory=dict)
     _over: set[int] = field(default_factory=set)
+    _late_s: dict[int, float] = field(default_factory=dict)  # the set's zero as each flight's own take-off has it
+    _held_s: dict[int, float] = field(default_factory=dict)  # since when
 
     @property
     def waiting(self) -> list[int]:
@@ -41,10 +46,15 @@ class Launches:
         there = (i for i in range(len(self.starts_s)) if i not in self._handed_in_s)
         return sorted(there, key=lambda i: self.starts_s[i])
 
+    @property
+    def held(self) -> list[int]:
+        """Who is in the air and not flying its plan, so that nobody is handed in."""
+        return sorted(self._held_s)
+
     def next_s(self, now_s: float) -> tuple[int, float] | None:
-        """Who is handed in next, and when (at once if that is over). None: nobody, or a take-off is waited for first."""
+        """Who is handed in next, and when (at once if that is over). None: nobody, or somebody is waited for."""
         waiting = self.waiting
-        if not waiting:
+        if not waiting or self._held_s:
             return None
         start = self.starts_s[waiting[0]]
         if self._began_s is None:
@@ -74,18 +84,29 @@ class Launches:
         left = state not in ON_GROUND and state != "failed" and index not in self._left_s
         if left:
             self._left_s[index] = now_s
-            late_s = now_s - self.starts_s[index]
-            if self._zero_s is None or late_s - self._zero_s > _LET_BE_S:
-                self._zero_s = late_s
+            self._is_late(index, now_s - self.starts_s[index])
         if state in ENDED:
             self._over.add(index)
+        self._hold(index, state, now_s)
         return left
+
+    def _hold(self, index: int, state: str, now_s: float) -> None:
+        if state in HELD:
+            self._held_s.setdefault(index, now_s)
+        elif index in self._held_s:
+            since_s = self._held_s.pop(index)
+            if state in FLYING:
+                self._is_late(index, self._late_s[index] + now_s - since_s)
+
+    def _is_late(self, index: int, zero_s: float) -> None:
+        self._late_s[index] = zero_s
+        if self._zero_s is None or zero_s - self._zero_s > _LET_BE_S:
+            self._zero_s = zero_s
 
     def off_s(self, index: int) -> tuple[int, float] | None:
         """The flight in the air against which this one's take-off is off its plan by most, and by how much (late: > 0)."""
-        own = self._left_s[index] - self.starts_s[index]
-        others = [i for i in self._left_s if i != index and i not in self._over]
-        off = [(i, own - (self._left_s[i] - self.starts_s[i])) for i in others]
+        others = [i for i in self._late_s if i != index and i not in self._over]
+        off = [(i, self._late_s[index] - self._late_s[i]) for i in others]
         return max(off, key=lambda o: abs(o[1]), default=None)
 
     def _lead_s(self) -> float:

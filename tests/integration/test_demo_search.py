@@ -22,6 +22,8 @@ from dronectl.operations.last_seen import LastSeen
 from dronectl.operations.searching import Sensing
 from dronectl.paths import default_site_file
 from dronectl.report.search_score import Result
+from dronectl.report.truth import read_truth
+from missions.deconflict.starts import SLACK_S
 from missions.geo import GeoPoint, destination
 
 pytestmark = pytest.mark.timeout(400)
@@ -82,6 +84,19 @@ async def test_two_waves_without_a_find_say_what_is_left(story, tmp_path):
     assert 0.0 < report.area_seen_m2 < 1e6
     assert search_summary(report)["minutes_to_find"] is None
 
+    nearest = document["nearest"]  # none if one was back at its pad before the other left
+    assert nearest is None or nearest["lateral_m"] >= 20.0 or nearest["vertical_m"] >= 10.0
+
+    # In simulated time nobody took off sooner after another than planned, but for what the starts allow.
+    tracks = read_truth(stage.truth_file).tracks
+    for number in (1, 2):
+        plans = [json.loads(f.read_text(encoding="utf-8")) for f in (stage.plans / f"wave-{number}").glob("*.plan")]
+        starts_s = {p["dronectl"]["vehicle_id"]: p["dronectl"].get("start_after_s", 0.0) for p in plans}
+        (first, _), (second, planned_s) = sorted(starts_s.items(), key=lambda s: s[1])
+        apart_s = take_offs_s(tracks[second])[number - 1] - take_offs_s(tracks[first])[number - 1]
+        assert planned_s > SLACK_S
+        assert apart_s >= planned_s - SLACK_S - 2.0
+
     # The reviewer knows the person by the place, and by nothing else.
     truth = json.loads((stage.truth_file).read_text(encoding="utf-8").splitlines()[0])
     person = next(e for e in truth["entities"] if e["kind"] == "person")
@@ -90,6 +105,12 @@ async def test_two_waves_without_a_find_say_what_is_left(story, tmp_path):
     assert reviewer.confirms(alert_at(destination(place, 30.0, 10.0)))
     assert not reviewer.confirms(alert_at(destination(place, 30.0, 25.0)))
     assert not reviewer.confirms({**alert_at(place), "kind": "vehicle"})
+
+
+def take_offs_s(track) -> list[float]:
+    """When a vehicle was first seen off the ground, each time."""
+    up = [p.amsl_m > track[0].amsl_m + 1.0 for p in track]
+    return [p.time_s for p, before, now in zip(track[1:], up, up[1:], strict=False) if now and not before]
 
 
 def alert_at(place: GeoPoint):

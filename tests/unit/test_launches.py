@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,3 +116,32 @@ def test_how_far_off_is_told_of_those_in_the_air():
     launches.seen(0, "landed", 41.0)
     assert launches.off_s(2) == (1, 31.0)
     assert launches.off_s(1) == (2, -31.0)
+
+
+@pytest.mark.parametrize("state", ["paused", "lost_link"])
+@pytest.mark.parametrize(("then", "shift_s"), [("flying", 50.0), ("returning", 40.0), ("landed", 40.0)])
+def test_while_one_holds_in_the_air_nobody_starts_and_later_ones_shift_by_as_much(state, then, shift_s):
+    launches = Launches([0.0, 0.0, 60.0])
+    for i in (0, 1):
+        launches.handed_in(i, 0.0)
+        launches.seen(i, "taking_off", 4.0)
+    planned = launches.next_s(10.0)
+    assert planned is not None
+    for now in (20.0, 50.0):
+        launches.seen(0, state, now)
+        launches.seen(1, state, now)
+        assert launches.held == [0, 1]
+        assert launches.next_s(now) is None
+        assert launches.due(now + 1000.0) is None
+    launches.seen(1, "flying", 60.0)
+    assert launches.next_s(60.0) is None
+    launches.seen(0, then, 70.0)
+    following = launches.next_s(70.0)
+    assert following == (2, planned[1] + shift_s)
+    launches.handed_in(2, following[1])
+    launches.seen(2, "taking_off", planned[1] + shift_s + 4.0)
+    off = launches.off_s(2)
+    assert off is not None
+    assert off[0] == (0 if then == "returning" else 1)  # who went home is off by most: it never flew on
+    if then != "returning":
+        assert abs(off[1]) <= SLACK_S

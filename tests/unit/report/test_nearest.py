@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ PADS = {"d1": FRAME.to_geo(-900.0, 0.0), "d2": FRAME.to_geo(0.0, -900.0)}
 def track(*knots: tuple[float, float, float, float]) -> list[TruePosition]:
     """(time, east, north, height) once a second between knots, as a truth file has it."""
     out = []
-    for (t0, *a), (t1, *b) in itertools.pairwise(knots):
+    for (t0, *a), (t1, *b) in pairwise(knots):
         for k in range(round(t1 - t0)):
             east, north, up = (x + (y - x) * k / (t1 - t0) for x, y in zip(a, b, strict=True))
             point = FRAME.to_geo(east, north)
