@@ -80,7 +80,8 @@ def in_colours(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read as a picture")
     if image.ndim == 2:
         return False
-    return not is_grey(np.asarray(image[..., :3] >> (8 * (image.itemsize - 1)) if image.dtype.kind == "u" else image))
+    three = np.asarray(image[..., :3])
+    return not is_grey(np.asarray(three // 256 if three.dtype == np.uint16 else three))
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:
