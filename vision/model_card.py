@@ -26,6 +26,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     " awning_tricycle other_vehicle",
     Kind.ANIMAL: "animal animals dog cow cattle horse sheep goat deer elk boar wild_boar bear",
 }
+_NAMED: Final = 8
 _KIND_OF_CLASS: Final[Mapping[str, Kind]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 
@@ -39,7 +40,9 @@ def unreported(classes: Sequence[str]) -> str | None:
     strange = [name for name in classes if kind_of_class(name) is None]
     if not strange:
         return None
-    return f"things of class {', '.join(strange)} are not reported: names that are understood are {', '.join(_KIND_OF_CLASS)}"
+    more = f" and {len(strange) - _NAMED} more" if len(strange) > _NAMED else ""
+    told = f"{', '.join(strange[:_NAMED])}{more}"
+    return f"things of class {told} are not reported: names that are understood are {', '.join(_KIND_OF_CLASS)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from vision.detector import Detection, Detector
 from vision.frame import Frame
 from vision.stabilise import Stabiliser, reduced
-from vision.tiles import Piece, Sweep, Tile, TilePlan, TileSettings, cut_sides, merge_pieces, plan_tiles, unseen
+from vision.sweep import Sweep, Waits
+from vision.tiles import Piece, Tile, TilePlan, TileSettings, cut_sides, merge_pieces, plan_tiles, unseen
 
 _REDUCED_WIDTH: Final = 640
 _CUT_PX: Final = 2.5  # on the network's input: a box that ends so near a seam was cut by it
@@ -66,6 +67,7 @@ class TiledDetector:
         self._plan: TilePlan | None = None
         self._gsd_m: float | None = None
         self._sweep = Sweep(1, self._settings)
+        self._waits = Waits(0, 0)
         self._interest = Interest()
         self._found: list[Detection] = []
         self.last: TileLook | None = None
@@ -85,6 +87,7 @@ class TiledDetector:
         else:
             interest = np.zeros(len(plan.tiles))
         chosen = self._sweep.choose(interest)
+        self._waits.step([plan.tiles[i] for i in chosen])
         found: list[Detection] = []
         pieces: list[Piece] = []
         for index in chosen:
@@ -108,10 +111,11 @@ class TiledDetector:
             return plan
         plan = plan_tiles((frame.height_px, frame.width_px), self._input_size, gsd_m, self._settings, self._model_gsd_m)
         if self._plan is None or plan.tiles != self._plan.tiles:
-            sweep = Sweep(len(plan.tiles), self._settings)
-            if self._plan is not None and same_size:
-                sweep.take_over(plan, self._sweep, self._plan)  # over hills the scale never rests: the sweep goes on
-            self._sweep = sweep
+            self._sweep = Sweep(len(plan.tiles), self._settings)
+            if self._waits.fits(plan):
+                self._sweep.begin(self._waits.of(plan))  # over hills the scale never rests: the sweep goes on
+            else:
+                self._waits = Waits(plan.width_px, plan.height_px)
         self._plan, self._gsd_m = plan, gsd_m
         return plan
 

@@ -155,41 +155,6 @@ def _starts(length: int, side: int, count: int) -> list[int]:
     return [round(k * (length - side) / (count - 1)) for k in range(count)]
 
 
-class Sweep:
-    """Chooses the tiles of each frame. `promised_frames` after any frame, every tile has been looked at since."""
-
-    def __init__(self, tiles: int, settings: TileSettings) -> None:
-        if tiles < 1:
-            raise ValueError("a sweep needs at least one tile")
-        self._limit = tiles if settings.per_frame is None else min(settings.per_frame, tiles)
-        self._due = min(self._limit, math.ceil(tiles / settings.sweep_frames))
-        self.promised_frames = math.ceil(tiles / self._due)
-        self._waited = np.zeros(tiles, dtype=np.int64)
-
-    def take_over(self, plan: TilePlan, before: Sweep, before_plan: TilePlan) -> None:
-        """Begin where a sweep by another plan of the same picture ended: a tile has waited as long as any part of it."""
-        for i, new in enumerate(plan.tiles):
-            parts = [w for w, old in zip(before._waited, before_plan.tiles, strict=True) if _meet(new, old)]
-            self._waited[i] = max(parts, default=0)
-
-    def choose(self, interest: Floats) -> list[int]:
-        """Tiles to look at now, most urgent first. interest: (tiles,), what motion and saliency say; any scale."""
-        if interest.shape != self._waited.shape:
-            raise ValueError(f"{len(self._waited)} tiles, and interest of shape {interest.shape}")
-        self._waited += 1
-        oldest = np.argsort(-self._waited, kind="stable")[: self._due]
-        waiting = set(map(int, oldest))
-        others = [int(i) for i in np.argsort(-np.nan_to_num(interest), kind="stable") if int(i) not in waiting]
-        chosen = [*map(int, oldest), *others[: self._limit - self._due]]
-        self._waited[chosen] = 0
-        return chosen
-
-
-def _meet(a: Tile, b: Tile) -> bool:
-    across = min(a.right_px, b.right_px) > max(a.left_px, b.left_px)
-    return across and min(a.bottom_px, b.bottom_px) > max(a.top_px, b.top_px)
-
-
 def unseen(plan: TilePlan, looked_at: Sequence[int]) -> tuple[list[Tile], float]:
     """What no chosen tile covers, as rectangles that do not overlap, and its share of the picture (0 to 1)."""
     seen = [plan.tiles[i] for i in looked_at]

