@@ -216,7 +216,8 @@ def _passed_over(area: Area, lines: list[Swath], spacing_m: float) -> BaseGeomet
     """What of an area lies within half a spacing of a line, beside it."""
     flown = shapely.linestrings([(line.start_m, line.end_m) for line in lines])
     strips = shapely.buffer(flown, spacing_m / 2.0, cap_style="flat")
-    return shapely.intersection(area, shapely.union_all(strips))
+    over: BaseGeometry = shapely.intersection(area, shapely.union_all(strips))
+    return over
 
 
 def _joined(

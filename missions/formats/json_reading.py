@@ -25,7 +25,6 @@ def parse_json(text: str, source: str) -> Any:
         value = json.loads(text, parse_constant=constant)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
-        return value
     except UnicodeEncodeError as error:
         raise PlanError(f"{source}: holds half a character, {error.object[error.start]!a}; write it whole") from error
     except json.JSONDecodeError as error:
@@ -36,6 +35,7 @@ def parse_json(text: str, source: str) -> Any:
         raise PlanError(f"{source}: not JSON: {error}") from error
     except RecursionError as error:
         raise PlanError(f"{source}: is nested too deeply to be a plan") from error
+    return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,7 @@ def read_wpml(data: bytes, *, source: str) -> FlightFile:
     return FlightFile(tuple(routes), losses=tuple(losses))
 
 
-def _folder(
-    folder: Element, number: int, finish: Element | None, first: Element | None, losses: list[Loss]
-) -> Route:
+def _folder(folder: Element, number: int, finish: Element | None, first: Element | None, losses: list[Loss]) -> Route:
     mode = folder.get("executeHeightMode")
     if mode.word() not in _DATUM_OF_MODE:
         mode.fail(f"{mode.word()[:40]!r} is an unknown altitude frame; use {', '.join(_DATUM_OF_MODE)}")

@@ -111,7 +111,7 @@ def test_flights_that_batteries_ask_for_are_shared_among_the_drones():
 def test_a_street_of_one_swath_is_shared_where_that_ends_it_sooner():
     strong = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=3000.0)
     one, two = (SortiePlanner(task(), drones(n), LONG, strong, FlatTerrain(20.0), 0.0) for n in (1, 2))
-    (alone,), alone_s = one.split(lanes(one), 1, BUDGET)
+    _, alone_s = one.split(lanes(one), 1, BUDGET)
     sorties, time_s = two.split(lanes(two), 1, BUDGET)
     assert [s.vehicle_id for s in sorties] in (["d1", "d2"], ["d2", "d1"])
     assert time_s < 0.7 * alone_s

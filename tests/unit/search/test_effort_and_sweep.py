@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from missions.judge_search import judge_disc_bound, judge_effort_bound, judge_pos
 from missions.geo import GeoPoint, LocalFrame
+from missions.judge_search import judge_disc_bound, judge_effort_bound, judge_pos
 from missions.search.belief import belief_in, disc_sensor, exponential_sensor
 from missions.search.effort import circular_normal_bound, koopman_pod, optimal_effort, perfect_bound
 from missions.search.improve import Raster
