@@ -22,7 +22,7 @@ from missions.search.probability import ProbabilityMap
 
 _ROWS_PER_SWATH = 7
 _JUST_OVER = 1.0 + 1e-6
-_MOST_CELLS = 400_000
+_MOST_CELLS = 6_000_000
 _MOST_PASSES = 40
 
 
@@ -64,6 +64,7 @@ def belief_in(
     rows_m, columns_m = max(north - south, 1.0), max(east - west, 1.0)
     # A swath is a whole number of rows, just not quite: one that lies well on the raster never counts a row too many,
     # which an optimiser would find and use. Seven, since seven times the root of two is just below ten: diagonals too.
+    # Fewer, where the area is huge, guide the search; what it finds is then counted on smaller cells (`tracks.success`).
     coarsest = math.sqrt(rows_m * columns_m / _MOST_CELLS)
     rows = max(1, min(_ROWS_PER_SWATH, math.floor(2.0 * half_width_m / coarsest)))
     cell = 2.0 * half_width_m / rows * _JUST_OVER

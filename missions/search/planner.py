@@ -8,14 +8,14 @@ Every result states its probability of success, what no search with the same bat
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from missions.deconflict.starts import started_apart
 from missions.errors import PlanningError
-from missions.geo import FloatArray, GeoPoint
+from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Budget, Geofence, VehicleLimits
 from missions.search.area import Room, search_room
 from missions.search.belief import Belief, belief_in
@@ -82,7 +82,7 @@ def plan_search(
     allowances = _allowances(flights, vehicles)
     centre = chart.frame.to_enu(datum or chart.frame.origin)
     task = SearchTask(
-        raster, sweep, allowances, centre, flights.turn_m, _heights(raster, belief, terrain), room.mend
+        raster, sweep, allowances, centre, flights.turn_m, _heights(chart.frame, terrain), room.mend
     )  # fmt: skip
     found = candidates(task, budget)
     return _kept(found, belief, raster, sweep, vehicles, allowances, flights)
@@ -170,16 +170,16 @@ def _allowances(flights: Flights, vehicles: Sequence[SearchVehicle]) -> tuple[Al
     return allowances
 
 
-def _heights(raster: Raster, belief: Belief, terrain: Terrain) -> FloatArray | None:
-    rows, columns = raster.mass.shape
-    x = raster.west_m + (np.arange(columns) + 0.5) * raster.cell_m
-    y = raster.south_m + (np.arange(rows) + 0.5) * raster.cell_m
-    east, north = np.meshgrid(x, y)
-    geo = belief.frame.to_geo_array(np.stack([east.ravel(), north.ravel()], axis=1))
-    try:
-        return terrain.height_amsl_m(geo[:, 0], geo[:, 1]).reshape(rows, columns)
-    except OutsideTerrainError:
-        return None  # no contour pattern; flights over unknown ground are refused where they are made
+def _heights(frame: LocalFrame, terrain: Terrain) -> Callable[[FloatArray, FloatArray], FloatArray | None]:
+    def heights(x: FloatArray, y: FloatArray) -> FloatArray | None:
+        east, north = np.meshgrid(x, y)
+        geo = frame.to_geo_array(np.stack([east.ravel(), north.ravel()], axis=1))
+        try:
+            return terrain.height_amsl_m(geo[:, 0], geo[:, 1]).reshape(len(y), len(x))
+        except OutsideTerrainError:
+            return None  # no contour pattern; flights over unknown ground are refused where they are made
+
+    return heights
 
 
 def _kept(

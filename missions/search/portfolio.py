@@ -32,8 +32,9 @@ BASELINE = "Pizza"
 class SearchTask:
     """What is searched, with what, by whom.
 
-    centre_m: the datum of the patterns. heights: ground heights on the raster's cells for the contour pattern, or
-    None. mend: makes a way keep to where flying is allowed (identity where everything is).
+    centre_m: the datum of the patterns. heights: ground heights, (rows, columns), of columns at some eastings and rows at
+    some northings, for the contour pattern; None where they are not known. mend: makes a way keep to where flying is
+    allowed (identity where everything is).
     """
 
     raster: Raster
@@ -41,7 +42,7 @@ class SearchTask:
     allowances: tuple[Allowance, ...]
     centre_m: tuple[float, float] = (0.0, 0.0)
     turn_m: float = 0.0
-    heights_m: FloatArray | None = None
+    heights: Callable[[FloatArray, FloatArray], FloatArray | None] | None = None
     mend: Callable[[FloatArray], FloatArray] | None = None
 
 
@@ -128,19 +129,20 @@ def _pizza(task: SearchTask, spacing: float) -> list[Candidate]:
 
 
 def _contour(task: SearchTask, spacing: float, area: float) -> list[Candidate]:
-    if task.heights_m is None:
+    if task.heights is None:
         return []
     raster = task.raster
     half = math.sqrt(area) / 2.0
     rows, columns = raster.mass.shape
     x = raster.west_m + (np.arange(columns) + 0.5) * raster.cell_m
     y = raster.south_m + (np.arange(rows) + 0.5) * raster.cell_m
-    i = np.flatnonzero(np.abs(y - task.centre_m[1]) <= half)
-    j = np.flatnonzero(np.abs(x - task.centre_m[0]) <= half)
-    if len(i) < 3 or len(j) < 3:
+    y, x = y[np.abs(y - task.centre_m[1]) <= half], x[np.abs(x - task.centre_m[0]) <= half]
+    if len(y) < 3 or len(x) < 3:
         return []
-    box = task.heights_m[i[0] : i[-1] + 1, j[0] : j[-1] + 1]
-    lines = patterns.contours(box, float(x[j[0]]), float(y[i[0]]), raster.cell_m, spacing, 2.0 * spacing)
+    box = task.heights(x, y)
+    if box is None:
+        return []
+    lines = patterns.contours(box, float(x[0]), float(y[0]), raster.cell_m, spacing, 2.0 * spacing)
     if not lines:
         return []
     way = _strung(lines)

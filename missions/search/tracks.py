@@ -14,6 +14,8 @@ from missions.search.moves import track_cost
 from missions.search.sweep import sweep_track
 
 _HALVINGS = 30
+_ENOUGH_ROWS, _MANY_ROWS = 6.99, 20.0  # of cells in a swath
+_BAND = 16  # rows of cells that are looked at in small at once
 
 
 def passes_frame(raster: Raster, sweep: Sweep) -> FloatArray:
@@ -22,10 +24,32 @@ def passes_frame(raster: Raster, sweep: Sweep) -> FloatArray:
 
 
 def success(tracks: Sequence[FloatArray], raster: Raster, sweep: Sweep) -> float:
-    """Probability of success of tracks flown together."""
-    counts = np.zeros(raster.mass.shape, dtype=np.int32)
-    frame = passes_frame(raster, sweep)
-    return math.fsum(sweep_track(counts, raster.mass, sweep.pod, frame, np.ascontiguousarray(t), 1) for t in tracks)
+    """Probability of success of tracks flown together.
+
+    On cells larger than a seventh of a swath a slanting leg may count a row of them too many, and an optimiser finds the
+    legs that do; what such tracks find is counted on much smaller cells.
+    """
+    rows_per_swath = 2.0 * sweep.half_width_m / raster.cell_m
+    ways = [np.ascontiguousarray(t) for t in tracks if len(t) > 1]
+    if rows_per_swath > _ENOUGH_ROWS or not ways:
+        frame = passes_frame(raster, sweep)
+        counts = np.zeros(raster.mass.shape, dtype=np.int32)
+        return math.fsum(sweep_track(counts, raster.mass, sweep.pod, frame, t, 1) for t in ways)
+    parts = math.ceil(_MANY_ROWS / rows_per_swath)
+    places, (rows, columns) = np.concatenate(ways), raster.mass.shape
+    low = (places.min(axis=0) - sweep.half_width_m - (raster.west_m, raster.south_m)) / raster.cell_m
+    high = (places.max(axis=0) + sweep.half_width_m - (raster.west_m, raster.south_m)) / raster.cell_m
+    left, bottom = (max(0, math.floor(v)) for v in low)
+    right, top = min(columns, math.ceil(high[0])), min(rows, math.ceil(high[1]))
+    found = []
+    for row in range(bottom, top, _BAND):
+        coarse = raster.mass[row : min(row + _BAND, top), left:right]
+        mass = np.repeat(np.repeat(coarse, parts, axis=0), parts, axis=1) / parts**2
+        frame = passes_frame(raster, sweep)
+        frame[:3] = frame[0] + left * frame[2], frame[1] + row * frame[2], frame[2] / parts
+        counts = np.zeros(mass.shape, dtype=np.int32)
+        found += [sweep_track(counts, mass, sweep.pod, frame, t, 1) for t in ways]
+    return math.fsum(found)
 
 
 def pod_grid(tracks: Sequence[FloatArray], raster: Raster, sweep: Sweep) -> FloatArray:

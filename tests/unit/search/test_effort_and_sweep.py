@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from missions.geo import GeoPoint, LocalFrame
 from missions.judge_search import judge_disc_bound, judge_effort_bound, judge_pos
-from missions.search.belief import disc_sensor, exponential_sensor
+from missions.search.belief import belief_in, disc_sensor, exponential_sensor
 from missions.search.effort import circular_normal_bound, koopman_pod, optimal_effort, perfect_bound
 from missions.search.improve import Raster
+from missions.search.probability import from_array
 from missions.search.sweep import sweep_leg
 from missions.search.tracks import passes_frame, pod_grid, success
 
@@ -121,3 +123,23 @@ def test_two_passes_of_a_strip_detect_as_two():
     assert pod.max() == pytest.approx(1.0 - math.exp(-2.0))
     assert pod[55, 55] == pytest.approx(1.0 - math.exp(-2.0))
     assert pod[55, 2] == 0.0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 7])
+@pytest.mark.parametrize("sweep", [disc_sensor(30.0), exponential_sensor(60.0)], ids=["disc", "exponential"])
+def test_slanting_legs_are_worth_no_more_on_coarse_cells(rows, sweep):
+    """Legs laid between the middles of cells, where an optimiser would lay them: a row too many would count for each."""
+    cell = 60.0 / rows * (1.0 + 1e-6)
+    count = math.ceil(3000.0 / cell)
+    raster = Raster(0.0, 0.0, cell, np.full((count, count), 1.0 / count**2), np.zeros((count, count), dtype=bool))
+    aside = np.arange(8) * 300.0 + cell * 0.25 * math.sqrt(2.0)
+    tracks = [np.array([[300.0 + a, 300.0], [2600.0, 2600.0 - a]]) for a in aside]
+    judged = judge_pos(raster.mass, 0.0, 0.0, cell, tracks, 30.0, disc=sweep.round_ends, samples=math.ceil(20 / rows))
+    assert success(tracks, raster, sweep) == pytest.approx(judged, rel=0.03)
+
+
+def test_a_large_area_is_searched_on_cells_as_small_as_a_small_one():
+    chart = from_array(np.ones((40, 40)), LocalFrame(GeoPoint(30.0, 107.0)), 250.0, source="even")
+    belief = belief_in(chart, (-5000.0, -5000.0, 5000.0, 5000.0), 30.0)
+    assert belief.cell_m == pytest.approx(60.0 / 7.0, rel=1e-3)
+    assert belief.mass.sum() == pytest.approx(1.0)

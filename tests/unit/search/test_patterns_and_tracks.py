@@ -175,7 +175,7 @@ def test_the_portfolio_holds_every_pattern_and_keeps_the_best():
     raster, sweep = ground(), disc_sensor(30.0)
     x = np.arange(raster.mass.shape[0]) * 10.0
     heights = 0.1 * x[:, None] + 20.0 * np.sin(x[None, :] / 150.0)
-    task = SearchTask(raster, sweep, (Allowance(2500.0),) * 2, heights_m=heights)
+    task = SearchTask(raster, sweep, (Allowance(2500.0),) * 2, heights=lambda x, y: heights[: len(y), : len(x)])
     found = candidates(task, Budget(60_000, 2))
     names = [c.name for c in found]
     for wanted in ("(SS)", "(VS)", "(PS)", "(CS)", "ring", "contour", "lattice tour", BASELINE):
