@@ -167,7 +167,8 @@ def test_a_model_of_whose_classes_nothing_is_reported_is_refused(tmp_path: Path)
 def test_names_of_classes() -> None:
     assert kind_of_class("Wild  Boar") is Kind.ANIMAL
     assert kind_of_class("other-vehicle") is kind_of_class("awning-tricycle") is Kind.VEHICLE
-    assert kind_of_class("smoke") is None
+    assert kind_of_class("Smoke") is Kind.SMOKE
+    assert kind_of_class("tent") is None
     assert unreported(["person", "car"]) is None
     assert (unreported(["person", "tent", "sofa"]) or "").startswith("things of class tent, sofa are")
 
