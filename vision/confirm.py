@@ -14,7 +14,7 @@ The rules, in order; a chance is a frame in which the thing should have been in 
 3. warm body: 3 of the last 5 chances seen by the hot-spot detector, in degrees: as much warmer than the ground, as
    large and as long for its width as a person who stands, sits, curls up or lies. Networks trained on people who stand
    miss those who lie. Called a person of little confidence, because a large dog or a warm machine can pass for one.
-4. smoke: 3 of the last 5 chances. The detector itself has watched it for some looks before.
+4. smoke: 3 of the last 5 chances. The detector of its cues has watched it for some looks before.
 5. hot spot: 3 of the last 5 chances seen by the hot-spot detector alone. It is warm and of a person's size, and
    nothing says more: rocks and animals look like this too, and so do people whom the network misses.
 
@@ -31,7 +31,7 @@ from statistics import correlation, fmean, median, stdev
 from typing import Final
 
 from vision.sighting import Kind
-from vision.unite import Observation
+from vision.unite import SMOKE_CUES, Observation
 
 LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
 
@@ -193,13 +193,16 @@ def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _smoke(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
-    looks = [o.smoke for o in recent if o is not None and o.smoke > 0]
+    seen = [o for o in recent if o is not None and o.smoke > 0]
+    looks = [o.smoke for o in seen]
     if len(looks) < s.smoke_looks:
         return None
+    by_cues = any(SMOKE_CUES in o.detectors for o in seen)
+    said = "moving, without colour and without edges of the ground" if by_cues else f"learned {fmean(looks):.2f}"
     return Verdict(
         Kind.SMOKE,
         min(0.85, fmean(looks) * (0.6 + 0.4 * len(looks) / len(recent))),
-        f"smoke: {len(looks)} of {len(recent)} looks, moving, without colour and without edges of the ground",
+        f"smoke: {len(looks)} of {len(recent)} looks, {said}",
     )
 
 

@@ -143,7 +143,7 @@ class Examiner:
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
-        frame = self._kept(frame, observations)
+        frame = self._kept(frame, (*observations, *look.faint))
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
         name = self._names.of(path)
         if look.refusal is None:
@@ -275,6 +275,7 @@ class Examiner:
             self.tally.pictures += 1
             refusal = self._learned.refusal(frame, gsd)
             observations: tuple[Observation, ...] = ()
+            faint: tuple[Observation, ...] = ()
             tracks: list[Line] = []
             said = model_line(self._learned.yolo(frame).card)
             if refusal is None:
@@ -284,7 +285,7 @@ class Examiner:
                     eye = self._eye(path, frame, located, f"video{len(eyes) + 1 if eyes else ''}")
                     eyes[colour] = eye, said
                 outcome = eyes[colour][0].look(frame)
-                observations, refusal = outcome.observations, outcome.why_not
+                observations, faint, refusal = outcome.observations, outcome.faint, outcome.why_not
                 tracks = [track_line(source, media, s, amsl_known=amsl_known) | said for s in outcome.sightings]
                 self.tally.tracks += sum(s.phase is Phase.NEW for s in outcome.sightings)
             self.tally.not_looked_at += refusal is not None
@@ -294,7 +295,9 @@ class Examiner:
             yield line
             if observations:
                 self._draw(
-                    self._kept(frame, observations), observations, f"{self._names.of(path)}-{frame.sequence:06d}"
+                    self._kept(frame, (*observations, *faint)),
+                    observations,
+                    f"{self._names.of(path)}-{frame.sequence:06d}",
                 )
             yield from tracks
         for eye, said in eyes.values():

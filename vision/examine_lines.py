@@ -14,7 +14,7 @@ from vision.frame import CameraPose, Frame, PixelKind
 from vision.lookers import Look
 from vision.model_card import ModelCard
 from vision.sighting import GroundEllipse, GroundVelocity, Kind, Sighting
-from vision.unite import Observation
+from vision.unite import SMOKE_CUES, Observation
 
 Line = dict[str, Any]
 
@@ -40,7 +40,9 @@ def why(observation: Observation) -> str:
         hottest = observation.temperature_max_c
         parts.append("fire temperature" if hottest is None else f"fire temperature, hottest {hottest:.0f} C")
     if observation.smoke > 0:
-        parts.append("moving, without colour and without edges of the ground")
+        by_cues = SMOKE_CUES in observation.detectors
+        cues = "moving, without colour and without edges of the ground"
+        parts.append(cues if by_cues else f"learned {observation.smoke:.2f}")
     if observation.judged > 0:
         parts.append(f"judged {observation.judged:.2f}")
     if observation.learned_kind is not None:

@@ -121,9 +121,10 @@ class CameraEye:
             spots = partial(classical.detect, frame, gsd)
         started = time.perf_counter()
         found = () if learned is None else tuple(learned.detect(frame, gsd))
-        tiles = learned.last if isinstance(learned, TiledDetector) else None
+        in_tiles = learned if isinstance(learned, TiledDetector) else None
+        tiles, faint = (None, ()) if in_tiles is None else (in_tiles.last, tuple(unite(in_tiles.faint)))
         now = time.perf_counter()
-        return Glance(frame, found, spots, tiles, None, now - started, now - began, gsd)
+        return Glance(frame, found, spots, tiles, None, now - started, now - began, gsd, faint)
 
     def judge(self, glance: Glance, sent_monotonic_s: float | None = None) -> Outcome:
         """Second step: tracks, places, sightings and evidence. One thread at a time, glances in order."""
@@ -142,13 +143,15 @@ class CameraEye:
         left_out = () if glance.tiles is None or not frame.may_show_who else glance.tiles.not_looked_at
         shown = frame
         if events and frame.may_show_who:
-            shown = blurred(searched_only(frame, left_out), [*seen, *self._besides(frame)])
+            shown = blurred(searched_only(frame, left_out), [*seen, *glance.faint, *self._besides(frame)])
         late = () if self._film is None else self._film.late()
         if self._film is not None:  # of known scale, it is made too small to know anybody in it
-            self._film.take(searched_only(frame, left_out) if glance.gsd_m is None else frame, seen, glance.gsd_m)
+            self._film.take(
+                searched_only(frame, left_out) if glance.gsd_m is None else frame, [*seen, *glance.faint], glance.gsd_m
+            )
         sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
-        return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s)
+        return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s, glance.faint)
 
     @property
     def _undecided(self) -> bool:

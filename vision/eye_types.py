@@ -47,20 +47,21 @@ def sampled(every_s: float, settings: EyeSettings | None = None) -> EyeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one frame. `why_not` names why it was not looked at."""
+    """What came of one frame. `why_not` names why it was not looked at; faint: as in Glance."""
 
     sightings: tuple[Sighting, ...]
     observations: tuple[Observation, ...]
     why_not: str | None
     learned_s: float
     total_s: float
+    faint: tuple[Observation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glance:
     """What the detectors found in one frame. `spots()` waits for the classical one; tiles: what a look in tiles covered.
 
-    `why_not` names why they were not asked.
+    `why_not` names why they were not asked. faint: who may be there besides, too unsure to be told of: to be blurred.
     """
 
     frame: Frame
@@ -71,6 +72,7 @@ class Glance:
     learned_s: float
     took_s: float
     gsd_m: float | None = None
+    faint: tuple[Observation, ...] = ()
 
     def covers(self, pixel: tuple[float, float]) -> bool:
         """Whether a thing at this pixel could have been found: well inside the picture, and in a tile that was looked at."""

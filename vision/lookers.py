@@ -32,12 +32,16 @@ def experimental_note(card: ModelCard) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look found. refusal: why there was none; tiles: what it covered, where it was in tiles."""
+    """What one look found. refusal: why there was none; tiles: what it covered, where it was in tiles.
+
+    faint: who may be in a colour picture besides, too unsure to be told of: to be blurred in what is kept.
+    """
 
     found: list[Detection]
     refusal: str | None
     model: ModelCard
     tiles: TileLook | None = None
+    faint: tuple[Observation, ...] = ()
 
 
 class Lookers:
@@ -81,7 +85,8 @@ class Lookers:
         if frame.kind is not PixelKind.GREY8 or not frame.may_show_who:
             return []
         three = replace(frame, pixels=np.repeat(frame.pixels[..., None], 3, axis=2), kind=PixelKind.BGR8)
-        return [o for o in unite(self.look(three, None).found) if o.learned_kind is Kind.PERSON]
+        look = self.look(three, None)
+        return [o for o in (*unite(look.found), *look.faint) if o.learned_kind is Kind.PERSON]
 
     def look(self, frame: Frame, gsd_m: float | None, least: float | None = None) -> Look:
         """Look at a single picture. least: score of what is found in a thermal one, None: the detector's own."""
@@ -94,7 +99,7 @@ class Lookers:
         if self._tiled is None:
             self._tiled = _in_tiles(yolo)
         found = self._tiled.detect(frame, gsd_m)
-        return Look(found, None, yolo.card, self._tiled.last)
+        return Look(found, None, yolo.card, self._tiled.last, tuple(unite(self._tiled.faint)))
 
 
 def _in_tiles(yolo: YoloDetector) -> TiledDetector:

@@ -25,6 +25,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     Kind.VEHICLE: "vehicle vehicles car cars van bus truck lorry tractor bicycle bike motor motorcycle motorbike tricycle"
     " awning_tricycle other_vehicle",
     Kind.ANIMAL: "animal animals dog cow cattle horse sheep goat deer elk boar wild_boar bear",
+    Kind.SMOKE: "smoke",
 }
 _NAMED: Final = 8
 _KIND_OF_CLASS: Final[Mapping[str, Kind]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}

@@ -190,7 +190,7 @@ class CameraLoop:
         if self._blind is None:
             self._attention.attend(time.monotonic())
         if glance.frame.kind is PixelKind.BGR8:
-            self._pipeline.colour.put(blurred(glance.frame, outcome.observations))
+            self._pipeline.colour.put(blurred(glance.frame, (*outcome.observations, *glance.faint)))
         if outcome.why_not is None:
             self._in_degrees = glance.frame.kind is PixelKind.CELSIUS
             self._stages["transport"].append(received.received_monotonic_s - received.sent_monotonic_s)

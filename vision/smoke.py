@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from vision.detector import Detection
 from vision.frame import Frame, PixelKind
 from vision.sighting import Kind
+from vision.unite import SMOKE_CUES
 
 _WIDTH_PX: Final = 320
 _CORNERS: Final = 160
@@ -84,7 +85,7 @@ class SmokeDetector:
 
     @property
     def name(self) -> str:
-        return "smoke by motion, colour and texture"
+        return SMOKE_CUES
 
     def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
         """Smoke in this frame, as far as the frames before allow to say."""

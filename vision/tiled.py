@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 
 from vision.detector import Detection, Detector
 from vision.frame import Frame
+from vision.sighting import Kind
 from vision.stabilise import Stabiliser, reduced
 from vision.sweep import Sweep, Waits
 from vision.tiles import Piece, Tile, TilePlan, TileSettings, cut_sides, merge_pieces, plan_tiles, unseen
+from vision.yolo import YoloDetector
 
 _REDUCED_WIDTH: Final = 640
 _CUT_PX: Final = 2.5  # on the network's input: a box that ends so near a seam was cut by it
 _SAME_SCALE: Final = 0.1  # a height that wavers must not begin the sweep anew
+_FAINT: Final = 0.05  # half as many people again as at the confidence from which they are told of
 _FOUND_BEFORE: Final = 4.0  # interest, in units of noise, of a tile where something was found in the last frame
 
 
@@ -70,6 +73,8 @@ class TiledDetector:
         self._waits = Waits(0, 0)
         self._interest = Interest()
         self._found: list[Detection] = []
+        self._sure = inner.confidence if isinstance(inner, YoloDetector) else 0.0
+        self.faint: list[Detection] = []  # what may be people: too unsure to be told of, not to be blurred
         self.last: TileLook | None = None
 
     @property
@@ -90,8 +95,12 @@ class TiledDetector:
         self._waits.step([plan.tiles[i] for i in chosen])
         found: list[Detection] = []
         pieces: list[Piece] = []
+        self.faint = []
         for index in chosen:
             for box in self._look(frame, plan, index, gsd_m):
+                if box.confidence < self._sure:
+                    self.faint += [box] if box.kind is Kind.PERSON else []
+                    continue
                 corners = (box.left_px, box.top_px, box.right_px, box.bottom_px)
                 cut = cut_sides(corners, plan.tiles[index], plan, _CUT_PX / plan.scale)
                 found.append(box)
@@ -129,7 +138,11 @@ class TiledDetector:
             pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=method), dtype=frame.pixels.dtype)
         part = replace(frame, pixels=np.ascontiguousarray(pixels), camera=None, pose=None)
         across, down = columns / width, rows / height
-        boxes = self._inner.detect(part, None if gsd_m is None else gsd_m * across)
+        gsd_m = None if gsd_m is None else gsd_m * across
+        if isinstance(self._inner, YoloDetector):
+            boxes = self._inner.detect(part, gsd_m, min(self._sure, _FAINT))
+        else:
+            boxes = self._inner.detect(part, gsd_m)
         return [
             replace(
                 box,

@@ -16,6 +16,7 @@ _PART: Final = 0.85  # of a box that lies inside another: a network sometimes bo
 _PART_SCORE: Final = 0.5  # and is then much less sure of it
 _SAME_SPOT_IOU: Final = 0.15
 _MARGIN_PX: Final = 2.0
+SMOKE_CUES: Final = "smoke by motion, colour and texture"  # the detector that needs no training
 _LEARNED: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
 
 
@@ -129,7 +130,7 @@ def unite(
                 temperature_max_c=d.temperature_max_c,
                 detectors=(learned[owner].detectors[0], d.detector),
             )
-    return fires + learned + alone + [_smoke(d) for d in detections if d.kind is Kind.SMOKE]
+    return fires + learned + alone + _smokes([d for d in detections if d.kind is Kind.SMOKE])
 
 
 def _same(d: Detection, surer: Observation) -> bool:
@@ -172,10 +173,17 @@ def _fire(d: Detection) -> Observation:
     )
 
 
-def _smoke(d: Detection) -> Observation:
-    return Observation(
-        d.left_px, d.top_px, d.right_px, d.bottom_px, smoke=d.confidence, area_px=d.area_px, detectors=(d.detector,)
-    )  # fmt: skip
+def _smokes(found: Sequence[Detection]) -> list[Observation]:
+    """One observation of each plume: what cues and a network say of one place is one, two boxes of one detector are two."""
+    plumes: list[Observation] = []
+    for d in sorted(found, key=lambda d: -d.confidence):
+        same = next((i for i, p in enumerate(plumes) if d.detector not in p.detectors and _touches(p, d)), None)
+        if same is None:
+            box = (d.left_px, d.top_px, d.right_px, d.bottom_px)
+            plumes.append(Observation(*box, smoke=d.confidence, area_px=d.area_px, detectors=(d.detector,)))
+        else:
+            plumes[same] = replace(plumes[same], detectors=(*plumes[same].detectors, d.detector))
+    return plumes
 
 
 def _spot(d: Detection) -> Observation:

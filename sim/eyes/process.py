@@ -22,6 +22,7 @@ import numpy as np
 
 from sim.config import ConfigError, SimConfig
 from sim.eyes.camera import Camera
+from sim.eyes.clock import WorldClock
 from sim.eyes.ground import make_ground
 from sim.eyes.render import Renderer, Seen
 from sim.eyes.truth import TruthWriter
@@ -31,7 +32,7 @@ from sim.pose import TruePose
 
 _LINE_LIMIT = 1 << 22
 _RENDER_END_S = 5.0
-_Job = tuple[Camera, int, TruePose, float]
+_Job = tuple[Camera, int, TruePose, float, float]  # exposed (monotonic), the world's time
 
 
 class CameraProcess:
@@ -42,6 +43,7 @@ class CameraProcess:
         look = make_ground(self._world.ground.half_m, config.seed, night=config.night)
         path = None if config.truth_file is None else Path(config.truth_file)
         self._truth = TruthWriter(path, self._world)
+        self._clock = WorldClock(frozenset(config.px4 or ()), config.speed)
         self.cameras: dict[str, Camera] = {}
         self._renderers: dict[str, Renderer] = {}
         self._by_vehicle: dict[str, list[Camera]] = {}
@@ -79,22 +81,23 @@ class CameraProcess:
 
     def _take(self, pose: TruePose) -> None:
         self._truth.pose(pose)
+        ahead_s = self._clock.ahead_s(pose.vehicle_id, pose.time_s)
         for camera in self._by_vehicle.get(pose.vehicle_id, ()):
             for sequence, exposure in camera.take(pose):
-                self._jobs.put((camera, sequence, exposure, time.monotonic()))
+                self._jobs.put((camera, sequence, exposure, time.monotonic(), exposure.time_s + ahead_s))
         self._report()
 
     def _render(self, loop: asyncio.AbstractEventLoop) -> None:
         """Render in a thread: NumPy and OpenCV let the loop run meanwhile."""
         while (job := self._jobs.get()) is not None:
-            camera, sequence, pose, exposed_s = job
+            camera, sequence, pose, exposed_s, world_s = job
             view = camera.mount.view(pose, self._world.frame)
             renderer = self._renderers[camera.config.camera_id]
             pixels: np.ndarray[Any, Any]
             if camera.config.modality == "thermal":
-                pixels, seen = renderer.thermal(view, pose.time_s)
+                pixels, seen = renderer.thermal(view, world_s)
             else:
-                pixels, seen = renderer.rgb(view, pose.time_s)
+                pixels, seen = renderer.rgb(view, world_s)
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._send, camera, sequence, pose.time_s, exposed_s, pixels, seen)
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_is_said(own_set: Path, tmp_path: Path) -> None:
         ([str(tmp_path / "none"), *model], "no such folder"),
         ([str(empty), *model], "no pictures"),
         ([str(own_set), *model, "--names", ","], "class names"),
-        ([str(own_set), *model, "--names", "smoke,tent"], "things of class smoke, tent are not reported"),
+        ([str(own_set), *model, "--names", "sofa,tent"], "things of class sofa, tent are not reported"),
         ([str(own_set), *model, "--size", "100"], "multiple of 32"),
         ([str(own_set), *model, "--gsd-cm", "8-2"], "0 < MIN <= MAX"),
         ([str(own_set), *model, "--epochs", "2", "--minutes", "1"], "not both"),

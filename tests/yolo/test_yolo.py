@@ -115,6 +115,11 @@ def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
     assert sidecar["int8"]["kept"] is True
     small = json.loads((tmp_path / "next-int8.json").read_text(encoding="utf-8"))
     assert small["precision"].startswith("int8")
+    assert (
+        small["figures"]["val"]["classes"]["person"]["ap50"] == sidecar["int8"]["ap50"]
+    )  # its own, not the whole one's
+    assert "before" not in small["figures"]
+    assert "figures" not in sidecar["int8"]
     assert small["bytes"] < 0.5 * sidecar["bytes"]
     assert load_engine(tmp_path / "next-int8.onnx", "onnxruntime").run(batch).shape == wanted.shape
 
@@ -134,7 +139,7 @@ def test_a_quantised_model_that_nothing_speaks_for_is_not_kept(trained, own_set,
     (tmp_path / "m-int8.json").write_text("{}")  # of an earlier run
     job = Job("yolo", empty, tmp_path, model, tmp_path / "m.md", TrainConfig(epochs=1), int8_loss=0.05)
     samples, said = list_samples(empty, "val"), []
-    found = quantise.attempt(model, samples, samples, ["person"], job, said.append)
+    found = quantise.attempt(model, samples, samples, ["person"], job, said.append, 0.25)
     assert found["kept"] is False
     assert "no person" in found["why"]
     assert not list(tmp_path.glob("m-int8*"))

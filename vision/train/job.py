@@ -239,9 +239,12 @@ def _ship(
     said = limits.HITUAV if hit else limits.RGB if job.kind == "rgb" else limits.OWN
     said = (*said, limits.BY_PICTURE) if _by_picture(description) else said
     if job.int8_loss is not None:
-        record["int8"] = quantise.attempt(job.model, list_samples(root, "train"), sets[main_split], names, job, say)
+        record["int8"] = quantise.attempt(
+            job.model, list_samples(root, "train"), sets[main_split], names, job, say, record["confidence"]
+        )
+    measured = {main_split: record.get("int8", {}).pop("figures", None)}
     card.write(record, job.model, job.card, card.card(record, titles, said))
-    quantise.write_sidecar(job.model, record)
+    quantise.write_sidecar(job.model, record, measured)
     say(f"wrote {job.model}, its sidecar and {job.card}")
     _say_figures(found, main_split, names, say)
     return record

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .card import figures
 from .dataset import Sample, read_image
 from .evaluate import evaluate
 from .export import sha256
@@ -58,8 +59,12 @@ def attempt(
     names: list[str],
     job: Job,
     say: Callable[[str], None],
+    confidence: float,
 ) -> dict[str, Any]:
-    """Write ``NAME-int8.onnx`` with its sidecar if its AP50 of the first class falls by no more than the job allows."""
+    """Write ``NAME-int8.onnx`` if its AP50 of the first class falls by no more than the job allows.
+
+    Returns what the whole model's sidecar says of it, and its own "figures" at a confidence.
+    """
     allowed = float(job.int8_loss or 0.0)
     try:
         quantization = importlib.import_module("onnxruntime.quantization")
@@ -83,21 +88,25 @@ def attempt(
         nodes_to_exclude=tail,
     )
     small = OnnxModel.load(target, job.config.threads)
-    before, after = (
-        evaluate(run_pictures(model, test, len(names), colour=job.colour), names)[names[0]].ap
-        for model in (whole, small)
-    )
+    seen = [run_pictures(model, test, len(names), colour=job.colour) for model in (whole, small)]
+    before, after = (evaluate(pictures, names)[names[0]].ap for pictures in seen)
     if before is None or after is None:
         say(f"INT8: nothing of class {names[0]} to judge it by, not kept")
         return _dropped(target, {"kept": False, "why": f"no {names[0]} in the pictures to judge it by"})
     kept = before - after <= allowed
-    result = {"kept": kept, "ap50": round(after, 4), "ap50_fp32": round(before, 4), "allowed_loss": allowed}
+    result: dict[str, Any] = {
+        "kept": kept,
+        "ap50": round(after, 4),
+        "ap50_fp32": round(before, 4),
+        "allowed_loss": allowed,
+    }
     say(
         f"INT8: AP50 {after:.3f} against {before:.3f}, {'kept as ' + target.name if kept else 'too much lost, not kept'}"
     )
     if not kept:
         return _dropped(target, result)
-    return result | {"file": target.name, "sha256": sha256(target), "bytes": target.stat().st_size}
+    result |= {"file": target.name, "sha256": sha256(target), "bytes": target.stat().st_size}
+    return result | {"figures": figures(seen[1], names, confidence)}
 
 
 def _dropped(target: Path, result: dict[str, Any]) -> dict[str, Any]:
@@ -107,12 +116,12 @@ def _dropped(target: Path, result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def write_sidecar(path: Path, record: dict[str, Any]) -> None:
-    """The sidecar of a kept INT8 model: that of the whole one with its own name, hash and precision."""
+def write_sidecar(path: Path, record: dict[str, Any], measured: dict[str, Any]) -> None:
+    """The sidecar of a kept INT8 model: that of the whole one with its own name, hash, precision and figures (by set)."""
     found = record.get("int8") or {}
     if not found.get("kept"):
         return
     target = path.with_name(found["file"])
     twin = record | {"name": target.stem, "file": found["file"], "sha256": found["sha256"], "bytes": found["bytes"]}
-    twin |= {"precision": "int8 convolutions"}
+    twin |= {"precision": "int8 convolutions", "figures": measured}
     target.with_suffix(".json").write_text(json.dumps(twin, indent=2, allow_nan=False) + "\n", encoding="utf-8")

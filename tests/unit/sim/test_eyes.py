@@ -15,6 +15,7 @@ from missions.model import Modality
 from missions.terrain import FlatTerrain
 from sim.config import CameraConfig, SimConfig, parse
 from sim.eyes.camera import MAX_OUTSTANDING, Camera
+from sim.eyes.clock import WorldClock
 from sim.eyes.gimbal import Mount
 from sim.eyes.ground import make_ground
 from sim.eyes.optics import Lens, View, camera_axes
@@ -313,3 +314,63 @@ async def test_the_camera_process_serves_frames_and_writes_the_truth(tmp_path):
     assert seen.looks
     assert truth.tracks["d1"]
     assert json.loads((tmp_path / "truth.jsonl").read_text(encoding="utf-8").splitlines()[0])["type"] == "scene"
+
+
+async def test_two_px4_that_booted_apart_see_a_walker_at_one_place(tmp_path):
+    """Their clocks count from their own boots; where somebody walks does not depend on whose clock is asked."""
+    import json
+
+    from sim.config import Px4Truth
+    from sim.rig import CameraRig
+
+    one = document(people=10)
+    first = one.vehicles[0]
+    other = msgspec.structs.replace(
+        first,
+        vehicle_id="d2",
+        system_id=12,
+        cameras=(msgspec.structs.replace(first.cameras[0], camera_id="d2-thermal"),),
+    )
+    px4 = {"d1": Px4Truth(truth_port=24997), "d2": Px4Truth(truth_port=24998)}
+    config = msgspec.structs.replace(
+        one, vehicles=(first, other), px4=px4, speed=2.0, truth_file=str(tmp_path / "truth.jsonl")
+    )
+    world = make_world(config, FlatTerrain(200.0))
+    walker = next(e for e in world.entities if e.kind == "person" and e.speed_m_s > 0)
+    at = world.frame.to_geo(walker.east_m, walker.north_m)
+    booted_apart_s = 12.0
+    rig = await CameraRig.start(config)
+    try:
+        async with asyncio.timeout(60):
+            pairs = [await asyncio.open_connection("127.0.0.1", rig.ports[f"{v}-thermal"]) for v in ("d1", "d2")]
+            reading, n = asyncio.gather(*(read_frame(reader) for reader, _ in pairs)), 0
+            while not reading.done():
+                n += 1
+                for vehicle, ahead_s in (("d1", 0.0), ("d2", booted_apart_s)):
+                    rig.pose(TruePose(vehicle, n * 0.1 + ahead_s, at.latitude_deg, at.longitude_deg, 260.0, 60.0, 0, 0, 0, 0, 0, 0, None))  # fmt: skip
+                await asyncio.sleep(0.05)
+            for _, writer in pairs:
+                writer.close()
+    finally:
+        await rig.close()
+    lines = [json.loads(line) for line in (tmp_path / "truth.jsonl").read_text(encoding="utf-8").splitlines()]
+    looked = set()
+    for look in (line for line in lines if line["type"] == "look"):
+        for seen in (s for s in look["entities"] if s["id"] == walker.entity_id):
+            looked.add(look["vehicle_id"])
+            ahead_s = booted_apart_s if look["vehicle_id"] == "d2" else 0.0
+            wanted = walker.place(look["exposure_s"] - ahead_s)
+            found = world.frame.to_enu(GeoPoint(seen["latitude_deg"], seen["longitude_deg"]))
+            assert math.dist(wanted, found) < 2.0
+    assert looked == {"d1", "d2"}
+
+
+def test_the_worlds_time_follows_one_that_boots_again():
+    now = [100.0]
+    clock = WorldClock({"a", "b"}, 4.0, lambda: now[0])
+    assert clock.ahead_s("a", 10.0) == 0.0
+    assert clock.ahead_s("b", 2.0) == pytest.approx(8.0)
+    now[0] += 5.0
+    assert clock.ahead_s("a", 30.0) == 0.0
+    assert clock.ahead_s("b", 1.0) == pytest.approx(29.0)  # booted again: the world is at 30
+    assert clock.ahead_s("here", 7.0) == 0.0

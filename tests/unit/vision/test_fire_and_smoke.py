@@ -18,6 +18,7 @@ from vision.confirm import judge
 from vision.daylight import sun_up
 from vision.detector import Detection
 from vision.examine import Examiner
+from vision.examine_lines import kind_of, why
 from vision.eye import CameraEye
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.geolocate import Locator
@@ -26,7 +27,7 @@ from vision.model_card import COLOUR_MODEL
 from vision.sighting import Kind, Sighting
 from vision.smoke import SmokeDetector
 from vision.thermal import HotSpotDetector
-from vision.unite import Observation
+from vision.unite import Observation, unite
 from vision.yolo import load_yolo
 
 
@@ -190,6 +191,21 @@ def test_detect_tells_of_smoke_in_a_colour_video():
     seen = [found for line in lines if line["type"] == "frame" for found in line["detections"]]
     assert any(found["kind"] == "smoke" and found["confidence"] > 0.3 for found in seen)
     assert not any(found["kind"] == "hot_spot" for found in seen)  # in a colour picture nothing is known of heat
+
+
+def test_smoke_by_a_users_own_model_is_smoke_once_and_says_who_saw_it():
+    learned = Detection(10.0, 10.0, 60.0, 50.0, Kind.SMOKE, 0.62, "network smoke@1")
+    cues = Detection(20.0, 15.0, 70.0, 60.0, Kind.SMOKE, 0.5, SmokeDetector().name)
+    elsewhere = replace(learned, left_px=200.0, right_px=240.0)
+    (alone,) = unite([learned])
+    assert (kind_of(alone), why(alone)) == ((Kind.SMOKE, 0.62), "smoke: one look, learned 0.62")
+    told = judge([alone] * 3)
+    assert (told.kind, told.rule) == (Kind.SMOKE, "smoke: 3 of 3 looks, learned 0.62")
+    both, other = unite([cues, learned, elsewhere])
+    assert both.detectors == (learned.detector, cues.detector)
+    assert other.detectors == (learned.detector,)
+    assert len(unite([cues, replace(cues, left_px=40.0, right_px=90.0)])) == 2
+    assert "moving, without colour" in judge([both] * 3).rule
 
 
 def test_what_cannot_be_judged_is_counted():

@@ -31,6 +31,7 @@ from vision.merge_stills import things
 from vision.model_card import DEFAULT_MODEL
 from vision.review import page
 from vision.review_things import Thing
+from vision.sighting import Kind
 
 app = typer.Typer()
 app.command()(detect)
@@ -70,6 +71,16 @@ def ellipse(major: float, minor: float, azimuth: float) -> dict[str, float]:
 
 
 PLACE = {"latitude_deg": 31.5, "longitude_deg": 121.25, "amsl_m": None, "ellipse_95": ellipse(6.0, 3.0, 30.0)}
+
+
+@pytest.mark.parametrize("kind", [k for k in Kind if k not in (Kind.CROWD, Kind.HAZARD)])
+def test_the_page_has_a_name_a_colour_and_a_rank_for_whatever_is_found(kind: Kind) -> None:
+    text = "".join(page([], "r", "p"))
+    weights = re.search(r"const WEIGHT = \{(.*?)\}", text)
+    assert weights is not None
+    assert re.search(rf"\b{kind}:", weights[1])
+    assert len(re.findall(rf'\b{kind}: "', text)) == 2  # English and Chinese
+    assert len(re.findall(rf"--{kind}: #", text)) == 2  # by day and by night
 
 
 def test_a_track_counts_once_and_frames_of_videos_do_not() -> None:

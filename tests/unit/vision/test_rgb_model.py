@@ -167,9 +167,36 @@ def test_a_model_of_whose_classes_nothing_is_reported_is_refused(tmp_path: Path)
 def test_names_of_classes() -> None:
     assert kind_of_class("Wild  Boar") is Kind.ANIMAL
     assert kind_of_class("other-vehicle") is kind_of_class("awning-tricycle") is Kind.VEHICLE
-    assert kind_of_class("smoke") is None
+    assert kind_of_class("Smoke") is Kind.SMOKE
+    assert kind_of_class("tent") is None
     assert unreported(["person", "car"]) is None
     assert (unreported(["person", "tent", "sofa"]) or "").startswith("things of class tent, sofa are")
+
+
+@pytest.mark.parametrize("still", [True, False], ids=["still", "video"])
+def test_who_is_too_unsure_to_be_told_of_is_blurred_all_the_same(folder: Path, tmp_path: Path, still: bool) -> None:
+    """A higher confidence means fewer findings, not more people who can be known."""
+    source = folder / "images" / "p0.png"
+    original = cv2.imread(str(source))
+    if not still:
+        source = tmp_path / "v.avi"
+        writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 2, SIZE)
+        for _ in range(4):
+            writer.write(original)
+        writer.release()
+    result = RUNNER.invoke(DETECT, [str(source), "--confidence", "0.6", "--annotate", str(tmp_path / "seen")])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    told = len(next(line for line in lines if line["type"] == "frame")["detections"])
+    assert 0 < told < 4
+    drawn = cv2.imread(str(min((tmp_path / "seen").glob("*.jpg"))))
+    hidden = 0
+    for row in (folder / "labels" / "p0.txt").read_text().splitlines():
+        x, y, w, h = (float(v) * side for v, side in zip(row.split()[1:], (*SIZE, *SIZE), strict=True))
+        inner = np.s_[int(y - h / 4) : int(y + h / 4), int(x - w / 4) : int(x + w / 4)]
+        sharp, now = (float(cv2.Laplacian(p[inner], cv2.CV_64F).std()) for p in (original, drawn))
+        hidden += now < 0.5 * sharp
+    assert hidden >= told + 2
 
 
 def test_pictures_too_coarse_for_it_are_refused(folder: Path, tmp_path: Path) -> None:
