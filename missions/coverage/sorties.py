@@ -15,12 +15,11 @@ from itertools import pairwise
 
 import numpy as np
 import shapely
-from scipy.optimize import linear_sum_assignment
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
-from missions.coverage.cuts import Cuts
+from missions.coverage.cuts import TOO_FAR_M, Cuts, shared_out
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
 from missions.fences import fence_margin_m, fence_shape
@@ -35,7 +34,6 @@ _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
 _MAX_ROUNDS = 20
 _SOONER = 0.8  # of the time that fewer flights take
 _ONE_BY_ONE = 12  # so many are tried one after the other, then ever larger steps
-_TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,32 +218,40 @@ class SortiePlanner:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
         pieces = list(pairwise(cuts))
         pads = np.asarray(self.pads)[self.able]
-        cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        flown = cost + np.diff(cuts)[:, None]
+        ways = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
+        flown = ways + np.diff(cuts)[:, None]
         spare = np.stack([self._spare_s(v, flown[:, k]) for k, v in enumerate(self.able)], axis=1)
-        cost += np.where(spare < 0.0, _TOO_FAR_M, 0.0)
-        # The work is shared, however near one drone is to all of it; only who cannot get there leaves more to others.
-        for each in range(math.ceil(len(pieces) / len(self.able)), len(pieces) + 1):
-            rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
-            if np.tile(cost, (1, each))[rows, columns].max() < _TOO_FAR_M:
-                break
-        number = dict.fromkeys(range(len(self.vehicles)), 0)
-        sorties: list[Sortie] = []
-        for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-            vehicle = self.able[column % len(self.able)]
-            start, end = pieces[row]
-            flight = self._flight(vehicle, start, end)
-            energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
-            if energy.margin_fraction < self.limits.reserve_fraction:
+        cost = ways + np.where(spare < 0.0, TOO_FAR_M, 0.0)
+        known: dict[tuple[int, int], tuple[FlightPlan, PlanEnergy]] = {}
+        problem = ""
+        while True:
+            given = shared_out(cost)
+            for piece, k in enumerate(given):
+                if (piece, k) not in known:
+                    flight = self._flight(self.able[k], *pieces[piece])
+                    known[piece, k] = flight, plan_energy(flight, self.limits, wind_m_s=self.wind)
+                flight, energy = known[piece, k]
                 short = self.limits.reserve_fraction - energy.margin_fraction
-                return [], (
-                    f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use "
-                    f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
-                    "smaller area or less overlap"
-                )
-            number[vehicle] += 1
-            sorties.append(Sortie(flight.vehicle_id, number[vehicle], flight, energy, start, end))
-        return sorties, ""
+                if short > 0.0:
+                    problem = (
+                        f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use {short:.0%} of "
+                        f"its battery too much around {self._said(pieces[piece][0])}; use more drones, a nearer pad, a "
+                        "smaller area or less overlap"
+                    )
+                    if cost[piece, k] >= TOO_FAR_M:
+                        return [], problem  # nobody can fly it
+                    cost[piece, k] += TOO_FAR_M
+                    break
+            else:
+                return self._numbered([(k, *known[piece, k], *pieces[piece]) for piece, k in enumerate(given)]), ""
+
+    def _numbered(self, flights: list[tuple[int, FlightPlan, PlanEnergy, float, float]]) -> list[Sortie]:
+        number = dict.fromkeys(range(len(self.able)), 0)
+        sorties = []
+        for k, flight, energy, start, end in flights:
+            number[k] += 1
+            sorties.append(Sortie(flight.vehicle_id, number[k], flight, energy, start, end))
+        return sorties
 
     def _spare_s(self, vehicle: int, metres: FloatArray) -> FloatArray:
         """Seconds of hover above the reserve that flights of these lengths leave at most; below 0 none can be flown.

@@ -134,6 +134,18 @@ def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
     assert all(s.energy.landing_fraction >= LIMITS.reserve_fraction for s in sorties)
 
 
+@pytest.mark.parametrize("high", [0, 1])
+def test_what_one_drone_cannot_hold_another_flies(high):
+    """Of two pads side by side the drone with the higher way home does not get to the far end and back."""
+    pair = [replace(d, return_height_m=190.0 if i == high else 90.0) for i, d in enumerate(drones(2))]
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=1200.0)
+    planner = SortiePlanner(task(), tuple(pair), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = planner.split(lanes(planner, LANES[:3]), 5, BUDGET)
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert len(sorties) <= 5
+    assert all(s.energy.margin_fraction >= short.reserve_fraction for s in sorties)
+
+
 def test_smaller_batteries_take_more_flights():
     small = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=900.0)
     few = plan_cover(task(), drones(1), FENCE, LIMITS, FlatTerrain(0.0), BUDGET)
