@@ -216,10 +216,10 @@ class SortiePlanner:
 
     def _flights(self, cuts: list[float]) -> tuple[list[Sortie], str]:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
-        pieces = list(pairwise(cuts))
+        pieces = [piece for piece in pairwise(cuts) if self._has_work(*piece)]
         pads = np.asarray(self.pads)[self.able]
         ways = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        flown = ways + np.diff(cuts)[:, None]
+        flown = ways + np.array([[b - a] for a, b in pieces])
         spare = np.stack([self._spare_s(v, flown[:, k]) for k, v in enumerate(self.able)], axis=1)
         cost = ways + np.where(spare < 0.0, TOO_FAR_M, 0.0)
         known: dict[tuple[int, int], tuple[FlightPlan, PlanEnergy]] = {}
@@ -244,6 +244,11 @@ class SortiePlanner:
                     break
             else:
                 return self._numbered([(k, *known[piece, k], *pieces[piece]) for piece, k in enumerate(given)]), ""
+
+    def _has_work(self, start_m: float, end_m: float) -> bool:
+        """Whether anything is to be seen on a part of the path; a mere way from line to line is nobody's flight."""
+        legs = (self.along[1:] > start_m + 1e-6) & (self.along[:-1] < end_m - 1e-6)
+        return not legs.any() or bool((self.track.trigger_m[legs] != 0.0).any())
 
     def _numbered(self, flights: list[tuple[int, FlightPlan, PlanEnergy, float, float]]) -> list[Sortie]:
         number = dict.fromkeys(range(len(self.able)), 0)
