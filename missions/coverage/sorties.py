@@ -154,10 +154,12 @@ class SortiePlanner:
                 raise PlanningError(
                     f"the pad of {vehicle.vehicle_id} lies outside the fence, on its edge or in a keep-out; move it"
                 )
-        # Passes stay in the part that the first pad reaches; others could not be flown to.
-        pad = Point(self.pads[0])
-        pieces = np.atleast_1d(shapely.get_parts(room))
-        connected: BaseGeometry = pieces[int(np.argmin(shapely.distance(pieces, pad)))]
+        # Of the parts that pads lie in the one that sees most of the area; who stands in another one stays there.
+        pads = shapely.points(np.asarray(self.pads))
+        near_area = self.task.area.shape.buffer(self.task.width_m)
+        reached = [part for part in shapely.get_parts(room) if shapely.intersects(part, pads).any()]
+        connected: BaseGeometry = max(reached, key=lambda part: float(part.intersection(near_area).area))
+        self.cut_off = ~shapely.intersects(connected, pads)
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
     def split(self, track: Track, most: int, budget: Budget) -> tuple[tuple[Sortie, ...], float]:
@@ -170,6 +172,7 @@ class SortiePlanner:
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
         away = np.hypot(*(np.asarray(self.pads)[:, None] - self.path).transpose(2, 0, 1))
         spare = np.stack([self._spare_s(v, 2.0 * away[v]) for v in range(len(self.vehicles))])
+        spare[self.cut_off] = -math.inf
         self._refuse_far(spare)
         self.able = np.flatnonzero((spare >= 0.0).any(axis=1)).tolist()
         count = len(self.able)

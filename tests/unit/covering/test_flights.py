@@ -134,6 +134,19 @@ def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
     assert all(s.energy.landing_fraction >= LIMITS.reserve_fraction for s in sorties)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_drone_behind_a_wall_leaves_the_work_to_the_one_beside_the_area(first):
+    """A keep-out from edge to edge: whichever drone is named first, the one on the area's side flies."""
+    walled = Geofence(FENCE.inclusion, (ring((-110, 400), (910, 400), (910, 450), (-110, 450)),))
+    homes = [FRAME.to_geo(0.0, 0.0), FRAME.to_geo(0.0, 700.0)]
+    pair = [CoverVehicle(f"d{i}", homes[i], 90.0 + 8.0 * i, 70.0 - 6.0 * i) for i in (first, 1 - first)]
+    south = cover_area([AreaRings(ring((100, 100), (400, 100), (400, 250), (100, 250)))])
+    wanted = CoverTask(MISSION, south, 40.0, 8.0)
+    plan = plan_cover(wanted, tuple(pair), walled, LIMITS, FlatTerrain(20.0), BUDGET)
+    assert {s.vehicle_id for s in plan.sorties} == {"d0"}
+    assert plan.sweep.unswept_m2 < 1.0
+
+
 @pytest.mark.parametrize("high", [0, 1])
 def test_what_one_drone_cannot_hold_another_flies(high):
     """Of two pads side by side the drone with the higher way home does not get to the far end and back."""
