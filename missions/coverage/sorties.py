@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
 from missions.coverage.cuts import TOO_FAR_M, Cuts, shared_out
+from missions.coverage.track import Track, even_track
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
 from missions.fences import fence_margin_m, fence_shape
@@ -75,25 +76,6 @@ class Sortie:
     energy: PlanEnergy
     from_m: float
     to_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """A path with what the camera does on it: corners (n, 2) in east, north metres, and a value for each leg.
-
-    trigger_m: (n - 1,) distance between pictures, 0 for none; NaN leaves the camera alone. pitch_deg: (n - 1,), NaN
-    where it does not matter.
-    """
-
-    corners_m: FloatArray
-    trigger_m: FloatArray
-    pitch_deg: FloatArray
-
-
-def even_track(corners_m: FloatArray, pitch_deg: float) -> Track:
-    """A path with one camera angle, on which nothing is triggered."""
-    legs = len(corners_m) - 1
-    return Track(corners_m, np.full(legs, np.nan), np.full(legs, pitch_deg))
 
 
 class SortiePlanner:

@@ -12,7 +12,8 @@ from coverage_shapes import rings_of
 
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.flights import CoverTask, CoverVehicle, plan_cover
-from missions.coverage.sorties import SortiePlanner, even_track
+from missions.coverage.sorties import SortiePlanner
+from missions.coverage.track import even_track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame

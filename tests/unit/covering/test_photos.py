@@ -16,8 +16,9 @@ from shapely.geometry import Polygon, box
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.photo_flights import plan_photos
 from missions.coverage.photo_lines import nadir_view, oblique_view, photo_track
-from missions.coverage.sorties import CoverTask, CoverVehicle, SortiePlanner, Track
+from missions.coverage.sorties import CoverTask, CoverVehicle, SortiePlanner
 from missions.coverage.sweep import even_cost
+from missions.coverage.track import Track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
