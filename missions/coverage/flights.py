@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from missions.coverage.sorties import CoverTask, CoverVehicle, Sortie, SortiePlanner, even_track
+from missions.coverage.sorties import CoverTask, CoverVehicle, Sortie, SortiePlanner
 from missions.coverage.sweep import MetreCost, Sweep, even_cost, sweep_area
+from missions.coverage.track import even_track
 from missions.errors import PlanningError
 from missions.model import Budget, Geofence, VehicleLimits
 from missions.terrain import Terrain

@@ -19,9 +19,9 @@ from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.camera import PhotoGrid, photo_grid
 from missions.coverage.ordering import order_swaths
-from missions.coverage.sorties import Track
 from missions.coverage.strips import Area, Layout, Swath, cells, intervals, swaths
 from missions.coverage.sweep import MetreCost, sweep_directions
+from missions.coverage.track import Track
 from missions.errors import PlanningError
 from missions.geo import FloatArray
 from missions.model import Budget, Camera

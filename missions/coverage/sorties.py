@@ -15,12 +15,12 @@ from itertools import pairwise
 
 import numpy as np
 import shapely
-from scipy.optimize import linear_sum_assignment
 from shapely.geometry import Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from missions.coverage.area import CoverArea
-from missions.coverage.cuts import Cuts
+from missions.coverage.cuts import TOO_FAR_M, Cuts, shared_out
+from missions.coverage.track import Track, even_track
 from missions.deconflict.starts import started_apart
 from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_energy
 from missions.errors import PlanningError
@@ -36,7 +36,6 @@ _APART_M = 1.0  # an autopilot cannot tell nearer waypoints apart
 _MAX_ROUNDS = 20
 _SOONER = 0.8  # of the time that fewer flights take
 _ONE_BY_ONE = 12  # so many are tried one after the other, then ever larger steps
-_TOO_FAR_M = 1e9  # above all ways: what a drone cannot fly goes to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +89,6 @@ class Sorties:
     flights: tuple[Sortie, ...]
     time_s: float
     slack_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """A path with what the camera does on it: corners (n, 2) in east, north metres, and a value for each leg.
-
-    trigger_m: (n - 1,) distance between pictures, 0 for none; NaN leaves the camera alone. pitch_deg: (n - 1,), NaN
-    where it does not matter.
-    """
-
-    corners_m: FloatArray
-    trigger_m: FloatArray
-    pitch_deg: FloatArray
-
-
-def even_track(corners_m: FloatArray, pitch_deg: float) -> Track:
-    """A path with one camera angle, on which nothing is triggered."""
-    legs = len(corners_m) - 1
-    return Track(corners_m, np.full(legs, np.nan), np.full(legs, pitch_deg))
 
 
 class SortiePlanner:
@@ -169,10 +149,12 @@ class SortiePlanner:
                 raise PlanningError(
                     f"the pad of {vehicle.vehicle_id} lies outside the fence, on its edge or in a keep-out; move it"
                 )
-        # Passes stay in the part that the first pad reaches; others could not be flown to.
-        pad = Point(self.pads[0])
-        pieces = np.atleast_1d(shapely.get_parts(room))
-        connected: BaseGeometry = pieces[int(np.argmin(shapely.distance(pieces, pad)))]
+        # Of the parts that pads lie in the one that sees most of the area; who stands in another one stays there.
+        pads = shapely.points(np.asarray(self.pads))
+        near_area = self.task.area.shape.buffer(self.task.width_m)
+        reached = [part for part in shapely.get_parts(room) if shapely.intersects(part, pads).any()]
+        connected: BaseGeometry = max(reached, key=lambda part: float(part.intersection(near_area).area))
+        self.cut_off = ~shapely.intersects(connected, pads)
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
     def split(self, track: Track, most: int, budget: Budget) -> Sorties:
@@ -186,6 +168,7 @@ class SortiePlanner:
         self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.path, axis=0).T))])
         away = np.hypot(*(np.asarray(self.pads)[:, None] - self.path).transpose(2, 0, 1))
         spare = np.stack([self._spare_s(v, 2.0 * away[v]) for v in range(len(self.vehicles))])
+        spare[self.cut_off] = -math.inf
         self._refuse_far(spare)
         self.able = np.flatnonzero((spare >= 0.0).any(axis=1)).tolist()
         count = len(self.able)
@@ -231,34 +214,47 @@ class SortiePlanner:
 
     def _flights(self, cuts: list[float]) -> tuple[list[Sortie], str]:
         """The flights between cuts, given to near drones; or why one of them cannot be flown."""
-        pieces = list(pairwise(cuts))
+        pieces = [piece for piece in pairwise(cuts) if self._has_work(*piece)]
         pads = np.asarray(self.pads)[self.able]
-        cost = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
-        flown = cost + np.diff(cuts)[:, None]
+        ways = np.array([np.hypot(*(pads - self._at(a)).T) + np.hypot(*(pads - self._at(b)).T) for a, b in pieces])
+        flown = ways + np.array([[b - a] for a, b in pieces])
         spare = np.stack([self._spare_s(v, flown[:, k]) for k, v in enumerate(self.able)], axis=1)
-        cost += np.where(spare < 0.0, _TOO_FAR_M, 0.0)
-        # The work is shared, however near one drone is to all of it; only who cannot get there leaves more to others.
-        for each in range(math.ceil(len(pieces) / len(self.able)), len(pieces) + 1):
-            rows, columns = linear_sum_assignment(np.tile(cost, (1, each)))
-            if np.tile(cost, (1, each))[rows, columns].max() < _TOO_FAR_M:
-                break
-        number = dict.fromkeys(range(len(self.vehicles)), 0)
-        sorties: list[Sortie] = []
-        for row, column in sorted(zip(rows.tolist(), columns.tolist(), strict=True)):
-            vehicle = self.able[column % len(self.able)]
-            start, end = pieces[row]
-            flight = self._flight(vehicle, start, end)
-            energy = plan_energy(flight, self.limits, wind_m_s=self.wind)
-            if energy.margin_fraction < self.limits.reserve_fraction:
+        cost = ways + np.where(spare < 0.0, TOO_FAR_M, 0.0)
+        known: dict[tuple[int, int], tuple[FlightPlan, PlanEnergy]] = {}
+        problem = ""
+        while True:
+            given = shared_out(cost)
+            for piece, k in enumerate(given):
+                if (piece, k) not in known:
+                    flight = self._flight(self.able[k], *pieces[piece])
+                    known[piece, k] = flight, plan_energy(flight, self.limits, wind_m_s=self.wind)
+                flight, energy = known[piece, k]
                 short = self.limits.reserve_fraction - energy.margin_fraction
-                return [], (
-                    f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use "
-                    f"{short:.0%} of its battery too much around {self._said(start)}; use more drones, a nearer pad, a "
-                    "smaller area or less overlap"
-                )
-            number[vehicle] += 1
-            sorties.append(Sortie(flight.vehicle_id, number[vehicle], flight, energy, start, end))
-        return sorties, ""
+                if short > 0.0:
+                    problem = (
+                        f"even {len(pieces)} flights do not cover the area: {flight.vehicle_id} would use {short:.0%} of "
+                        f"its battery too much around {self._said(pieces[piece][0])}; use more drones, a nearer pad, a "
+                        "smaller area or less overlap"
+                    )
+                    if cost[piece, k] >= TOO_FAR_M:
+                        return [], problem  # nobody can fly it
+                    cost[piece, k] += TOO_FAR_M
+                    break
+            else:
+                return self._numbered([(k, *known[piece, k], *pieces[piece]) for piece, k in enumerate(given)]), ""
+
+    def _has_work(self, start_m: float, end_m: float) -> bool:
+        """Whether anything is to be seen on a part of the path; a mere way from line to line is nobody's flight."""
+        legs = (self.along[1:] > start_m + 1e-6) & (self.along[:-1] < end_m - 1e-6)
+        return not legs.any() or bool((self.track.trigger_m[legs] != 0.0).any())
+
+    def _numbered(self, flights: list[tuple[int, FlightPlan, PlanEnergy, float, float]]) -> list[Sortie]:
+        number = dict.fromkeys(range(len(self.able)), 0)
+        sorties = []
+        for k, flight, energy, start, end in flights:
+            number[k] += 1
+            sorties.append(Sortie(flight.vehicle_id, number[k], flight, energy, start, end))
+        return sorties
 
     def _spare_s(self, vehicle: int, metres: FloatArray) -> FloatArray:
         """Seconds of hover above the reserve that flights of these lengths leave at most; below 0 none can be flown.

@@ -64,7 +64,8 @@ def forest_bound(time_s: FloatArray, trees: int) -> float:
     first, second = np.triu_indices(n, k=1)
     cost = time_s[first, second]
     extra = np.zeros(n)
-    step = float(cost.mean()) / 4.0
+    known = cost[np.isfinite(cost)]  # no way leads from one part of an area to another
+    step = float(known.mean()) / 4.0 if len(known) else 0.0
     best = 0.0
     for _ in range(_STEPS):
         weight, degree = _forest(cost + extra[first] + extra[second], first, second, n, trees)

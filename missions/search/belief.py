@@ -22,7 +22,7 @@ from missions.search.probability import ProbabilityMap
 
 _ROWS_PER_SWATH = 7
 _JUST_OVER = 1.0 + 1e-6
-_MOST_CELLS = 6_000_000
+_MOST_CELLS = 2_000_000
 _MOST_PASSES = 40
 
 

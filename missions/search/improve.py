@@ -85,8 +85,9 @@ def improve(
     mass = np.ascontiguousarray(raster.mass)
     found = sum(sweep_track(counts, mass, sweep.pod, frame, xy[d, : n[d]], 1) for d in range(drones))
     cost = np.array([track_cost(xy[d], n[d], home[d], turn_m) for d in range(drones)])
+    start = [cut_to(np.asarray(t, dtype=np.float64), a, turn_m) for t, a in zip(tracks, allowances, strict=True)]
     if found <= 0.0 or budget.iterations <= 0:
-        return [xy[d, : n[d]].copy() for d in range(drones)]
+        return start
     cumulative = np.cumsum(np.where(raster.blocked, 0.0, mass).ravel())
     mean_price = found / max(float(cost.sum()), 1.0)
     price = np.full(drones, 0.6 * mean_price)
@@ -110,7 +111,6 @@ def improve(
             price[d] *= math.exp(max(-0.1, min(0.1, 2.0 * over)))
         budget.progress(done, "improving the tracks")
     better = [cut_to(xy[d, : n[d]].copy(), a, turn_m) for d, a in enumerate(allowances)]
-    start = [cut_to(np.asarray(t, dtype=np.float64), a, turn_m) for t, a in zip(tracks, allowances, strict=True)]
 
     def finds(some: list[FloatArray]) -> float:
         counts[:] = 0

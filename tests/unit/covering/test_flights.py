@@ -12,7 +12,8 @@ from coverage_shapes import rings_of
 
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.flights import CoverTask, CoverVehicle, plan_cover
-from missions.coverage.sorties import SortiePlanner, even_track
+from missions.coverage.sorties import SortiePlanner
+from missions.coverage.track import even_track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
@@ -141,6 +142,31 @@ def test_a_drone_that_is_too_far_away_leaves_the_work_to_the_others():
     assert sorties[0].from_m == 0.0
     assert sorties[-1].to_m == pytest.approx(planner.along[-1])
     assert all(s.energy.landing_fraction >= LIMITS.reserve_fraction for s in sorties)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_drone_behind_a_wall_leaves_the_work_to_the_one_beside_the_area(first):
+    """A keep-out from edge to edge: whichever drone is named first, the one on the area's side flies."""
+    walled = Geofence(FENCE.inclusion, (ring((-110, 400), (910, 400), (910, 450), (-110, 450)),))
+    homes = [FRAME.to_geo(0.0, 0.0), FRAME.to_geo(0.0, 700.0)]
+    pair = [CoverVehicle(f"d{i}", homes[i], 90.0 + 8.0 * i, 70.0 - 6.0 * i) for i in (first, 1 - first)]
+    south = cover_area([AreaRings(ring((100, 100), (400, 100), (400, 250), (100, 250)))])
+    wanted = CoverTask(MISSION, south, 40.0, 8.0)
+    plan = plan_cover(wanted, tuple(pair), walled, LIMITS, FlatTerrain(20.0), BUDGET)
+    assert {s.vehicle_id for s in plan.sorties} == {"d0"}
+    assert plan.sweep.unswept_m2 < 1.0
+
+
+@pytest.mark.parametrize("high", [0, 1])
+def test_what_one_drone_cannot_hold_another_flies(high):
+    """Of two pads side by side the drone with the higher way home does not get to the far end and back."""
+    pair = [replace(d, return_height_m=190.0 if i == high else 90.0) for i, d in enumerate(drones(2))]
+    short = VehicleLimits(cruise_speed_m_s=8.0, endurance_s=1200.0)
+    planner = SortiePlanner(task(), tuple(pair), LONG, short, FlatTerrain(20.0), 0.0)
+    sorties, _ = split(planner, lanes(planner, LANES[:3]), 5)
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert len(sorties) <= 5
+    assert all(s.energy.margin_fraction >= short.reserve_fraction for s in sorties)
 
 
 def test_smaller_batteries_take_more_flights():

@@ -16,8 +16,9 @@ from shapely.geometry import Polygon, box
 from missions.coverage.area import AreaRings, cover_area
 from missions.coverage.photo_flights import plan_photos
 from missions.coverage.photo_lines import nadir_view, oblique_view, photo_track
-from missions.coverage.sorties import CoverTask, CoverVehicle
+from missions.coverage.sorties import CoverTask, CoverVehicle, SortiePlanner
 from missions.coverage.sweep import even_cost
+from missions.coverage.track import Track
 from missions.errors import PlanningError
 from missions.feasibility import blockers, check_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
@@ -219,6 +220,21 @@ def test_a_fence_close_to_the_area_costs_pictures_and_the_judge_says_so():
     photos = photos_of(of_track(found.grid.track, 70.0))
     verdict = judge_photos(photos, rings_of(area.shape), flat, *HALVES, needed=view.needed, cell_m=8.0)
     assert 0.9 * verdict.cells < verdict.enough < verdict.cells
+
+
+def test_nobody_flies_from_line_to_line_only():
+    """Two short lines beside the pads, a long way round between them, and three drones: its middle shows nothing."""
+    task = CoverTask(MISSION, cover_area([FIELD]), 30.0, 8.0)
+    trio = tuple(CoverVehicle(f"d{i}", FRAME.to_geo(8.0 * i, 0.0), 90.0 + 8.0 * i, 70.0 - 6.0 * i) for i in range(3))
+    planner = SortiePlanner(task, trio, FENCE, LIMITS, FlatTerrain(0.0), 0.0)
+    places = ((0, 20), (50, 20), (1100, 0), (1100, 1100), (0, 1100), (0, 60), (50, 60))
+    corners = np.array([planner.frame.to_enu(FRAME.to_geo(*p)) for p in places])
+    track = Track(corners, np.array([10.0, 0, 0, 0, 0, 10.0]), np.array([-90.0, *[math.nan] * 4, -90.0]))
+    sorties = planner.split(track, 3, BUDGET).flights
+    assert [s.number for s in sorties] == [1, 1]
+    assert sorties[0].from_m == 0.0
+    assert sorties[-1].to_m == pytest.approx(planner.along[-1])
+    assert all(any((w.trigger_m or 0.0) > 0.0 for w in s.plan.waypoints) for s in sorties)
 
 
 def test_the_bound_counts_only_what_lines_can_be_flown_over():

@@ -116,6 +116,18 @@ def test_the_bound_lies_between_the_plain_forest_and_the_truth(seed, n, k):
     assert plan.worst_s == pytest.approx(closed, abs=1e-6)
 
 
+def test_parts_that_no_way_joins_have_a_bound_and_no_warnings():
+    """A star of four in one part, one site in another, two drones: prices on the star's middle lift the forest."""
+    star = np.array([(0.0, 0.0), (10.0, 0.0), (-5.0, 9.0), (-5.0, -9.0)])
+    time_s = np.full((5, 5), np.inf)
+    time_s[:4, :4] = np.hypot(*(star[:, None] - star[None, :]).transpose(2, 0, 1))
+    time_s[4, 4] = 0.0
+    with np.errstate(all="raise"):
+        bound = forest_bound(time_s, 2)
+    assert bound == pytest.approx(forest_bound(time_s[:4, :4], 1), rel=0.02)
+    assert bound > 37.0  # the forest itself weighs 30.6, and is no path
+
+
 @QUICK
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_improving_keeps_every_node_and_never_lengthens(seed, n):

@@ -163,6 +163,17 @@ def test_a_stopped_improvement_still_keeps_its_allowance():
     assert cost_m(short[0], Allowance(1000.0), 0.0) <= 1000.0 + 1e-6
 
 
+def test_without_iterations_tracks_are_only_cut_however_many_corners_they_have():
+    raster, sweep = ground(), disc_sensor(1.0)
+    way = patterns.parallel_sweep(800.0, 40.0, 2.0)  # more corners than the annealing holds
+    fine = np.stack(
+        [np.interp(np.arange(0.0, len(way) - 1, 0.002), np.arange(len(way)), way[:, c]) for c in (0, 1)], axis=1
+    )
+    whole, short = improve([fine, fine], raster, sweep, [Allowance(1e6), Allowance(1000.0)], Budget(0))
+    assert length_m(whole) == pytest.approx(length_m(fine))
+    assert length_m(short) == pytest.approx(1000.0, abs=0.01)
+
+
 def test_one_way_is_shared_out_in_order_without_gaps():
     way = patterns.parallel_sweep(800.0, 400.0, SPACING)
     pieces = share_out(way, [Allowance(2000.0)] * 4, 0.0)
