@@ -131,7 +131,7 @@ def search(
         typer.Option(
             "--time-limit",
             help="Seconds until the best found so far is written, loading the program aside. Every pattern is tried "
-            "once however short the limit: about four seconds on a large map.",
+            "once however short the limit: about six seconds on a large map.",
             min=1,
             max=3600,
         ),
