@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import msgspec
@@ -78,8 +77,7 @@ class Freshness:
         return self.heard_monotonic_s is not None and now_s - self.heard_monotonic_s <= STALE_AFTER_S
 
 
-@dataclass(frozen=True, slots=True)
-class FastValues:
+class FastValues(NamedTuple):
     """What is read at every look; the fields of VehicleState, and the time of the newest ATTITUDE."""
 
     timestamp_us: int
@@ -98,8 +96,7 @@ class FastValues:
     yaw_deg: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class SlowValues:
+class SlowValues(NamedTuple):
     """What comes once a second or less."""
 
     battery_fraction: float | None
@@ -160,7 +157,7 @@ decode_attitude = msgspec.json.Decoder(Attitude).decode
 _decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode
 
 
-def is_autopilots(heartbeat: str) -> bool:
+def is_autopilots(heartbeat: bytes | str) -> bool:
     """Whether the autopilot itself sent it: other components of its system id may go on when it is silent."""
     return _decode_heartbeat(heartbeat).autopilot != _NO_AUTOPILOT
 

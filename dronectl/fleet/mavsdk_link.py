@@ -10,32 +10,46 @@ are kept shut (ADR 0001):
 - nothing is ever destroyed: the process ends with `os._exit`, since calls after a destroy crash or hang;
 - the blocking calls run on our own threads (`lanes.py`), not on the loop's default executor;
 - telemetry is polled as last values; callbacks are few and only store; queues that drop lose nothing that matters;
+- both read the C structures themselves: the binding builds a Python object for each value first, which for a hundred
+  vehicles costs a fifth of what the library itself does;
 - a second socket on a port that is in use would be opened without a word: the port is tried first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
 from mavsdk import ComponentType, Configuration, Mavsdk
+from mavsdk.cmavsdk_loader import _cmavsdk_lib as _library
 from mavsdk.connection_result import ConnectionResult
 from mavsdk.exceptions import MavsdkError
 from mavsdk.logging import LogLevel, log_subscribe
 from mavsdk.plugins.action import Action
 from mavsdk.plugins.info import Info
 from mavsdk.plugins.mavlink_direct import MavlinkDirect, MavlinkMessage
+from mavsdk.plugins.mavlink_direct.mavlink_direct import MessageCallback
 from mavsdk.plugins.mission_raw import MissionItem as NativeItem
 from mavsdk.plugins.mission_raw import MissionRaw, MissionRawError, MissionRawResult
 from mavsdk.plugins.param import Param
 from mavsdk.plugins.telemetry import FlightMode as NativeMode
 from mavsdk.plugins.telemetry import LandedState as NativeLanded
 from mavsdk.plugins.telemetry import Telemetry
+from mavsdk.plugins.telemetry.telemetry import (
+    BatteryCStruct,
+    EulerAngleCStruct,
+    HealthCStruct,
+    HomePositionCStruct,
+    PositionCStruct,
+    VelocityNedCStruct,
+)
 from mavsdk.system import System
 
 from dronectl.fleet.door import Door, DoorError, port_taken
@@ -55,7 +69,7 @@ _DISCOVER_EVERY_S: Final = 0.25
 _PORT_RETRY_S: Final = 2.0
 _WRONG_TYPE: Final = frozenset({"WRONG_TYPE", "TYPE_MISMATCH"})
 
-_MODES: Final = {
+_MODES: Final[dict[int, FlightMode]] = {
     NativeMode.READY: FlightMode.READY,
     NativeMode.TAKEOFF: FlightMode.TAKEOFF,
     NativeMode.HOLD: FlightMode.HOLD,
@@ -71,7 +85,7 @@ _MODES: Final = {
     NativeMode.STABILIZED: FlightMode.MANUAL,
     NativeMode.RATTITUDE: FlightMode.MANUAL,
 }
-_LANDED: Final = {
+_LANDED: Final[dict[int, LandedState]] = {
     NativeLanded.ON_GROUND: LandedState.ON_GROUND,
     NativeLanded.IN_AIR: LandedState.IN_AIR,
     NativeLanded.TAKING_OFF: LandedState.TAKING_OFF,
@@ -101,6 +115,16 @@ def _on_native_log(level: LogLevel, message: str, _file: str | None, _line: int)
     return True
 
 
+_kept_threads: set[int] = set()
+
+
+def _keep_thread_state() -> None:
+    """Keep Python's state of the library's thread that calls: else each call makes a new one, memory mapped for it."""
+    if (thread := threading.get_ident()) not in _kept_threads:
+        _kept_threads.add(thread)
+        ctypes.pythonapi.PyGILState_Ensure()  # never released: the thread lives as long as the process
+
+
 @contextmanager
 def _translated(vehicle_id: str, what: str) -> Iterator[None]:
     """Turn the library's errors into LinkError."""
@@ -128,6 +152,8 @@ class NativeVehicle:
         self._param = Param(system)
         self._info = Info(system)
         self._direct = MavlinkDirect(system)
+        self._values = ctypes.c_void_p(self._telemetry._handle)  # noqa: SLF001  # the binding gives no other way
+        self._trampolines: list[Any] = []
 
     # last values: quick, from any thread
 
@@ -136,14 +162,21 @@ class NativeVehicle:
         return bool(self._system.is_connected())
 
     def fast_values(self) -> FastValues:
-        telemetry = self._telemetry
-        attitude, position, velocity = telemetry.attitude_euler(), telemetry.position(), telemetry.velocity_ned()
+        values, at = self._values, ctypes.byref
+        attitude, position, velocity = EulerAngleCStruct(), PositionCStruct(), VelocityNedCStruct()
+        mode, armed, landed = ctypes.c_int(), ctypes.c_bool(), ctypes.c_int()
+        _library.mavsdk_telemetry_attitude_euler(values, at(attitude))
+        _library.mavsdk_telemetry_position(values, at(position))
+        _library.mavsdk_telemetry_velocity_ned(values, at(velocity))
+        _library.mavsdk_telemetry_flight_mode(values, at(mode))
+        _library.mavsdk_telemetry_armed(values, at(armed))
+        _library.mavsdk_telemetry_landed_state(values, at(landed))
         latitude_deg, longitude_deg = known_place(position.latitude_deg, position.longitude_deg)
         return FastValues(
             timestamp_us=attitude.timestamp_us,
-            mode=_MODES.get(telemetry.flight_mode(), FlightMode.UNKNOWN),
-            armed=bool(telemetry.armed()),
-            landed=_LANDED.get(telemetry.landed_state(), LandedState.UNKNOWN),
+            mode=_MODES.get(mode.value, FlightMode.UNKNOWN),
+            armed=armed.value,
+            landed=_LANDED.get(landed.value, LandedState.UNKNOWN),
             latitude_deg=latitude_deg,
             longitude_deg=longitude_deg,
             amsl_m=known(position.absolute_altitude_m),
@@ -157,8 +190,11 @@ class NativeVehicle:
         )
 
     def slow_values(self) -> SlowValues:
-        telemetry = self._telemetry
-        battery, health, home = telemetry.battery(), telemetry.health(), telemetry.home()
+        values, at = self._values, ctypes.byref
+        battery, health, home = BatteryCStruct(), HealthCStruct(), HomePositionCStruct()
+        _library.mavsdk_telemetry_battery(values, at(battery))
+        _library.mavsdk_telemetry_health(values, at(health))
+        _library.mavsdk_telemetry_home(values, at(home))
         home_latitude_deg, home_longitude_deg = known_place(home.latitude_deg, home.longitude_deg)
         return SlowValues(
             battery_fraction=known_fraction(battery.remaining_percent),
@@ -166,20 +202,36 @@ class NativeVehicle:
             home_latitude_deg=home_latitude_deg,
             home_longitude_deg=home_longitude_deg,
             home_amsl_m=known(home.absolute_altitude_m),
-            position_ok=bool(health.is_global_position_ok),
-            home_ok=bool(health.is_home_position_ok),
-            armable=bool(health.is_armable),
+            position_ok=health.is_global_position_ok,
+            home_ok=health.is_home_position_ok,
+            armable=health.is_armable,
         )
 
     # callbacks: on a thread of the library
 
-    def subscribe(self, name: str, callback: Callable[[str, str], None]) -> Any:
-        """Messages of this name ("": all) as (name, fields in JSON)."""
-        return self._direct.subscribe_message(
-            name, lambda message, _data: callback(message.message_name, message.fields_json)
-        )
+    def subscribe(self, name: str, callback: Callable[[str, bytes], None]) -> None:
+        """Messages of this name as (name, fields in JSON), as long as the process lives."""
 
-    def unsubscribe(self, handle: Any) -> None:
+        def take(message: Any, _data: Any) -> None:
+            _keep_thread_state()
+            fields = message.fields_json
+            _library.mavsdk_mavlink_direct_mavlink_message_destroy(ctypes.byref(message))
+            try:
+                callback(name, fields)
+            except Exception:
+                log.exception("%s: a %s is not taken", self._vehicle_id, name)
+
+        trampoline = MessageCallback(take)
+        self._trampolines.append(trampoline)
+        handle = self._direct._handle  # noqa: SLF001  # as above
+        _library.mavsdk_mavlink_direct_subscribe_message(handle, name.encode(), trampoline, None)
+
+    def listen(self, callback: Callable[[str], None]) -> Any:
+        """The name of every message that comes in, until `unlisten`."""
+        return self._direct.subscribe_message("", lambda message, _data: callback(message.message_name))
+
+    def unlisten(self, handle: Any) -> None:
+        """Stop it."""
         self._direct.unsubscribe_message(handle)
 
     def subscribe_texts(self, callback: Callable[[str], None]) -> None:

@@ -96,8 +96,9 @@ class MavsdkLink:
         self._freshness = Freshness()
         self._progress = MissionProgress()
         self._pairer = PosePairer(address.vehicle_id)
-        self._raw_poses: deque[tuple[str, str]] = deque(maxlen=_RAW_POSES_KEPT)  # full: the oldest go
-        self._heartbeat = ""
+        self._raw_poses: deque[tuple[str, bytes]] = deque(maxlen=_RAW_POSES_KEPT)  # full: the oldest go
+        self._heartbeat = b""  # the newest of the autopilot, and of its progress, as they came
+        self._current_item = b""
         self._was_connected = False
         self._hardware_uid: str | None = None
         self._last_text: str | None = None
@@ -195,15 +196,21 @@ class MavsdkLink:
     def _subscribe(self, native: Native) -> None:
         """The few callbacks. They run on a thread of the library, and only store."""
 
-        def on_heartbeat(_name: str, fields: str) -> None:
-            if not is_autopilots(fields):
+        def on_heartbeat(_name: str, fields: bytes) -> None:
+            changed = fields != self._heartbeat
+            if changed and not is_autopilots(fields):
                 return
             self._freshness.heard(time.monotonic())
-            if fields != self._heartbeat:  # mode or arming changed
+            if changed:  # mode or arming
                 self._heartbeat = fields
                 self._wake()
 
-        def on_reached(_name: str, fields: str) -> None:
+        def on_current(_name: str, fields: bytes) -> None:
+            if fields != self._current_item:
+                self._current_item = fields
+                self._progress.on_current(decode_mission_current(fields))
+
+        def on_reached(_name: str, fields: bytes) -> None:
             self._progress.on_reached(decode_mission_reached(fields))
             self._wake()
 
@@ -212,9 +219,7 @@ class MavsdkLink:
             self._wake()
 
         native.subscribe("HEARTBEAT", on_heartbeat)
-        native.subscribe(
-            "MISSION_CURRENT", lambda _name, fields: self._progress.on_current(decode_mission_current(fields))
-        )
+        native.subscribe("MISSION_CURRENT", on_current)
         native.subscribe("MISSION_ITEM_REACHED", on_reached)
         native.subscribe_texts(on_text)
         if self._address.pose_stream:
@@ -257,6 +262,7 @@ class MavsdkLink:
         if self._freshness.message_time(fast.timestamp_us, now_s):
             log.warning("%s: its clock went back: it was rebooted", self.vehicle_id)
             self._progress = MissionProgress()
+            self._current_item = b""  # it counts again, also unchanged
             self._needs_intervals.set()
         connected = native.is_connected() and self._freshness.fresh(now_s)
         if self._refusal is not None:  # another aircraft: what it says is nothing that is known of this one

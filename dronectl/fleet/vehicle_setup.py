@@ -78,16 +78,16 @@ class SetUp:
         """Count every message for a while; the seconds are the vehicle's own if its clock runs faster than ours."""
         counts: dict[str, int] = {}
 
-        def count(name: str, _fields: str) -> None:
+        def count(name: str) -> None:
             counts[name] = counts.get(name, 0) + 1
 
         loop = asyncio.get_running_loop()
         before_s = self._vehicle_time_s()
-        handle = await loop.run_in_executor(self._threads.ordinary, native.subscribe, "", count)
+        handle = await loop.run_in_executor(self._threads.ordinary, native.listen, count)
         try:
             await asyncio.sleep(intervals.LISTEN_S)
         finally:
-            await asyncio.shield(loop.run_in_executor(self._threads.ordinary, native.unsubscribe, handle))
+            await asyncio.shield(loop.run_in_executor(self._threads.ordinary, native.unlisten, handle))
         after_s = self._vehicle_time_s()
         if after_s is None or not counts:
             raise LinkError(LinkFailure.DISCONNECTED, f"{self._lane.vehicle_id} is silent")

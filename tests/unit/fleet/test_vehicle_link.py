@@ -15,8 +15,8 @@ from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure,
 from dronectl.fleet.native import WrongTypeError
 from dronectl.fleet.vehicle_link import MavsdkLink
 
-AUTOPILOT = '{"autopilot":12,"base_mode":81,"custom_mode":50593792,"system_status":3,"type":2}'
-COMPANION = '{"autopilot":8,"base_mode":0,"custom_mode":0,"system_status":4,"type":18}'
+AUTOPILOT = b'{"autopilot":12,"base_mode":81,"custom_mode":50593792,"system_status":3,"type":2}'
+COMPANION = b'{"autopilot":8,"base_mode":0,"custom_mode":0,"system_status":4,"type":18}'
 
 
 class Library:
@@ -37,10 +37,12 @@ class Library:
 
     def subscribe(self, name, callback):
         self.callbacks[name] = callback
-        return name
 
-    def unsubscribe(self, handle):
-        del self.callbacks[handle]
+    def listen(self, callback):
+        return callback
+
+    def unlisten(self, handle):
+        pass
 
     def subscribe_texts(self, callback):
         self.callbacks["texts"] = callback
@@ -101,6 +103,19 @@ async def test_a_companion_computer_does_not_hide_a_dead_autopilot():
         assert link.state().heard_monotonic_s == heard_s
 
 
+async def test_the_same_progress_counts_again_after_a_reboot():
+    """What comes unchanged is not read again, but a rebooted vehicle is known to be nowhere in its mission."""
+    library = Hangar()
+    async with linked(library) as (link, _):
+        library.say("MISSION_CURRENT", b'{"seq":3,"total":9}')
+        library.say("MISSION_CURRENT", b'{"seq":3,"total":9}')
+        assert (link.state().mission_current, link.state().mission_total) == (3, 9)
+        library.on = False  # its clock says 1 us
+        assert link.state().mission_current is None
+        library.say("MISSION_CURRENT", b'{"seq":3,"total":9}')
+        assert (link.state().mission_current, link.state().mission_total) == (3, 9)
+
+
 async def test_a_parameter_of_neither_type_is_an_error_and_not_the_end_of_the_worker():
     async with linked() as (link, library):
         library.params["ODD"] = "text"
@@ -134,10 +149,9 @@ class Hangar(Library):
 
     command_at_once = command
 
-    def subscribe(self, name, callback):
-        if name == "":
-            callback("HEARTBEAT", AUTOPILOT)
-        return super().subscribe(name, callback)
+    def listen(self, callback):
+        callback("HEARTBEAT")
+        return super().listen(callback)
 
     def fast_values(self):
         now_us = time.monotonic_ns() // 1000 if self.on else 1
