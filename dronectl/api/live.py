@@ -74,12 +74,16 @@ async def _write_state(websocket: WebSocket, desk: Desk, sent: dict[str, Any], s
     while True:
         await asyncio.sleep(PERIOD_S)
         now = {v["vehicle_id"]: v for v in desk.vehicles()}
-        changed = [v for key, v in now.items() if _without_age(sent.get(key)) != _without_age(v)]
+        changed = [v for key, v in now.items() if _differs(sent.get(key), v)]
         flights = desk.sorties()
         if changed or flights != sorties:
             await _send(websocket, {"type": "state", "vehicles": changed, "sorties": flights})
         sent, sorties = now, flights
 
 
-def _without_age(vehicle: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if vehicle is None else {k: v for k, v in vehicle.items() if k != "age_s"}
+def _differs(sent: dict[str, Any] | None, now: dict[str, Any]) -> bool:
+    """Whether more than a vehicle's age has changed. `sent` is not needed any more and takes the age of `now`."""
+    if sent is None:
+        return True
+    sent["age_s"] = now["age_s"]
+    return sent != now

@@ -25,7 +25,7 @@ class Rates(msgspec.Struct, frozen=True):
 
     position_hz: float = 4.0  # position and attitude messages
     pose_stream_position_hz: float = 10.0  # of vehicles that carry cameras
-    tick_hz: float = 5.0
+    tick_hz: float = 2.0  # no oftener than a vehicle is due: waking up costs more than to look at one
     pose_tick_hz: float = 10.0  # of a worker that has vehicles with cameras
     docked_hz: float = 2.0
     flying_hz: float = 2.0  # what changes a flight (mode, arming, progress, a text) is looked at when it comes

@@ -92,7 +92,7 @@ def step(sortie: Sortie, event: Event) -> Step:
         return sortie, ()
     match event:
         case Observed(state, now_s):
-            return _observed(replace(sortie, state=state), now_s)
+            return _observed(sortie, state, now_s)
         case Tick(now_s):
             return _ticked(sortie, now_s)
         case Ordered(order, now_s, reason):
@@ -175,11 +175,10 @@ def _ordered(sortie: Sortie, order: Order, now_s: float, reason: str) -> Step:
 # --- what the vehicle shows
 
 
-def _observed(sortie: Sortie, now_s: float) -> Step:
-    state = sortie.state
-    if state is None or not alive(state, now_s):
-        return _not_alive(sortie, now_s)
-    sortie = replace(sortie, alive_s=now_s)
+def _observed(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
+    if not alive(state, now_s):
+        return _not_alive(replace(sortie, state=state), now_s)
+    sortie = replace(sortie, state=state, alive_s=now_s)
     if sortie.phase is Phase.PLANNED:
         return sortie, ()
     if sortie.phase in BEFORE_ARMING:
@@ -205,14 +204,15 @@ def _not_alive(sortie: Sortie, now_s: float) -> Step:
 
 def _follow(sortie: Sortie, state: VehicleState, now_s: float) -> Step:
     """Armed, or meant to be: the phase is what the vehicle shows."""
-    if state.armed is True and state.in_air is True:
+    if state.armed is True and state.in_air is True and not sortie.flown:
         sortie = replace(sortie, flown=True)
     sortie = with_progress(sortie, state)
     if state.armed is None or state.in_air is None:
         return sortie, ()
     if state.armed is False:
         return _disarmed(sortie, state, now_s)
-    sortie = replace(sortie, disarmed_s=None)
+    if sortie.disarmed_s is not None:
+        sortie = replace(sortie, disarmed_s=None)
     if takes_the_sticks(sortie, state) and not sortie.hands_off:
         sortie = replace(sortie, hands_off=True, request=None, note="a person holds the sticks: observed only")
     elif sortie.hands_off and not takes_the_sticks(sortie, state):
@@ -296,7 +296,7 @@ def _ticked(sortie: Sortie, now_s: float) -> Step:
     if state is None or not alive(state, now_s):
         return _not_alive(sortie, now_s)
     if sortie.phase in BEFORE_ARMING:
-        return _observed(sortie, now_s)
+        return _observed(sortie, state, now_s)
     sortie, actions = _follow(sortie, state, now_s)
     if actions or sortie.ended:
         return sortie, actions

@@ -165,6 +165,8 @@ def with_progress(sortie: Sortie, state: VehicleState) -> Sortie:
 def with_failsafe(sortie: Sortie, state: VehicleState) -> Sortie:
     """Name what the vehicle did by itself. The end of the mission (return, then land) is no failsafe."""
     mode = state.mode
+    if mode is sortie.intent and sortie.failsafe is None:  # nearly always: no need to count waypoints
+        return sortie
     done = sortie.waypoints_reached >= sortie.waypoints_total
     mission_over = done and mode in ENDING and sortie.intent is FlightMode.MISSION
     expected = (

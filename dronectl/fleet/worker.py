@@ -97,7 +97,7 @@ class Worker:
         """One batch per tick: the vehicles that are due; those whose mode, progress or text just changed need no tick."""
         links = list(self._shard.links.values())
         start_s = time.monotonic()
-        # Spread over the first half second, so that docked vehicles do not all come in one tick.
+        # Spread over the first half second: where ticks are quicker, docked vehicles do not all come in one.
         due_s = {link.vehicle_id: start_s + 0.5 * index / len(links) for index, link in enumerate(links)}
         streams = any(link.address.pose_stream for link in links)
         tick_s = 1.0 / (self._rates.pose_tick_hz if streams else self._rates.tick_hz)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +73,7 @@ _SHOWN: Final = (
 )
 
 
+_shown_of: Final = attrgetter(*_SHOWN)
 _GAPS_SHOWN: Final = 50
 
 
@@ -103,6 +105,7 @@ class Desk:
     def __init__(self, sources: Sources) -> None:
         self._s = sources
         self._started_s = sources.clock.monotonic_s()
+        self._sorties_seen: tuple[int, list[dict[str, Any]]] = (-1, [])  # the fleet's version of them, and their views
 
     # --- what is known
 
@@ -174,7 +177,11 @@ class Desk:
         raise UnknownIdError(self._no_vehicle(vehicle_id))
 
     def sorties(self) -> list[dict[str, Any]]:
-        return [self._sortie(s) for s in self._s.fleet.sorties.value.values()]
+        """Every sortie, oldest first. Views are shared by all who ask until a sortie changes: read only."""
+        sorties = self._s.fleet.sorties
+        if self._sorties_seen[0] != sorties.version:
+            self._sorties_seen = sorties.version, [self._sortie(s) for s in sorties.value.values()]
+        return self._sorties_seen[1]
 
     def sortie(self, sortie_id: str) -> dict[str, Any]:
         found = self._s.fleet.sorties.value.get(sortie_id)
@@ -328,7 +335,7 @@ class Desk:
 
     def _vehicle(self, state: VehicleState, sortie: Sortie | None, door: DoorCount) -> dict[str, Any]:
         heard = state.heard_monotonic_s
-        view: dict[str, Any] = {name: getattr(state, name) for name in _SHOWN}
+        view: dict[str, Any] = dict(zip(_SHOWN, _shown_of(state), strict=True))
         view["mode"], view["landed"] = str(state.mode), str(state.landed)
         view["refused_or_lost_datagrams"] = door.refused_or_lost
         view["age_s"] = None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard)
