@@ -16,7 +16,7 @@ from pymavlink.dialects.v20 import common as mavlink
 
 from dronectl.fleet import bpf, door
 from dronectl.fleet.crc_extras import CRC_EXTRAS
-from tests.unit.fleet.knocker import Knocker, a_door, checksum_of, may_come_in
+from tests.unit.fleet.knocker import Knocker, a_door, answers_a_ping, checksum_of, may_come_in
 
 _SEED = 20
 _KNOWN = [number for number, extra in enumerate(CRC_EXTRAS) if extra]
@@ -140,6 +140,9 @@ def test_what_is_refused_is_what_pymavlink_adds_up_otherwise() -> None:
 
         @settings(deadline=None, max_examples=500)
         @given(_packets, st.none() | st.binary(min_size=2, max_size=2), st.binary(max_size=20))
+        @example(_packet(1, 4, bytes(17)), None, b"")
+        @example(_packet(2, 4, bytes(12)), None, b"1234")
+        @example(_packet(2, 4, bytes(13)), None, b"1")
         @example(_packet(2, 0, b""), b"\0\0", b"")
         @example(_packet(1, 0, b""), b"\0\0", b"")
         @example(_packet(2, 254, bytes(255)), b"\xff\xff", b"")
@@ -158,6 +161,35 @@ def test_only_the_first_packet_of_a_datagram_is_looked_at(knock: Knocker) -> Non
     broken = sound[:-1] + bytes([sound[-1] ^ 1])
     assert knock(sound + broken)
     assert not knock(broken + sound)
+
+
+@pytest.mark.parametrize(
+    ("target", "signed", "version", "tail", "empty"),
+    [
+        ((255, 190), False, 2, b"", True),
+        ((255, 0), False, 2, b"", True),
+        ((0, 0), False, 2, b"", False),  # a question to all: MAVSDK answers it
+        ((255, 190), True, 2, b"", False),
+        ((255, 190), False, 1, b"", False),
+        ((0, 0), False, 1, b"", False),
+        ((255, 190), False, 2, b"behind", False),  # another packet, perhaps
+    ],
+)
+def test_an_answer_to_a_ping_comes_in_without_its_contents(
+    knock: Knocker, target: tuple[int, int], signed: bool, version: int, tail: bytes, empty: bool
+) -> None:
+    link = mavlink.MAVLink(None, srcSystem=11, srcComponent=1)
+    if signed:
+        link.signing.secret_key = bytes(range(32))
+        link.signing.sign_outgoing = True
+        link.signing.timestamp = 1
+    packet = bytes(link.ping_encode(1_000_000, 7, *target).pack(link, force_mavlink1=version == 1)) + tail
+    assert answers_a_ping(packet) == empty
+    assert knock(packet)
+    assert knock.door.refused_or_lost() == 0
+    wrong = packet[:11] + bytes([packet[11] ^ 1]) + packet[12:]
+    assert not knock(wrong)
+    assert knock.door.refused_or_lost() == 1
 
 
 @pytest.mark.parametrize("number", [_UNKNOWN[0], _UNKNOWN[-1], 256, 331, 0x010000, 0xFFFFFF])
