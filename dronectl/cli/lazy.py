@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group with commands of its own, and others that are named here as (module, function)."""
+    """A group with commands of its own, and others that are named here as (module, function or Typer of a group)."""
 
     lazy: ClassVar[dict[str, tuple[str, str]]] = {}
 
@@ -20,10 +20,14 @@ class LazyGroup(TyperGroup):
         return [*super().list_commands(ctx), *self.lazy]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import the command's module, and make the command of its function."""
+        """Import the command's module, and make the command of its function, or the group of its Typer."""
         if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
-        module, function = self.lazy[cmd_name]
+        module, name = self.lazy[cmd_name]
+        found = getattr(importlib.import_module(module), name)
         one = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-        one.command(cmd_name)(getattr(importlib.import_module(module), function))
+        if isinstance(found, typer.Typer):
+            one.add_typer(found, name=cmd_name)
+            return typer.main.get_group(one).commands[cmd_name]
+        one.command(cmd_name)(found)
         return typer.main.get_command(one)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import typer
 
 from dronectl import __version__
-from dronectl.cli import alerts, demo, detect, doctor, evidence, fly, plan, sim, up, vehicles, vision
 from dronectl.cli.common import err
+from dronectl.cli.lazy import LazyGroup
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
 
 _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert over MQTT.
@@ -22,25 +23,36 @@ With vehicles of your own: write a site file (start from the one that `dronectl 
 Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a needed outside service is unavailable.
 """
 
+
+class _Commands(LazyGroup):
+    lazy: ClassVar[dict[str, tuple[str, str]]] = {
+        "demo": ("dronectl.cli.demo", "demo"),
+        "up": ("dronectl.cli.up", "up"),
+        "sim": ("dronectl.cli.sim", "sim"),
+        "doctor": ("dronectl.cli.doctor", "doctor"),
+        "check": ("dronectl.cli.plan", "check"),
+        "fly": ("dronectl.cli.fly", "fly"),
+        "vehicles": ("dronectl.cli.vehicles", "vehicles"),
+        "hold": ("dronectl.cli.vehicles", "hold"),
+        "return": ("dronectl.cli.vehicles", "return_"),
+        "land": ("dronectl.cli.vehicles", "land"),
+        "abandon": ("dronectl.cli.vehicles", "abandon"),
+        "detect": ("dronectl.cli.detect", "detect"),
+        "plan": ("dronectl.cli.plan", "plan_app"),
+        "vision": ("dronectl.cli.vision", "vision_app"),
+        "alerts": ("dronectl.cli.alerts", "alerts_app"),
+        "evidence": ("dronectl.cli.evidence", "evidence_app"),
+    }
+
+
 app = typer.Typer(
-    help=_HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
+    cls=_Commands,
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
 )
-app.command()(demo.demo)
-app.command()(up.up)
-app.command()(sim.sim)
-app.command()(doctor.doctor)
-app.add_typer(plan.plan_app, name="plan")
-app.command()(plan.check)
-app.command()(fly.fly)
-app.command()(vehicles.vehicles)
-app.command()(vehicles.hold)
-app.command("return")(vehicles.return_)
-app.command()(vehicles.land)
-app.command()(vehicles.abandon)
-app.command()(detect.detect)
-app.add_typer(vision.vision_app, name="vision")
-app.add_typer(alerts.alerts_app, name="alerts")
-app.add_typer(evidence.evidence_app, name="evidence")
 
 
 def _version(wanted: bool) -> None:
