@@ -253,7 +253,7 @@ class MavsdkLink:
     # ------------------------------------------------------------------ what is known
 
     def state(self) -> VehicleState:
-        """Read the last values now: some ten quick calls, about 50 us."""
+        """Read the last values now: some ten quick calls."""
         native = self._native
         if native is None:
             return self._last
