@@ -35,19 +35,20 @@ def starts_text(slack_s: float | None) -> str | None:
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
     """Flights of `plan patrol`."""
     flights = tuple(
-        PlannedFlight(plan.vehicle_id, plan, energy, findings, start_text(plan.start_after_s))
-        for plan, energy, findings in zip(found.plans, found.energies, found.findings, strict=True)
+        PlannedFlight(name, plan, energy, findings, start_text(plan.start_after_s))
+        for name, plan, energy, findings in zip(found.names, found.plans, found.energies, found.findings, strict=True)
     )
+    several = len({plan.vehicle_id for plan in found.plans}) < len(found.plans)
     goal = Goal(
-        found.longest_s,
+        found.busiest_s,
         found.bound_s,
         found.ratio,
         "s",
-        "最长架次时长",
-        "time of the longest flight",
-        "下界: 从机场到最远任务点往返的时间, 以及全部任务的最小生成森林由各机平分, 取较大者。",
-        "Lower bound: the greater of the way to the farthest item and back, and a least spanning forest over all items "
-        "shared evenly by the drones.",
+        "最忙无人机的用时 (含换电)" if several else "最长架次时长",
+        "time of the busiest drone, battery swaps included" if several else "time of the longest flight",
+        "下界: 从机场到最远任务点往返的时间, 以及全部任务的最小生成森林 (含必需的换电) 由各机平分, 取较大者。",
+        "Lower bound: the greater of the way to the farthest item and back, and a least spanning forest over all items, "
+        "with the battery swaps that it asks for, shared evenly by the drones.",
     )
     return PlannedFlights("patrol", site, flights, goal)
 
