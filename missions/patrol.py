@@ -17,14 +17,14 @@ from missions.deconflict.starts import started_apart
 from missions.energy import PlanEnergy
 from missions.errors import PlanningError
 from missions.model import Budget, FlightPlan, Geofence, VehicleLimits
+from missions.patrol_reach import within_reach
 from missions.patrol_ways import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, PatrolWays
-from missions.routing.minmax import Route, Stop, Task, split
+from missions.routing.minmax import Route, split
 from missions.terrain import Terrain
 
 __all__ = ["PatrolLine", "PatrolPlan", "PatrolPoint", "PatrolTask", "PatrolVehicle", "plan_patrol"]
 
 SWAP_S = 120.0  # from landing to the next take-off
-_OUT_OF_REACH_S = 1e6  # above all times: what a drone cannot fly to goes to another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _flights(ways: PatrolWays, budget: Budget) -> list[FlightPlan]:
         if max(short) <= 0.0:
             return plans if rounds == 1 else _shared_out(ways, [route for _, route in given], plans)
         if not knows_reach:
-            task, knows_reach = _within_reach(ways), True
+            task, knows_reach = within_reach(ways), True
         if rounds * count >= len(ways.items):
             worst = short.index(max(short))
             served = ", ".join(item for w in plans[worst].waypoints for item in w.serves)
@@ -131,34 +131,3 @@ def _shared_out(ways: PatrolWays, routes: list[Route], plans: list[FlightPlan]) 
     found = [plan for _, plan in sorted(given, key=lambda flight: flight[0])]
     energies = tuple(ways.energy(plan) for plan in found)
     return found if _busiest_s(found, energies) < _busiest_s(plans, before) else plans
-
-
-def _within_reach(ways: PatrolWays) -> Task:
-    """The task in which no drone begins with an item that its battery does not last for, flown to alone.
-
-    Raises PlanningError with a line for each item that no drone can serve so, and by how much.
-    """
-    times = [list(row) for row in ways.task.time_s]
-    problems = []
-    for number, item in enumerate(ways.items):
-        best, who = -math.inf, ""
-        for vehicle, home in enumerate(ways.task.homes):
-            only: list[Route] = [(Stop(number, flip),) for flip in ((False, True) if item.reversible else (False,))]
-            spare = max(ways.energy(ways.flight_plan(vehicle, route)).margin_fraction for route in only)
-            spare -= ways.limits.reserve_fraction
-            if spare > best:
-                best, who = spare, ways.vehicles[vehicle].vehicle_id
-            if spare < 0.0:
-                for end in {item.entry, item.exit}:
-                    times[home][end] = _OUT_OF_REACH_S
-        if best < 0.0:
-            point = item.entry == item.exit
-            what = "only to get there and back" if point else "only to get there, along it and back"
-            mend = "put a dock nearer" if point else "put a dock nearer, or draw it as two lines"
-            mend = f"wait for less wind, or {mend}" if ways.performance.wind_m_s > 0.0 else mend
-            problems.append(
-                f"{ways.names[number]!r}: {who} would use {-best:.0%} of its battery too much, {what}; {mend}"
-            )
-    if problems:
-        raise PlanningError("\n".join(problems))
-    return replace(ways.task, time_s=tuple(tuple(row) for row in times))

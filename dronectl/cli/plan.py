@@ -33,6 +33,7 @@ class _PlanGroup(LazyGroup):
         "cover": ("dronectl.cli.plan_cover", "cover"),
         "map": ("dronectl.cli.plan_map", "map_"),
         "search": ("dronectl.cli.plan_search", "search"),
+        "circuits": ("dronectl.cli.plan_circuits", "circuits"),
         "timetable": ("dronectl.cli.plan_patrols", "timetable"),
         "heat": ("dronectl.cli.plan_patrols", "heat"),
         "separate": ("dronectl.cli.plan_separate", "separate"),

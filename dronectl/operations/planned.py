@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dronectl.operations.circuits import STRATEGIES
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
 from dronectl.operations.timetable_plans import flight_name
+from dronectl.report.routes_page import minutes
 from dronectl.site import Site
 from missions.revisit.reasons import clock
 
 if TYPE_CHECKING:
+    from dronectl.operations.circuits import SiteCircuits
     from dronectl.operations.covering import SiteCover
     from dronectl.operations.mapping import SiteMap
     from dronectl.operations.planning import SitePlan
@@ -148,6 +151,32 @@ def day_flights(made: SiteDay) -> PlannedFlights:
         "Lower bound: proved in missions/revisit/day_bound.py.",
     )
     return PlannedFlights("timetable", made.site, flights, goal, note=made.day.isoformat())
+
+
+def circuit_flights(made: SiteCircuits) -> PlannedFlights:
+    """Flights of one round of `plan circuits`, drone by drone."""
+    found, best = made.found, made.found.best
+    flights = tuple(
+        PlannedFlight(name, plan, energy, findings, start_text(plan.start_after_s))
+        for name, plan, energy, findings in zip(made.names, best.plans, made.energies, made.findings, strict=True)
+    )
+    goal = Goal(
+        best.worst_ratio,
+        found.bound,
+        found.ratio,
+        "of_interval",
+        "最长无人巡查时间 / 要求间隔",
+        "longest time without a visit over its interval",
+        "下界: 任意一段与最长间隔等长的时间内各任务点都须到达, 各机航迹构成覆盖全部任务点的森林, 加上停留与必需的换电、起降。",
+        "Lower bound: in any stretch of time as long as the longest one without a visit all items are arrived at, so that the "
+        "drones' ways hold a forest over all of them; dwells, swaps, take-offs and landings are counted in.",
+    )
+    zh, en = STRATEGIES[best.strategy]
+    note = (
+        f"{zh}; 每 {minutes(best.period_s)} 重复一轮 · {en}; again every {minutes(best.period_s)}; no item is without a "
+        f"visit for more than {minutes(best.worst_s)} (no patrol can do better than {minutes(found.bound_s)})"
+    )
+    return PlannedFlights("circuits", made.site, flights, goal, note=note)
 
 
 def separated_flights(site: Site, found: Separated) -> PlannedFlights:

@@ -65,16 +65,8 @@ class SitePlan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """A name for each flight: its drone, and where a drone flies several its number, d1-2."""
-        flights = Counter(plan.vehicle_id for plan in self.plans)
-        if max(flights.values()) == 1:
-            return tuple(plan.vehicle_id for plan in self.plans)
-        done: Counter[str] = Counter()
-        names = []
-        for plan in self.plans:
-            done[plan.vehicle_id] += 1
-            names.append(f"{plan.vehicle_id}-{done[plan.vehicle_id]}")
-        return tuple(names)
+        """A name for each flight."""
+        return flight_names(self.plans)
 
     @property
     def clean(self) -> bool:
@@ -130,6 +122,18 @@ def plan_site_patrol(
     )
     alone = [check_at_site(site, plan, wind_m_s=wind_m_s) for plan in found.plans]
     return replace(made, findings=with_meetings(site, found.plans, alone, made.names, wind_m_s=wind_m_s))
+
+
+def flight_names(plans: Sequence[FlightPlan]) -> tuple[str, ...]:
+    """A name for each flight: its drone, and where any drone flies several its number, d1-2."""
+    if len({plan.vehicle_id for plan in plans}) == len(plans):
+        return tuple(plan.vehicle_id for plan in plans)
+    done: Counter[str] = Counter()
+    names = []
+    for plan in plans:
+        done[plan.vehicle_id] += 1
+        names.append(f"{plan.vehicle_id}-{done[plan.vehicle_id]}")
+    return tuple(names)
 
 
 def refuse_wind(site: Site, wind_m_s: float) -> None:

@@ -125,7 +125,7 @@ def test_random_sites_get_plans_that_the_judge_accepts(seed):
     assert found == site.plan()
 
 
-@given(st.integers(0, 100_000), st.floats(260.0, 900.0), st.sampled_from([0.0, 4.0]))
+@given(st.integers(0, 100_000), st.floats(350.0, 900.0), st.sampled_from([0.0, 4.0]))
 @settings(max_examples=12, deadline=None)
 def test_weak_batteries_ask_for_more_flights_or_are_refused_by_name(seed, endurance_s, wind_m_s):
     """What is planned lands with its reserve in the wind, one drone's flights one after another; what is refused truly cannot."""
