@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -295,7 +295,7 @@ class _Maker:
         slack_s: float | None,
     ) -> CircuitRound:
         """A round with its arrivals and its worst idleness; flights in the order of their starts, drone by drone."""
-        started = [replace(p, start_after_s=s) for p, s in zip(plans, placed.starts_s, strict=True)]
+        started = [p.at_start(s) for p, s in zip(plans, placed.starts_s, strict=True)]
         names = [v.vehicle_id for v in self.ways.vehicles]
         started.sort(key=lambda p: (names.index(p.vehicle_id), p.start_after_s))
         energies = tuple(self.ways.energy(p) for p in started)

@@ -89,7 +89,7 @@ def check_separation(
     """
     if len(plans) < 2:
         return []
-    planned = starts_s is not None or any(p.start_after_s > 0.0 for p in plans)
+    planned = starts_s is not None or any(p.start_after_s > 0.0 or p.starts_first for p in plans)
     frame, cut = _pieces(plans, limits, starts_s, wind_m_s, 0.0 if planned else PAD_RADIUS_M)
     together = "started as planned" if planned else "started together"
     found = []

@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def day_at_site(
         planner = DayPlanner(site, drones, wind_m_s)
         found = plan_day(task, budget, orders, settle=planner.settle)
         first_s = min((f.depart_s for f in found.flights), default=0.0)
-        plans = tuple(replace(planner.plan_of(f), start_after_s=round(f.depart_s - first_s, 1)) for f in found.flights)
+        plans = tuple(planner.plan_of(f).at_start(round(f.depart_s - first_s, 1)) for f in found.flights)
     except PlanningError as error:
         raise BadInputError(f"{day.isoformat()}: {error}") from error
     energies = tuple(energy_of(site, plan, wind_m_s=wind_m_s) for plan in plans)

@@ -53,7 +53,7 @@ def started_apart(
     Raises DatumError as the energy model does.
     """
     if len(plans) < 2:
-        return Started(tuple(replace(p, start_after_s=0.0) for p in plans), None)
+        return Started(tuple(replace(p, start_after_s=0.0, starts_first=False) for p in plans), None)
     board = _Board(Meetings(plans, limits, wind_m_s, minima or Minima()), swap_s)
     least = board.best(slacks_s[-1])
     late_s = least.down_s + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least.down_s)
@@ -62,7 +62,8 @@ def started_apart(
         if (found := board.best(more_s)).down_s <= late_s:
             slack_s, chosen = more_s, found
             break
-    return Started(tuple(replace(p, start_after_s=s) for p, s in zip(plans, chosen.starts_s, strict=True)), slack_s)
+    started = (plan.at_start(start_s) for plan, start_s in zip(plans, chosen.starts_s, strict=True))
+    return Started(tuple(started), slack_s)
 
 
 @dataclass(frozen=True, slots=True, order=True)
