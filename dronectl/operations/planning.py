@@ -8,7 +8,7 @@ refuses becomes one clear line for the user.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -197,20 +197,26 @@ def with_meetings(
     names: Sequence[str],
     *,
     wind_m_s: float = 0.0,
+    aloft: Collection[str] = (),
 ) -> tuple[tuple[Finding, ...], ...]:
     """The findings of flights that are planned together, with a blocker for both of two that come too near.
 
-    They start when their plans say, so planners that keep their flights apart leave nothing to be found here.
+    They start when their plans say, so planners that keep their flights apart leave nothing to be found here. aloft:
+    drones that fly on from the air at once; two of these can only be held by hand, and get a warning.
     """
     found = [list(f) for f in findings]
-    for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s):
+    for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s, aloft=aloft):
+        code, severity = "separation", Severity.BLOCKER
+        mend = "let `dronectl plan separate` keep the plans apart, or start one later"
+        if plans[breach.first].vehicle_id in aloft and plans[breach.second].vehicle_id in aloft:
+            code, severity, mend = "separation-aloft", Severity.WARNING, "both are in the air, hold one before that"
         for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
             message = (
                 f"comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in height of {names[other]} "
                 f"{breach.time_s:.0f} s after the first start; {MINIMA.lateral_m:.0f} m or {MINIMA.vertical_m:.0f} m are "
-                "needed: let `dronectl plan separate` keep the plans apart, or start one later"
+                f"needed: {mend}"
             )
-            found[one].append(Finding("separation", Severity.BLOCKER, message, None, breach.finding.position))
+            found[one].append(Finding(code, severity, message, None, breach.finding.position))
     return tuple(tuple(f) for f in found)
 
 

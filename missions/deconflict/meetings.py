@@ -11,7 +11,7 @@ import numpy as np
 
 from missions.deconflict.delays import forbidden_delays
 from missions.deconflict.segments import Minima, segments
-from missions.deconflict.trajectory import Trajectory, common_frame, fly, places_m
+from missions.deconflict.trajectory import Trajectory, common_frame, fly, from_first_waypoint, places_m
 from missions.energy import plan_energy
 from missions.geo import FloatArray
 from missions.model import FlightPlan, VehicleLimits
@@ -29,19 +29,26 @@ class Motion:
 
 
 class Meetings:
-    """What flights forbid each other; found once for each pair. Raises DatumError as the energy model does."""
+    """What flights forbid each other; found once for each pair. Raises DatumError as the energy model does.
 
-    def __init__(self, plans: Sequence[FlightPlan], limits: VehicleLimits, wind_m_s: float, minima: Minima) -> None:
+    The last `aloft` of the plans are of vehicles in the air, each at its first waypoint.
+    """
+
+    def __init__(
+        self, plans: Sequence[FlightPlan], limits: VehicleLimits, wind_m_s: float, minima: Minima, *, aloft: int = 0
+    ) -> None:
         frame = common_frame(plans)
         winds = sorted({0.0, wind_m_s})
-        self.flown = [
-            Motion(
-                plan.vehicle_id,
-                tuple(fly(plan, limits, places_m(plan, frame), wind_m_s=w) for w in winds),
-                max(plan_energy(plan, limits, wind_m_s=w).time_s for w in winds),
-            )
-            for plan in plans
-        ]
+        self.flown: list[Motion] = []
+        for number, plan in enumerate(plans):
+            motions = tuple(fly(plan, limits, places_m(plan, frame), wind_m_s=w) for w in winds)
+            energies = [plan_energy(plan, limits, wind_m_s=w) for w in winds]
+            if number >= len(plans) - aloft:
+                motions = tuple(from_first_waypoint(m) for m in motions)
+                longest_s = max(e.time_s - e.arrival_s[0] for e in energies)
+            else:
+                longest_s = max(e.time_s for e in energies)
+            self.flown.append(Motion(plan.vehicle_id, motions, longest_s))
         self._minima = minima
         self._forbidden: dict[tuple[int, int], FloatArray] = {}
 

@@ -46,15 +46,18 @@ def started_apart(
     wind_m_s: float = 0.0,
     minima: Minima | None = None,
     slacks_s: Sequence[float] = SLACKS_S,
+    aloft: Sequence[FlightPlan] = (),
 ) -> Started:
     """The same plans with starts that keep them apart, the first at 0, also over the pads, in wind and in calm.
 
     Plans of one drone follow one another as given, swap_s after each landing. slacks_s: to choose from, falling.
-    Raises DatumError as the energy model does.
+    aloft: plans of other drones that are in the air at their first waypoints and fly on at once; those that start keep
+    apart from them as well, the first as early as that allows. Raises DatumError as the energy model does.
     """
-    if len(plans) < 2:
+    if not plans or len(plans) + len(aloft) < 2:
         return Started(tuple(replace(p, start_after_s=0.0, starts_first=False) for p in plans), None)
-    board = _Board(Meetings(plans, limits, wind_m_s, minima or Minima()), swap_s)
+    meetings = Meetings([*plans, *aloft], limits, wind_m_s, minima or Minima(), aloft=len(aloft))
+    board = _Board(meetings, swap_s, len(plans))
     least = board.best(slacks_s[-1])
     late_s = least.down_s + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least.down_s)
     slack_s, chosen = slacks_s[-1], least
@@ -62,7 +65,7 @@ def started_apart(
         if (found := board.best(more_s)).down_s <= late_s:
             slack_s, chosen = more_s, found
             break
-    started = (plan.at_start(start_s) for plan, start_s in zip(plans, chosen.starts_s, strict=True))
+    started = (plan.at_start(start_s) for plan, start_s in zip(plans, chosen.starts_s[: len(plans)], strict=True))
     return Started(tuple(started), slack_s)
 
 
@@ -76,12 +79,12 @@ class _Starts:
 
 
 class _Board:
-    """Places flights in time."""
+    """Places flights in time, the first `count` of them; those after them fly at 0."""
 
-    def __init__(self, meetings: Meetings, swap_s: float) -> None:
-        self._meetings, self._flown, self._swap_s = meetings, meetings.flown, swap_s
+    def __init__(self, meetings: Meetings, swap_s: float, count: int) -> None:
+        self._meetings, self._flown, self._swap_s, self._count = meetings, meetings.flown, swap_s, count
         left: dict[str, float] = {}
-        for motion in meetings.flown:
+        for motion in meetings.flown[:count]:
             left[motion.vehicle_id] = left.get(motion.vehicle_id, 0.0) + motion.longest_s
         self._ranked = sorted(left, key=lambda d: (-left[d], d))
 
@@ -92,9 +95,9 @@ class _Board:
 
     def _placed(self, order: Sequence[str], slack_s: float) -> _Starts:
         """Drones earlier in the order go first where several are ready at once."""
-        waiting = {d: [i for i, m in enumerate(self._flown) if m.vehicle_id == d] for d in order}
+        waiting = {d: [i for i, m in enumerate(self._flown[: self._count]) if m.vehicle_id == d] for d in order}
         ready = dict.fromkeys(order, 0.0)
-        starts: dict[int, float] = {}
+        starts = dict.fromkeys(range(self._count, len(self._flown)), 0.0)
         while any(waiting.values()):
             drone = min((d for d in order if waiting[d]), key=lambda d: (ready[d], order.index(d)))
             index = waiting[drone].pop(0)
