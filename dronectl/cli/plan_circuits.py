@@ -66,8 +66,9 @@ def circuits(
     least; the summary has them all, with what no patrol can beat.
 
     The plans are one round: flights land with their reserve at their own pads, batteries are swapped between them, and
-    all keep apart, also from those of the rounds before and after. Fly them again every period (`period_s`): `dronectl
-    fly circuits/*.plan` flies one round. To plan the hours of a day, with calendars and watches: `dronectl plan timetable`.
+    all keep apart, also from those of the rounds before and after. Fly them again every period (`period_s`): where every
+    drone has one flight, `dronectl fly circuits/*.plan` flies a round; a drone's second one (d1-2.plan) is flown when the
+    first has landed and its battery is swapped. To plan the hours of a day, with calendars and watches: `dronectl plan timetable`.
 
     Exit code 1 when an interval is not kept or a flight has findings that forbid it.
     """
