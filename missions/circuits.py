@@ -10,21 +10,20 @@ Idleness is the time between two arrivals at an item, at the end of a line; in a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from missions.circuit_rounds import CircuitPlan, CircuitRound, longest_gap_s, visits_s
 from missions.deconflict.meetings import Meetings
 from missions.deconflict.rounds import Round, round_apart
 from missions.deconflict.segments import Minima
 from missions.deconflict.starts import SLACKS_S
-from missions.energy import PlanEnergy
 from missions.errors import PlanningError
 from missions.geo import FloatArray
 from missions.model import Budget, FlightPlan, Geofence, VehicleLimits
+from missions.patrol import patrol_routes
 from missions.patrol_reach import within_reach
 from missions.patrol_ways import PatrolTask, PatrolVehicle, PatrolWays
 from missions.revisit.bound import idleness_bound, rates_bound
@@ -40,51 +39,6 @@ _TIGHTER, _TIGHTENED = 0.95, 12  # of the flying time, where the energy model sa
 _PERIODS = tuple(1.0 + 0.02 * k for k in range(16))  # of the least one: in a longer one starts may fall more evenly
 _LONGEST = 1.6  # of the least period: how much longer keeping apart may make it
 _FOR_SLACK = 1.05  # of the worst idleness: what more slack may cost
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitRound:
-    """One round of flights, flown again every period_s.
-
-    visits_s: per item the arrivals in a round, from 0 on below period_s. idleness_s: per item the longest time between
-    two; worst_ratio: the greatest of idleness over interval.
-    """
-
-    strategy: str
-    circuits: tuple[Circuit, ...]
-    plans: tuple[FlightPlan, ...]
-    energies: tuple[PlanEnergy, ...]
-    period_s: float
-    slack_s: float | None
-    visits_s: tuple[tuple[float, ...], ...]
-    idleness_s: tuple[float, ...]
-    worst_ratio: float
-
-    @property
-    def worst_s(self) -> float:
-        return max(self.idleness_s)
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitPlan:
-    """The best round, the best of every strategy, and what none can beat.
-
-    failed: strategies without a round, and why. bound: of the worst idleness over interval; bound_s: of the worst
-    idleness in seconds.
-    """
-
-    best: CircuitRound
-    rounds: tuple[CircuitRound, ...]
-    failed: tuple[tuple[str, str], ...]
-    items: tuple[str, ...]
-    intervals_s: tuple[float, ...]
-    bound: float
-    bound_s: float
-    iterations: int
-
-    @property
-    def ratio(self) -> float:
-        return self.best.worst_ratio / self.bound if self.bound > 0.0 else 1.0
 
 
 def plan_circuits(
@@ -118,6 +72,13 @@ def plan_circuits(
             rounds.append(maker.round(strategy, circuits))
         except PlanningError as error:
             failed.append((strategy, str(error)))
+    try:
+        own = maker.patrol_round(budget)
+        known = next((r for r in rounds if r.strategy == own.strategy), None)
+        if known is None or own.worst_ratio < known.worst_ratio:
+            rounds = [*(r for r in rounds if r is not known), own]
+    except PlanningError as error:
+        failed.append(("partition", str(error)))
     if not rounds:
         raise PlanningError("no standing patrol was found: " + "; ".join(f"{name}: {why}" for name, why in failed))
     best = min(rounds, key=lambda r: (round(r.worst_ratio, 9), len(r.plans)))
@@ -175,6 +136,24 @@ class _Maker:
         """The best round of circuits found. Raises PlanningError."""
         crews = self._crews(circuits)
         laps = [self._lap(circuit, crew) for circuit, crew in zip(circuits, crews, strict=True)]
+        return self._repeated(strategy, circuits, crews, laps)
+
+    def patrol_round(self, budget: Budget) -> CircuitRound:
+        """The flights of `missions.patrol`, which knows batteries, as every drone's own circuit. Raises PlanningError."""
+        flown: dict[int, list[Route]] = {}
+        for vehicle, route in patrol_routes(self.ways, budget):
+            flown.setdefault(vehicle, []).append(route)
+        circuits = [Circuit(tuple(s.item for route in routes for s in route), 1) for routes in flown.values()]
+        return self._repeated("partition", circuits, [[vehicle] for vehicle in flown], list(flown.values()))
+
+    def _repeated(
+        self,
+        strategy: str,
+        circuits: Sequence[Circuit],
+        crews: Sequence[Sequence[int]],
+        laps: Sequence[Sequence[Route]],
+    ) -> CircuitRound:
+        """The best round of laps that crews fly again and again."""
         lap_s = [max(self._lap_s(v, lap) for v in crew) for lap, crew in zip(laps, crews, strict=True)]
         best: CircuitRound | None = None
         once: list[int] = []
@@ -299,7 +278,7 @@ class _Maker:
         names = [v.vehicle_id for v in self.ways.vehicles]
         started.sort(key=lambda p: (names.index(p.vehicle_id), p.start_after_s))
         energies = tuple(self.ways.energy(p) for p in started)
-        visits = _visits_s(started, energies, placed.period_s, self.ways.names)
+        visits = visits_s(started, energies, placed.period_s, self.ways.names)
         idle = tuple(longest_gap_s(v, placed.period_s) for v in visits)
         worst = max(i / wanted for i, wanted in zip(idle, self.intervals.tolist(), strict=True))
         return CircuitRound(strategy, circuits, tuple(started), energies, placed.period_s, slack_s, visits, idle, worst)
@@ -315,23 +294,3 @@ def _flights(stops: Sequence[int], sites: int) -> list[list[int]]:
         else:
             flights[-1].append(stop)
     return [flight for flight in flights if flight]
-
-
-def _visits_s(
-    plans: Sequence[FlightPlan], energies: Sequence[PlanEnergy], period_s: float, names: Sequence[str]
-) -> tuple[tuple[float, ...], ...]:
-    """Per item the arrivals in a round, rising."""
-    visits: dict[str, list[float]] = {name: [] for name in names}
-    for plan, energy in zip(plans, energies, strict=True):
-        for waypoint, arrival_s in zip(plan.waypoints, energy.arrival_s, strict=True):
-            for item in waypoint.serves:
-                visits[item].append((plan.start_after_s + arrival_s) % period_s)
-    return tuple(tuple(sorted(visits[name])) for name in names)
-
-
-def longest_gap_s(arrivals_s: Sequence[float], period_s: float) -> float:
-    """The longest time between two arrivals that come again every period; infinite without any."""
-    if not arrivals_s:
-        return math.inf
-    rising = sorted(arrivals_s)
-    return max(b - a for a, b in zip(rising, [*rising[1:], rising[0] + period_s], strict=True))

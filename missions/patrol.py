@@ -65,7 +65,8 @@ def plan_patrol(
     if not task.points and not task.lines:
         raise PlanningError("there is nothing to patrol: name at least one point or line")
     ways = PatrolWays(task, vehicles, fence, limits, terrain, wind_m_s)
-    plans = started_apart(_flights(ways, budget), limits, swap_s=SWAP_S, wind_m_s=wind_m_s)
+    routed = [ways.flight_plan(*flight) for flight in patrol_routes(ways, budget)]
+    plans = started_apart(routed, limits, swap_s=SWAP_S, wind_m_s=wind_m_s)
     energies = tuple(ways.energy(plan) for plan in plans.plans)
     battery_s = limits.endurance_s * (1.0 - limits.reserve_fraction)  # nothing costs less than hovering
     bound_s = busiest_drone_bound_s(ways.task, battery_s, SWAP_S)
@@ -80,54 +81,51 @@ def _busiest_s(plans: Sequence[FlightPlan], energies: Sequence[PlanEnergy]) -> f
     return max(busy.values())
 
 
-def _flights(ways: PatrolWays, budget: Budget) -> list[FlightPlan]:
-    """One flight per drone, or two for each, or three, until all land with their reserve. Raises PlanningError."""
+def patrol_routes(ways: PatrolWays, budget: Budget) -> list[tuple[int, Route]]:
+    """Vehicles and their routes: one each, or two, or three, until all land with their reserve; a vehicle's in a row.
+
+    Raises PlanningError.
+    """
     reserve, count = ways.limits.reserve_fraction, len(ways.vehicles)
     task, rounds, knows_reach = ways.task, 1, False
     while True:
         routes = split(replace(task, homes=task.homes * rounds, fixed_s=task.fixed_s * rounds), budget)
         given = [(slot % count, route) for slot, route in enumerate(routes.routes) if route]
         given = [(vehicle, ways.best_route(vehicle, route)) for vehicle, route in given]
-        plans = [ways.flight_plan(*flight) for flight in given]
-        energies = [ways.energy(plan) for plan in plans]
+        energies = [ways.energy(ways.flight_plan(*flight)) for flight in given]
         short = [reserve - energy.margin_fraction for energy in energies]
         if max(short) <= 0.0:
-            return plans if rounds == 1 else _shared_out(ways, [route for _, route in given], plans)
+            return given if rounds == 1 else _shared_out(ways, given)
         if not knows_reach:
             task, knows_reach = within_reach(ways), True
         if rounds * count >= len(ways.items):
-            worst = short.index(max(short))
-            served = ", ".join(item for w in plans[worst].waypoints for item in w.serves)
+            vehicle, route = given[short.index(max(short))]
             raise PlanningError(
-                f"even {len(plans)} flights do not do: {plans[worst].vehicle_id} would use {short[worst]:.0%} of its battery "
-                f"too much for {served}; plan for other drones, or put a dock nearer"
+                f"even {len(given)} flights do not do: {ways.vehicles[vehicle].vehicle_id} would use {max(short):.0%} of its "
+                f"battery too much for {', '.join(ways.names[stop.item] for stop in route)}; plan for other drones, or put a "
+                "dock nearer"
             )
         # Flights in more pieces cost more in all, so that there are at least as many as the batteries they take now.
         batteries = max(1.0 - energy.margin_fraction for energy in energies) / (1.0 - reserve)
         rounds = max(rounds + 1, math.floor(rounds * 0.9 * batteries))
 
 
-def _shared_out(ways: PatrolWays, routes: list[Route], plans: list[FlightPlan]) -> list[FlightPlan]:
-    """The same routes, the longest first each to the drone that is done with it first; as they were where that is no better.
-
-    plans: those that the split gave.
-    """
-    reserve, count = ways.limits.reserve_fraction, len(ways.vehicles)
-    before = tuple(ways.energy(plan) for plan in plans)
-    busy_s = [-SWAP_S] * count  # what a drone has done so far; no swap before the first flight
-    given: list[tuple[int, FlightPlan]] = []
-    for number in sorted(range(len(routes)), key=lambda n: -before[n].time_s):
-        best: tuple[float, int, FlightPlan] | None = None
-        for vehicle in range(count):
-            plan = ways.flight_plan(vehicle, routes[number])
-            energy = ways.energy(plan)
+def _shared_out(ways: PatrolWays, given: list[tuple[int, Route]]) -> list[tuple[int, Route]]:
+    """The same routes, the longest first each to the drone that is done with it first; as they were where that is no better."""
+    was_s = [ways.energy(ways.flight_plan(*flight)).time_s for flight in given]
+    busy_s = [-SWAP_S] * len(ways.vehicles)  # what a drone has done so far; no swap before the first flight
+    before_s = list(busy_s)
+    out: list[tuple[int, Route]] = []
+    for number in sorted(range(len(given)), key=lambda n: -was_s[n]):
+        best: tuple[float, int] | None = None
+        for vehicle in range(len(ways.vehicles)):
+            energy = ways.energy(ways.flight_plan(vehicle, given[number][1]))
             done_s = busy_s[vehicle] + SWAP_S + energy.time_s
-            if energy.margin_fraction >= reserve and (best is None or (done_s, vehicle) < best[:2]):
-                best = done_s, vehicle, plan
+            if energy.margin_fraction >= ways.limits.reserve_fraction and (best is None or (done_s, vehicle) < best):
+                best = done_s, vehicle
         if best is None:
-            return plans
+            return sorted(given, key=lambda flight: flight[0])
         busy_s[best[1]] = best[0]
-        given.append(best[1:])
-    found = [plan for _, plan in sorted(given, key=lambda flight: flight[0])]
-    energies = tuple(ways.energy(plan) for plan in found)
-    return found if _busiest_s(found, energies) < _busiest_s(plans, before) else plans
+        before_s[given[number][0]] += SWAP_S + was_s[number]
+        out.append((best[1], given[number][1]))
+    return sorted(out if max(busy_s) < max(before_s) else given, key=lambda flight: flight[0])

@@ -29,7 +29,7 @@ from missions.geo import GeoPoint
 from missions.model import Budget, Finding
 
 if TYPE_CHECKING:
-    from missions.circuits import CircuitPlan, CircuitRound
+    from missions.circuit_rounds import CircuitPlan, CircuitRound
 
 STRATEGIES: Mapping[str, tuple[str, str]] = {
     "tour": ("全部无人机同一环线, 等间隔", "all drones on one tour, equally spaced"),

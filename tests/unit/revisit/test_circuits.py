@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from missions.circuits import longest_gap_s, plan_circuits
+from missions.circuit_rounds import longest_gap_s
+from missions.circuits import plan_circuits
 from missions.deconflict.meetings import Meetings
 from missions.deconflict.rounds import round_apart
 from missions.deconflict.segments import Minima
@@ -23,7 +24,7 @@ from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.judge_patrol import RoundFlight, judge_rounds
 from missions.judge_separation import judge_separation
 from missions.model import Authority, Budget, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
-from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle
+from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, plan_patrol
 from missions.revisit.bound import idleness_bound, rates_bound
 from missions.revisit.model import Endurance, RevisitTask
 from missions.revisit.plan import plan_revisit
@@ -166,6 +167,18 @@ def test_far_clusters_are_partitioned_and_what_matters_more_is_visited_more_ofte
     assert weighted.best.strategy == "weighted"
     assert len(visits["often"]) > max(len(v) for k, v in visits.items() if k != "often")
     assert weighted.best.worst_ratio < next(r for r in weighted.rounds if r.strategy == "tour").worst_ratio
+
+
+def test_batteries_that_last_for_two_places_only_make_every_drone_fly_its_share_in_turns():
+    """Six far places wanted alike, two drones: three flights each with swaps between, as the patrol planner shares them."""
+    task = patrol([at(600 * np.cos(a), 600 * np.sin(a), f"p{k}") for k, a in enumerate(np.arange(6) * np.pi / 3)])
+    weak = replace(LIMITS, endurance_s=470.0)
+    found = plan(task, [3600.0] * 6, drones(2), limits=weak)
+    assert judged(found) == []
+    assert all(e.margin_fraction >= weak.reserve_fraction for r in found.rounds for e in r.energies)
+    assert len(found.best.plans) > 2
+    shares = plan_patrol(task, drones(2), FENCE, weak, FLAT, BUDGET)
+    assert found.best.worst_s <= 1.3 * (shares.busiest_s + 3 * SWAP_S)
 
 
 def test_what_no_battery_lasts_for_is_refused_by_name():
