@@ -185,21 +185,21 @@ class _Maker:
         """The flights of a lap, or of several, as routes that every vehicle of the crew can fly."""
         n = len(self.service)
         nodes = [*range(n), n + crew[0]]
+        times = self.revisit.time_s[np.ix_(nodes, nodes)]
         fly_s = self.fly_s
         for _ in range(_TIGHTENED):
-            task = RevisitTask(
-                self.revisit.time_s[np.ix_(nodes, nodes)],
-                self.service,
-                self.revisit.weight,
-                1,
-                Endurance(fly_s, self.swap_s + self.fixed_s),
-            )
-            routes = [self._directed(crew[0], flight) for flight in _flights(with_swaps(task, circuit).stops, n)]
+            swaps = Endurance(fly_s, self.swap_s + self.fixed_s)
+            try:
+                task = RevisitTask(times, self.service, self.revisit.weight, 1, swaps)
+                walk = with_swaps(task, circuit)
+            except PlanningError:  # which names sites by numbers, and knows of no other pad
+                break
+            routes = [self._directed(crew[0], flight) for flight in _flights(walk.stops, n)]
             least = min(self.ways.energy(self.ways.flight_plan(v, r)).margin_fraction for v in crew for r in routes)
             if least >= self.ways.limits.reserve_fraction:
                 return routes
             fly_s *= _TIGHTER
-        raise PlanningError("its flights do not land with their reserve")
+        raise PlanningError("flights from its drones' own pads do not land with their reserve")
 
     def _directed(self, vehicle: int, order: Sequence[int]) -> Route:
         """A route with every line in the direction that makes the whole shortest; a point is not visited twice running."""
