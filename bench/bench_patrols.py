@@ -7,6 +7,8 @@
   of maps on months they have not seen: of the cases of $DRONECTL_DATA (planning/incidents; they carry no dates, so they
   are dealt out to six months at random) and of generated ones.
 
+- rounds: standing patrols of the demonstration site (`plan circuits`) with generated points and intervals: the chosen
+  way against its bound and the other ways, judged over three rounds for separation and over five for idleness.
 - day: the demonstration site's timetable of a school day, worst idleness over interval, misses and CPU.
 
 Every figure is a ratio, so it does not depend on the machine; CPU seconds are printed beside a calibration loop.
@@ -17,21 +19,25 @@ import math
 import os
 import struct
 import time
+from collections import Counter
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 from pyproj import CRS, Transformer
-from shapely.geometry import MultiPoint, box
+from shapely.geometry import MultiPoint, Point, Polygon, box
 
+from dronectl.operations.circuits import circuits_at_site
 from dronectl.operations.timetable import day_at_site, read_timetable_file
+from dronectl.operations.timetable_file import TimetableModel
 from dronectl.paths import default_site_file
 from dronectl.site import load_site
 from missions.geo import GeoPoint, LocalFrame
 from missions.heat.grid import Case, heat_grid
 from missions.heat.score import backtest
 from missions.heat.warn import hot_spots
-from missions.judge_patrol import simulate_idleness
+from missions.judge_patrol import RoundFlight, judge_rounds, simulate_idleness
 from missions.judge_separation import judge_separation
 from missions.model import Budget
 from missions.revisit.graph import parse_graph
@@ -146,8 +152,9 @@ def show_heat(months):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iterations", type=int, default=4000)
-    parser.add_argument("part", nargs="?", choices=("graphs", "heat", "day", "all"), default="all")
+    parser.add_argument("part", nargs="?", choices=("graphs", "heat", "rounds", "day", "all"), default="all")
     parser.add_argument("--months", type=int, default=400, help="even months to test for false warnings")
+    parser.add_argument("--rounds", type=int, default=12, help="standing patrols to plan")
     parser.add_argument("--drones", type=int, default=10, help="from 1 to this many")
     options = parser.parse_args()
     print(
@@ -157,8 +164,60 @@ def main():
         show_graphs(options)
     if options.part in {"heat", "all"}:
         show_heat(options.months)
+    if options.part in {"rounds", "all"}:
+        show_rounds(options)
     if options.part in {"day", "all"}:
         show_day()
+
+
+def show_rounds(options):
+    site = load_site(default_site_file())
+    ring = Polygon([site.frame.to_enu(p) for p in site.fence.inclusion[0]]).buffer(-40.0)
+    for keep_out in site.fence.exclusion:
+        ring = ring.difference(Polygon([site.frame.to_enu(p) for p in keep_out]).buffer(40.0))
+    start, ratios, better, chosen, complaints, breaches = time.process_time(), [], [], Counter(), 0, 0
+    for seed in range(options.rounds):
+        rng = np.random.default_rng(seed)
+        places = [p for p in rng.uniform(-900.0, 900.0, (200, 2)) if ring.contains(Point(p))][
+            : int(rng.integers(3, 13))
+        ]
+        points = tuple(
+            replace(
+                site.points[0], place_id=f"p{i}", name=f"p{i}", position=site.frame.to_geo(*map(float, p)), aim=None
+            )
+            for i, p in enumerate(places)
+        )
+        even = rng.random() < 0.5
+        items = {p.place_id: {"interval_min": 60.0 if even else float(rng.choice([15, 30, 60, 120]))} for p in points}
+        model = TimetableModel.model_validate({"schema_version": 1, "items": items})
+        drones = [d.drone_id for d in site.drones[: int(rng.integers(1, 4))]]
+        wind = float(rng.choice([0.0, 5.0]))
+        shown = replace(site, points=points, lines=())
+        made = circuits_at_site(shown, model, Budget(options.iterations, seed), drone_ids=drones, wind_m_s=wind)
+        best, found = made.found.best, made.found
+        flights = [
+            RoundFlight(
+                plan.vehicle_id,
+                plan.start_after_s,
+                energy.time_s,
+                tuple((i, a) for w, a in zip(plan.waypoints, energy.arrival_s, strict=True) for i in w.serves),
+            )
+            for plan, energy in zip(best.plans, made.energies, strict=True)
+        ]
+        said = dict(zip(found.items, best.idleness_s, strict=True))
+        complaints += len(judge_rounds(flights, best.period_s, made.swap_s, said)) + (not made.clean)
+        starts = [p.start_after_s + k * best.period_s for k in range(3) for p in best.plans]
+        breaches += sum(len(judge_separation(best.plans * 3, starts, site.limits, wind_m_s=w)) for w in {0.0, wind})
+        ratios.append(found.ratio)
+        plain = min(r.worst_ratio for r in found.rounds if r.strategy in {"tour", "partition"})
+        better.append(plain / best.worst_ratio)
+        chosen[best.strategy] += 1
+    print(
+        f"{options.rounds} standing patrols: worst idleness over interval {np.median(ratios):.2f} x its bound (median; most "
+        f"{max(ratios):.2f}), the better of one tour and partition {np.median(better):.2f} x that (most {max(better):.2f}); "
+        f"chosen: {', '.join(f'{name} {n}' for name, n in chosen.most_common())}; by the judges {breaches} breaches of "
+        f"separation, {complaints} complaints; {time.process_time() - start:.0f} s CPU"
+    )
 
 
 def show_day():

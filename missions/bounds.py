@@ -6,6 +6,8 @@ No planner's code is used here. The only thing shared is the decision whether in
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,6 +70,29 @@ def longest_flight_bound_s(task: Task) -> float:
         moves = max(one, moves_bound_s(task, used))
         shares[used] = (moves + service + float(fixed[used - 1])) / used
     return float(max(reach, min(shares.values())))
+
+
+def busiest_drone_bound_s(task: Task, battery_s: float, swap_s: float) -> float:
+    """Lower bound on the time of the busiest vehicle, where no flight lasts longer than battery_s and swaps lie between.
+
+    The greater of `longest_flight_bound_s`, which holds for all that one vehicle flies where times keep the triangle
+    inequality (its flights could then be one), and of shares: as many flights as all moves and services ask for, with
+    swaps between those of each of u vehicles, evenly shared; the least over u counts. Infinite where take-off and
+    landing alone outlast a battery.
+    """
+    if not task.items:
+        return 0.0
+    least = min(task.fixed_s)
+    if battery_s <= least:
+        return math.inf
+    work = moves_bound_s(task) + sum(item.service_s for item in task.items)
+    flights = math.ceil(work / (battery_s - least) - 1e-9)
+    fixed = np.cumsum(np.sort(np.asarray(task.fixed_s)))
+    shares = []
+    for used in range(1, min(len(task.homes), len(task.items)) + 1):
+        more = max(0, flights - used)
+        shares.append((work + float(fixed[used - 1]) + more * (least + swap_s)) / used)
+    return max(longest_flight_bound_s(task), min(shares))
 
 
 def _ways(task: Task, *, back: bool = False) -> FloatArray:

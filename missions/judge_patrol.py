@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -88,6 +88,54 @@ def _longest_flight_s(
         if following >= sites:
             longest, flown = max(longest, flown), 0.0
     return longest
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFlight:
+    """A flight of a round as it is judged. visits: (item, seconds after its start); lasts_s: from start to touch-down."""
+
+    vehicle_id: str
+    start_s: float
+    lasts_s: float
+    visits: tuple[tuple[str, float], ...]
+
+
+def judge_rounds(
+    flights: Sequence[RoundFlight],
+    period_s: float,
+    swap_s: float,
+    said_s: Mapping[str, float],
+    rounds: int = 5,
+) -> list[str]:
+    """Complaints about a round that is flown again every period; said_s: per item the longest time without a visit as said.
+
+    Flies so many rounds one after another, each drone from landing over a swap to its next take-off, and listens to when
+    each item is visited, from the time on at which all have begun.
+    """
+    out: list[str] = []
+    landed: dict[str, float] = {}
+    came: dict[str, list[float]] = {item: [] for item in said_s}
+    every = [(f.start_s + number * period_s, f) for number in range(rounds) for f in flights]
+    for start, flight in sorted(every, key=lambda e: (e[0], e[1].vehicle_id)):
+        free = landed.get(flight.vehicle_id, -math.inf) + swap_s
+        if start < free - 0.2:
+            out.append(f"{flight.vehicle_id} starts at {start:.1f}, {free - start:.1f} s before it is ready")
+        landed[flight.vehicle_id] = start + flight.lasts_s
+        for item, after in flight.visits:
+            came.setdefault(item, []).append(start + after)
+    begun = max(f.start_s + f.lasts_s for f in flights)
+    end = (rounds - 1) * period_s  # what starts later is not all there
+    for item, times in came.items():
+        if item not in said_s:
+            out.append(f"{item} is visited, and nothing is said of it")
+            continue
+        times.sort()
+        gaps = [b - a for a, b in itertools.pairwise(times) if a >= begun - period_s and b <= end]
+        if not gaps:
+            out.append(f"{item} is not visited again")
+        elif abs(max(gaps) - said_s[item]) > 0.2:
+            out.append(f"{item} is left alone for {max(gaps):.1f} s, {said_s[item]:.1f} s are said")
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ people must be able to say who ordered it and what for; when it ends it gets an 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from missions.geo import Altitude, GeoPoint
@@ -194,6 +194,11 @@ class FlightPlan:
     cruise_speed_m_s: float
     commands: tuple[Command, ...] = ()
     start_after_s: float = 0.0  # when it starts, counted from the start of the set that it was planned with
+    starts_first: bool = False  # its start of 0 is planned with the others of a set, not merely unsaid
+
+    def at_start(self, start_s: float) -> FlightPlan:
+        """The same plan with a start that was planned with the others of its set."""
+        return replace(self, start_after_s=start_s, starts_first=start_s == 0.0)
 
 
 class Severity(StrEnum):

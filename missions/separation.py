@@ -8,7 +8,7 @@ no breach: whoever starts such flights staggers take-offs and landings there. Pl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -17,7 +17,7 @@ import numpy as np
 
 from missions.deconflict.encounters import encounters_with
 from missions.deconflict.segments import Minima, Segments
-from missions.deconflict.trajectory import common_frame, fly, places_m
+from missions.deconflict.trajectory import common_frame, fly, from_first_waypoint, places_m
 from missions.geo import FloatArray, LocalFrame
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 
@@ -82,15 +82,17 @@ def check_separation(
     starts_s: Sequence[float] | None = None,
     wind_m_s: float = 0.0,
     minima: Minima = MINIMA,
+    aloft: Collection[str] = (),
 ) -> list[Breach]:
     """Every pair of flights of different vehicles, returns included: one breach for each pair that comes too near.
 
-    starts_s: as for `least_separation`. Raises DatumError as the energy model does.
+    starts_s: as for `least_separation`. aloft: vehicles that are in the air, at their first waypoints at 0. Raises
+    DatumError as the energy model does.
     """
     if len(plans) < 2:
         return []
-    planned = starts_s is not None or any(p.start_after_s > 0.0 for p in plans)
-    frame, cut = _pieces(plans, limits, starts_s, wind_m_s, 0.0 if planned else PAD_RADIUS_M)
+    planned = starts_s is not None or bool(aloft) or any(p.start_after_s > 0.0 or p.starts_first for p in plans)
+    frame, cut = _pieces(plans, limits, starts_s, wind_m_s, 0.0 if planned else PAD_RADIUS_M, aloft)
     together = "started as planned" if planned else "started together"
     found = []
     for i, j in combinations(range(len(plans)), 2):
@@ -118,6 +120,7 @@ def _pieces(
     starts_s: Sequence[float] | None,
     wind_m_s: float,
     pad_radius_m: float,
+    aloft: Collection[str] = (),
 ) -> tuple[LocalFrame, list[Segments]]:
     """Each flight's straight pieces outside of the column over its own pad."""
     frame = common_frame(plans)
@@ -126,6 +129,8 @@ def _pieces(
         places = places_m(plan, frame)
         flown = fly(plan, limits, places, wind_m_s=wind_m_s)
         start = plan.start_after_s if starts_s is None else starts_s[index]
+        if plan.vehicle_id in aloft:
+            flown, start = from_first_waypoint(flown), 0.0
         cut.append(_outside(flown.time_s + start, flown.place_m, places[0], index, pad_radius_m))
     return frame, cut
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,10 @@ import typer
 from rich.progress import Progress
 
 from dronectl.cli.common import err, out
+from dronectl.cli.limits import PlanClock
 from dronectl.errors import BadInputError
 from missions.coverage.sorties import Sortie
-from missions.model import Budget, Finding
+from missions.model import Budget, Finding, never_stop
 
 AreaArgument = Annotated[
     Path, typer.Argument(help="GeoJSON with polygons, or lines with --corridor (WGS 84).", metavar="AREA")
@@ -51,6 +53,23 @@ WindFromOption = Annotated[
 SeedOption = Annotated[int, typer.Option(help="Same seed, same plans.", min=0)]
 IterationsOption = Annotated[int, typer.Option(help="How long to search for a better order.", min=0)]
 
+TimeLimitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit",
+        help="Seconds until the best found so far is written, loading the program aside. One plan is always made to its "
+        "end, however short the limit: some seconds on an area of hundreds of passes.",
+        min=0.1,
+        max=3600,
+    ),
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option("--steps", help="Repeat a run that the time limit ended: its steps in summary.json.", min=0),
+]
+_AFTERWARDS = 1.5  # what flights, checks and files take, beside the way to the first path: measured
+_FIRST_PLAN = 0.4  # progress beyond which there is a path
+
 
 def one_height(height: float | None, gsd: float | None, person_px: float | None) -> None:
     """Raises BadInputError when the height is said in more than one way."""
@@ -63,15 +82,38 @@ def chosen_drones(drones: str | None) -> list[str] | None:
     return None if drones is None else [d.strip() for d in drones.split(",") if d.strip()]
 
 
+def area_clock(time_limit: float | None, steps: int | None) -> PlanClock:
+    """The clock of a command that plans over an area; it begins now."""
+    return PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS)
+
+
 @contextmanager
-def shown_budget(iterations: int, seed: int, *, quiet: bool) -> Iterator[Budget]:
-    """A budget whose progress a bar shows."""
+def shown_budget(iterations: int, seed: int, *, quiet: bool, clock: PlanClock | None = None) -> Iterator[Budget]:
+    """A budget whose progress a bar shows, and which a clock may end."""
     with Progress(console=err, transient=True, disable=quiet) as bar:
         task = bar.add_task("planning", total=1.0)
+        planned = False
+
+        def progress(done: float, said: str) -> None:
+            nonlocal planned
+            if clock is not None and done > _FIRST_PLAN and not planned:
+                clock.first_plan()
+                planned = True
+            bar.update(task, completed=done, description=said)
+
         yield Budget(
             iterations=iterations,
             seed=seed,
-            progress=lambda done, said: bar.update(task, completed=done, description=said),
+            stop=never_stop if clock is None else clock.stop,
+            progress=progress,
+        )
+
+
+def say_ended(clock: PlanClock) -> None:
+    """Whether the time limit ended the search, and how to repeat it."""
+    if clock.ended:
+        out.print(
+            f"Ended early: the best of {clock.steps} steps, repeated exactly by --steps {clock.steps}.", markup=False
         )
 
 

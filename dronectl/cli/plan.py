@@ -33,6 +33,7 @@ class _PlanGroup(LazyGroup):
         "cover": ("dronectl.cli.plan_cover", "cover"),
         "map": ("dronectl.cli.plan_map", "map_"),
         "search": ("dronectl.cli.plan_search", "search"),
+        "circuits": ("dronectl.cli.plan_circuits", "circuits"),
         "timetable": ("dronectl.cli.plan_patrols", "timetable"),
         "heat": ("dronectl.cli.plan_patrols", "heat"),
         "separate": ("dronectl.cli.plan_separate", "separate"),
@@ -82,9 +83,13 @@ def patrol(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Split the site's must-patrol points and lines among its drones, so that the longest flight is shortest.
+    """Split the site's must-patrol points and lines among its drones, so that the busiest one is done soonest.
 
-    Writes one .plan per drone (QGroundControl opens it), all routes as routes.html (a page with a map), routes.geojson
+    Where a battery does not last for a drone's part, or not in the --wind, it flies several times (d1-1.plan, d1-2.plan)
+    with a swap between; what no battery lasts for is refused by name. How often drones should come by when they patrol
+    all day is what `dronectl plan circuits` says.
+
+    Writes one .plan per flight (QGroundControl opens it), all routes as routes.html (a page with a map), routes.geojson
     and routes.kml, summary.json, and plan.svg. Exit code 1 when a plan has findings that forbid its flight.
     """
     opened = open_site(site)
@@ -201,7 +206,7 @@ def _write(common: PlannedFlights, document: dict[str, Any], folder: Path) -> li
 def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     table = Table(title=f"Patrol of {site.model.name.get('en', site.site_id)}", title_justify="left")
     for heading, justify in (
-        ("drone", "left"),
+        ("flight", "left"),
         ("starts", "right"),
         ("time", "right"),
         ("length", "right"),
@@ -210,9 +215,9 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
         table.add_column(heading, justify="right" if justify == "right" else "left", no_wrap=True)
     table.add_column("waypoints", justify="right")
     table.add_column("patrols")
-    for plan, energy in zip(found.plans, found.energies, strict=True):
+    for name, plan, energy in zip(found.names, found.plans, found.energies, strict=True):
         table.add_row(
-            plan.vehicle_id,
+            name,
             start_text(plan.start_after_s),
             _minutes(energy.time_s),
             f"{energy.length_m / 1000:.2f} km",
@@ -223,8 +228,10 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
     out.print(table)
     if (starts := starts_text(found.slack_s)) is not None:
         out.print(starts, markup=False)
+    several = len({p.vehicle_id for p in found.plans}) < len(found.plans)
+    what = "Busiest drone, battery swaps included" if several else "Longest flight"
     out.print(
-        f"Longest flight {_minutes(found.longest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
+        f"{what} {_minutes(found.busiest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
         f"(ratio {found.ratio:.2f}). All are down after {_minutes(found.done_s)}.",
         markup=False,
     )
@@ -237,8 +244,8 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
         )
     if found.idle:
         out.print(f"Not needed: {', '.join(found.idle)}", markup=False)
-    for plan, findings in zip(found.plans, found.findings, strict=True):
-        _say_findings(findings, f"{plan.vehicle_id}: ")
+    for name, findings in zip(found.names, found.findings, strict=True):
+        _say_findings(findings, f"{name}: ")
     out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
 
 

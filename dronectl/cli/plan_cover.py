@@ -21,11 +21,15 @@ from dronectl.cli.area_options import (
     OutOption,
     PersonOption,
     SeedOption,
+    StepsOption,
+    TimeLimitOption,
     WindFromOption,
     WindOption,
+    area_clock,
     chosen_drones,
     minutes,
     one_height,
+    say_ended,
     say_findings,
     shown_budget,
 )
@@ -57,6 +61,8 @@ def cover(
     dem: DemOption = None,
     seed: SeedOption = 1,
     iterations: IterationsOption = 60,
+    time_limit: TimeLimitOption = None,
+    steps: StepsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Cover an area: passes side by side, split into flights that land with their reserve.
@@ -67,6 +73,7 @@ def cover(
 
     Exit code 1 when part of the area is not seen or a flight has findings that forbid it.
     """
+    clock = area_clock(time_limit, steps)
     one_height(height, gsd, person_px)
     opened = open_site(site, dem)
     wishes = CoverWishes(
@@ -80,22 +87,23 @@ def cover(
         wind_m_s=wind,
         wind_from_deg=wind_from,
     )
-    with shown_budget(iterations, seed, quiet=as_json) as budget:
+    with shown_budget(iterations, seed, quiet=as_json, clock=clock) as budget:
         found = plan_site_cover(opened, area, wishes, budget, drone_ids=chosen_drones(drones))
-    document, written = _write(opened, found, out_dir)
+    document, written = _write(opened, found, out_dir, {"seed": seed, "iterations": iterations, "steps": clock.steps})
     if as_json:
         print_json({**document, "files": [str(p) for p in written]})
     else:
         _say(found, written)
+        say_ended(clock)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _write(site: Site, found: SiteCover, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+def _write(site: Site, found: SiteCover, folder: Path, own: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
     shown = with_area(site, found.area)
     common = cover_flights(site, found, shown)
     files = common_files(common)
-    document = with_common_keys(cover_document(found), common)
+    document = {**with_common_keys(cover_document(found), common), **own}
     files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     files["plan.svg"] = site_map_svg(
         shown, [s.plan for s in found.plan.sorties], energies=[s.energy for s in found.plan.sorties]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
+from dronectl.cli.limits import PlanClock
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
@@ -157,7 +157,7 @@ def search(
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
-    clock = SearchClock(time.monotonic(), time_limit, steps)
+    clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS)
     opened = open_site(site)
     chart, place, lines = _chart(
         opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first
@@ -198,30 +198,6 @@ def search(
         _say(found, written)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
-
-
-class SearchClock:
-    """The planner's stop(): towards the time limit, or after the steps of a run that is to be repeated exactly."""
-
-    def __init__(
-        self, began_s: float, limit_s: float, most_steps: int | None, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._began_s, self._ends_s, self._most, self.steps = began_s, began_s + limit_s, most_steps, 0
-        self._now_s = now_s
-        self._first_asked_s: float | None = None
-
-    def stop(self) -> bool:
-        """Whether to end now; a step counts each time when not."""
-        if self._most is not None:
-            ended = self.steps >= self._most
-        else:
-            now_s = self._now_s()
-            if self._first_asked_s is None:
-                self._first_asked_s = now_s
-            # checks and files are still to come; a busy machine is as slow with them as with the map before
-            ended = now_s > self._ends_s - _AFTERWARDS * (self._first_asked_s - self._began_s)
-        self.steps += not ended
-        return ended
 
 
 def _chart(

@@ -141,7 +141,9 @@ class _Judge:
             raise BadInputError(f"{self.file}: {error}") from error
         flight = fly_steps(route, fence, starter)
         if route.orders is not None:
-            flight = replace(flight, plan=replace(flight.plan, start_after_s=route.orders.start_after_s))
+            orders = route.orders
+            started = replace(flight.plan, start_after_s=orders.start_after_s, starts_first=orders.starts_first)
+            flight = replace(flight, plan=started)
         losses = [Finding("unsupported-item", Severity.BLOCKER, loss.message) for loss in content.losses]
         marked: list[tuple[Finding, str | None]] = []
         marked += zip(losses, (loss.place for loss in content.losses), strict=True)

@@ -23,7 +23,7 @@ from missions.formats.qgc_file import read_qgc
 from missions.formats.qgc_plan import write_plan
 from missions.model import Finding, FlightPlan
 
-Kind = Literal["patrol", "cover", "map", "search", "timetable", "separate"]
+Kind = Literal["patrol", "cover", "map", "search", "timetable", "separate", "circuits"]
 Unit = Literal["s", "share", "of_interval", "m"]
 
 _KINDS: Mapping[Kind, tuple[str, str]] = {
@@ -33,6 +33,7 @@ _KINDS: Mapping[Kind, tuple[str, str]] = {
     "search": ("搜索航线", "Search"),
     "timetable": ("一日班表航线", "Timetable of a day"),
     "separate": ("间隔调配后的航线", "Separated flights"),
+    "circuits": ("常态巡逻航线", "Standing patrol"),
 }
 
 

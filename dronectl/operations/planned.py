@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dronectl.operations.circuits import STRATEGIES
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
 from dronectl.operations.timetable_plans import flight_name
+from dronectl.report.routes_page import minutes
 from dronectl.site import Site
 from missions.revisit.reasons import clock
 
 if TYPE_CHECKING:
+    from dronectl.operations.circuits import SiteCircuits
     from dronectl.operations.covering import SiteCover
     from dronectl.operations.mapping import SiteMap
     from dronectl.operations.planning import SitePlan
@@ -35,19 +38,20 @@ def starts_text(slack_s: float | None) -> str | None:
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:
     """Flights of `plan patrol`."""
     flights = tuple(
-        PlannedFlight(plan.vehicle_id, plan, energy, findings, start_text(plan.start_after_s))
-        for plan, energy, findings in zip(found.plans, found.energies, found.findings, strict=True)
+        PlannedFlight(name, plan, energy, findings, start_text(plan.start_after_s))
+        for name, plan, energy, findings in zip(found.names, found.plans, found.energies, found.findings, strict=True)
     )
+    several = len({plan.vehicle_id for plan in found.plans}) < len(found.plans)
     goal = Goal(
-        found.longest_s,
+        found.busiest_s,
         found.bound_s,
         found.ratio,
         "s",
-        "最长架次时长",
-        "time of the longest flight",
-        "下界: 从机场到最远任务点往返的时间, 以及全部任务的最小生成森林由各机平分, 取较大者。",
-        "Lower bound: the greater of the way to the farthest item and back, and a least spanning forest over all items "
-        "shared evenly by the drones.",
+        "最忙无人机的用时 (含换电)" if several else "最长架次时长",
+        "time of the busiest drone, battery swaps included" if several else "time of the longest flight",
+        "下界: 从机场到最远任务点往返的时间, 以及全部任务的最小生成森林 (含必需的换电) 由各机平分, 取较大者。",
+        "Lower bound: the greater of the way to the farthest item and back, and a least spanning forest over all items, "
+        "with the battery swaps that it asks for, shared evenly by the drones.",
     )
     return PlannedFlights("patrol", site, flights, goal)
 
@@ -147,6 +151,32 @@ def day_flights(made: SiteDay) -> PlannedFlights:
         "Lower bound: proved in missions/revisit/day_bound.py.",
     )
     return PlannedFlights("timetable", made.site, flights, goal, note=made.day.isoformat())
+
+
+def circuit_flights(made: SiteCircuits) -> PlannedFlights:
+    """Flights of one round of `plan circuits`, drone by drone."""
+    found, best = made.found, made.found.best
+    flights = tuple(
+        PlannedFlight(name, plan, energy, findings, start_text(plan.start_after_s))
+        for name, plan, energy, findings in zip(made.names, best.plans, made.energies, made.findings, strict=True)
+    )
+    goal = Goal(
+        best.worst_ratio,
+        found.bound,
+        found.ratio,
+        "of_interval",
+        "最长无人巡查时间 / 要求间隔",
+        "longest time without a visit over its interval",
+        "下界: 任意一段与最长间隔等长的时间内各任务点都须到达, 各机航迹构成覆盖全部任务点的森林, 加上停留与必需的换电、起降。",
+        "Lower bound: in any stretch of time as long as the longest one without a visit all items are arrived at, so that the "
+        "drones' ways hold a forest over all of them; dwells, swaps, take-offs and landings are counted in.",
+    )
+    zh, en = STRATEGIES[best.strategy]
+    note = (
+        f"{zh}; 每 {minutes(best.period_s)} 重复一轮 · {en}; again every {minutes(best.period_s)}; no item is without a "
+        f"visit for more than {minutes(best.worst_s)} (no patrol can do better than {minutes(found.bound_s)})"
+    )
+    return PlannedFlights("circuits", made.site, flights, goal, note=note)
 
 
 def separated_flights(site: Site, found: Separated) -> PlannedFlights:

@@ -7,7 +7,8 @@ refuses becomes one clear line for the user.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +42,8 @@ MAX_PLAN_BYTES = 16_000_000
 class SitePlan:
     """Flight plans of one patrol with their energies and findings, in the same order, and how good they are.
 
-    done_s: from the first start to the last landing. slack_s: that of the starts.
+    busiest_s: of the drone with most to do, its flights and battery swaps; done_s: from the first start to the last
+    landing. slack_s: that of the starts.
     """
 
     site_id: str
@@ -50,6 +52,7 @@ class SitePlan:
     findings: tuple[tuple[Finding, ...], ...]
     idle: tuple[str, ...]  # drones that are not needed
     longest_s: float
+    busiest_s: float
     done_s: float
     bound_s: float
     slack_s: float | None
@@ -57,8 +60,13 @@ class SitePlan:
 
     @property
     def ratio(self) -> float:
-        """Longest flight over its lower bound."""
-        return self.longest_s / self.bound_s if self.bound_s > 0 else 1.0
+        """Time of the busiest drone over its lower bound."""
+        return self.busiest_s / self.bound_s if self.bound_s > 0 else 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """A name for each flight."""
+        return flight_names(self.plans)
 
     @property
     def clean(self) -> bool:
@@ -77,12 +85,14 @@ def plan_site_patrol(
 ) -> SitePlan:
     """Plan the site's must-patrol points and lines for its drones, or for those named. Raises BadInputError.
 
+    wind_m_s: against every leg; routes, batteries and starts are planned for it.
     closed: rings over which no leg may go now. They are keep-outs of the plans, so vehicles hold them too.
     """
     # not at the top: the planner brings a compiler, and only this one wants it
     from missions.patrol import PatrolLine, PatrolPoint, PatrolTask, plan_patrol
 
     drones = site.drones_named(drone_ids)
+    refuse_wind(site, wind_m_s)
     task = PatrolTask(
         mission=site.new_mission(mission_id),
         points=tuple(PatrolPoint(p.place_id, p.name, p.position, p.dwell_s, p.aim) for p in site.points),
@@ -95,26 +105,43 @@ def plan_site_patrol(
         found = plan_patrol(task, vehicles(drones), fence, site.limits, site.terrain, budget, wind_m_s=wind_m_s)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
-    flying = {plan.vehicle_id for plan in found.plans}
     energies = tuple(energy_of(site, plan, wind_m_s=wind_m_s) for plan in found.plans)
-    return SitePlan(
+    flying = {plan.vehicle_id for plan in found.plans}
+    made = SitePlan(
         site_id=site.site_id,
         plans=found.plans,
         energies=energies,
-        findings=with_meetings(
-            site,
-            found.plans,
-            [check_at_site(site, plan, wind_m_s=wind_m_s) for plan in found.plans],
-            [plan.vehicle_id for plan in found.plans],
-            wind_m_s=wind_m_s,
-        ),
+        findings=(),
         idle=tuple(d.drone_id for d in drones if d.drone_id not in flying),
         longest_s=max(e.time_s for e in energies),
+        busiest_s=found.busiest_s,
         done_s=max(p.start_after_s + e.time_s for p, e in zip(found.plans, energies, strict=True)),
-        bound_s=found.bound_s,  # of a calm day: wind makes no flight shorter
+        bound_s=found.bound_s,
         slack_s=found.slack_s,
         separation=least_separation(found.plans, site.limits, wind_m_s=wind_m_s),
     )
+    alone = [check_at_site(site, plan, wind_m_s=wind_m_s) for plan in found.plans]
+    return replace(made, findings=with_meetings(site, found.plans, alone, made.names, wind_m_s=wind_m_s))
+
+
+def flight_names(plans: Sequence[FlightPlan]) -> tuple[str, ...]:
+    """A name for each flight: its drone, and where any drone flies several its number, d1-2."""
+    if len({plan.vehicle_id for plan in plans}) == len(plans):
+        return tuple(plan.vehicle_id for plan in plans)
+    done: Counter[str] = Counter()
+    names = []
+    for plan in plans:
+        done[plan.vehicle_id] += 1
+        names.append(f"{plan.vehicle_id}-{done[plan.vehicle_id]}")
+    return tuple(names)
+
+
+def refuse_wind(site: Site, wind_m_s: float) -> None:
+    """BadInputError for a wind in which nothing is flown."""
+    if wind_m_s > site.limits.max_wind_m_s:
+        raise BadInputError(
+            f"the wind of {wind_m_s:.1f} m/s is above the vehicles' limit of {site.limits.max_wind_m_s:.1f} m/s; wait"
+        )
 
 
 def vehicles(drones: Sequence[Drone]) -> tuple[PatrolVehicle, ...]:
@@ -170,20 +197,26 @@ def with_meetings(
     names: Sequence[str],
     *,
     wind_m_s: float = 0.0,
+    aloft: Collection[str] = (),
 ) -> tuple[tuple[Finding, ...], ...]:
     """The findings of flights that are planned together, with a blocker for both of two that come too near.
 
-    They start when their plans say, so planners that keep their flights apart leave nothing to be found here.
+    They start when their plans say, so planners that keep their flights apart leave nothing to be found here. aloft:
+    drones that fly on from the air at once; two of these can only be held by hand, and get a warning.
     """
     found = [list(f) for f in findings]
-    for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s):
+    for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s, aloft=aloft):
+        code, severity = "separation", Severity.BLOCKER
+        mend = "let `dronectl plan separate` keep the plans apart, or start one later"
+        if plans[breach.first].vehicle_id in aloft and plans[breach.second].vehicle_id in aloft:
+            code, severity, mend = "separation-aloft", Severity.WARNING, "both are in the air, hold one before that"
         for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
             message = (
                 f"comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in height of {names[other]} "
                 f"{breach.time_s:.0f} s after the first start; {MINIMA.lateral_m:.0f} m or {MINIMA.vertical_m:.0f} m are "
-                "needed: let `dronectl plan separate` keep the plans apart, or start one later"
+                f"needed: {mend}"
             )
-            found[one].append(Finding("separation", Severity.BLOCKER, message, None, breach.finding.position))
+            found[one].append(Finding(code, severity, message, None, breach.finding.position))
     return tuple(tuple(f) for f in found)
 
 
@@ -287,12 +320,16 @@ def plan_document(plan: FlightPlan, energy: PlanEnergy, findings: Sequence[Findi
 
 def patrol_document(found: SitePlan) -> dict[str, Any]:
     """A whole patrol's numbers for machines: summary.json."""
+    from missions.patrol import SWAP_S  # see plan_site_patrol
+
     apart = found.separation
     return {
         "schema_version": 1,
         "site_id": found.site_id,
         "longest_s": round(found.longest_s, 1),
+        "busiest_s": round(found.busiest_s, 1),
         "done_s": round(found.done_s, 1),
+        "swap_s": SWAP_S,
         "bound_s": round(found.bound_s, 1),
         "ratio": round(found.ratio, 4),
         "clean": found.clean,

@@ -123,8 +123,8 @@ def checked_search(
 ) -> SiteSearch:
     """A plan with its findings at the site, and with what its reader has to doubt.
 
-    airborne: drones that are planned for from the air. Where they are by the time others start, nobody knows, so only
-    the others are checked against each other.
+    airborne: drones that are planned for from the air. They are checked as if they flew on at once: two of them that
+    then meet get a warning, since only their pilots can hold them.
     """
     said = [*chart.doubts, *doubts]
     if sensing.certain:
@@ -143,21 +143,14 @@ def checked_search(
             )
     if airborne and len(found.flown) > 1:
         said.append(
-            f"{', '.join(airborne)} fly on from the air: whether they come too near to others was not checked; keep watch"
+            f"{', '.join(airborne)} are taken to fly on from the air at once and as planned: whoever does so later may come "
+            "nearer to others than the checks say"
         )
     own = [
         list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown
     ]
-    from_pads = [i for i, f in enumerate(found.flown) if f.plan.vehicle_id not in airborne]
-    met = with_meetings(
-        site,
-        [found.flown[i].plan for i in from_pads],
-        [own[i] for i in from_pads],
-        [found.flown[i].plan.vehicle_id for i in from_pads],
-        wind_m_s=wind_m_s,
-    )
-    for i, findings in zip(from_pads, met, strict=True):
-        own[i] = list(findings)
+    plans = [f.plan for f in found.flown]
+    met = with_meetings(site, plans, own, [p.vehicle_id for p in plans], wind_m_s=wind_m_s, aloft=airborne)
     return SiteSearch(
         site.site_id,
         at,
@@ -166,7 +159,7 @@ def checked_search(
         width_m,
         sensing.certain,
         height_m,
-        tuple(tuple(f) for f in own),
+        met,
         tuple(said),
     )
 

@@ -52,7 +52,7 @@ class Separated:
         flights = self.resolution.flights
         first_s = min((f.start_s for f in flights), default=0.0)
         return tuple(
-            replace(now.plan, fence=was.plan.fence, start_after_s=round(now.start_s - first_s, 1))
+            replace(now.plan, fence=was.plan.fence).at_start(round(now.start_s - first_s, 1))
             for was, now in zip(self.was, flights, strict=True)
         )
 
@@ -189,7 +189,7 @@ def separation_document(found: Separated, rules: Rules) -> dict[str, Any]:
                 "priority": now.priority,
                 "start_s": round(now.start_s, 1),
                 "start_before_s": round(was.start_s, 1),
-                "plan_changed": replace(plan, start_after_s=was.plan.start_after_s) != was.plan,
+                "plan_changed": plan.at_start(0.0) != was.plan.at_start(0.0),
             }
             for was, now, plan, energy, findings in zip(
                 found.was, resolution.flights, found.plans, found.energies, found.findings, strict=True

@@ -12,7 +12,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import shapely
 from shapely.geometry import Point, Polygon
 
 from dronectl.errors import BadInputError
-from dronectl.operations.planning import energy_of, finding_document
+from dronectl.operations.planning import energy_of, finding_document, refuse_wind
 from dronectl.operations.timetable_file import TimetableModel, hours_s, joined
 from dronectl.operations.timetable_plans import DayPlanner, layer_height_m
 from dronectl.site import Drone, Site
@@ -138,10 +138,7 @@ def day_at_site(
 
     wind_m_s: of the whole day, against every leg.
     """
-    if wind_m_s > site.limits.max_wind_m_s:
-        raise BadInputError(
-            f"the wind of {wind_m_s:.1f} m/s is above the vehicles' limit of {site.limits.max_wind_m_s:.1f} m/s; wait"
-        )
+    refuse_wind(site, wind_m_s)
     drones = site.drones if drone_ids is None else tuple(site.drone(d) for d in dict.fromkeys(drone_ids))
     task = _task(site, model, day, drones, weights or {}, wind_m_s)
     orders = tuple(
@@ -151,7 +148,7 @@ def day_at_site(
         planner = DayPlanner(site, drones, wind_m_s)
         found = plan_day(task, budget, orders, settle=planner.settle)
         first_s = min((f.depart_s for f in found.flights), default=0.0)
-        plans = tuple(replace(planner.plan_of(f), start_after_s=round(f.depart_s - first_s, 1)) for f in found.flights)
+        plans = tuple(planner.plan_of(f).at_start(round(f.depart_s - first_s, 1)) for f in found.flights)
     except PlanningError as error:
         raise BadInputError(f"{day.isoformat()}: {error}") from error
     energies = tuple(energy_of(site, plan, wind_m_s=wind_m_s) for plan in plans)

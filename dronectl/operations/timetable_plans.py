@@ -10,7 +10,7 @@ from dronectl.operations.planning import check_at_site
 from dronectl.site import Drone, Site
 from missions.energy import PlanEnergy
 from missions.model import Finding, FlightPlan, Severity
-from missions.patrol import NARROW_BAND_M
+from missions.patrol_ways import NARROW_BAND_M
 from missions.revisit.day import DayTask, Flight, Settled
 from missions.revisit.day_plans import DayCraft, DayOrder, DayRules, day_plan, kept_apart
 from missions.revisit.reasons import clock

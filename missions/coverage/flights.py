@@ -56,7 +56,7 @@ def plan_cover(
         turn_cost_m=planner.turn_cost_m(),
     )
     track = even_track(sweep.corners_m, task.gimbal_pitch_deg)
-    found = planner.split(track, max(1, sweep.swath_count), budget)
+    found = planner.split(track, max(1, sweep.swath_count))
     return CoverPlan(sweep, found.flights, found.time_s, _bound_s(sweep, planner), found.slack_s)
 
 

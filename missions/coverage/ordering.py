@@ -38,8 +38,8 @@ def order_swaths(between_m: FloatArray, first: list[int], budget: Budget) -> lis
     entry, leave = _descend(dist, entry, leave)
     best, best_m = (entry, leave), _length(dist, entry, leave)
     rng = np.random.default_rng(budget.seed)
-    for kick in range(budget.iterations if count > 3 else 0):
-        if kick % 8 == 0 and budget.stop():
+    for _ in range(budget.iterations if count > 3 else 0):
+        if budget.stop():
             break
         entry, leave = _descend(dist, *_bridge(rng, *best))
         length = _length(dist, entry, leave)

@@ -9,6 +9,7 @@ its duty. Unswept places are visited from the nearest turn or trunk, and exact o
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -21,6 +22,7 @@ from shapely.ops import nearest_points
 
 from missions.coverage.footprints import ARC, CAREFUL, OUTER, discs_along, edge_samples, path_length, squared_away
 from missions.geo import FloatArray
+from missions.model import never_stop
 from missions.routing.visibility import shortest_paths
 
 SAMPLE = 0.2  # of the radius, along a duty's edge
@@ -123,12 +125,14 @@ class Path:
         least = _NEGLIGIBLE * self.radius**2
         return [p for p in shapely.get_parts(region) if isinstance(p, Polygon) and p.area > least]
 
-    def mend(self) -> None:
-        """Visit every unswept place that can be reached."""
+    def mend(self, stop: Callable[[], bool] = never_stop) -> bool:
+        """Visit every unswept place that can be reached. False where stop() ended it before that."""
         work = self._holes(self.unswept())
         budget = 4 * len(work) + 200
         while work and budget > 0:
             budget -= 1
+            if stop():
+                return False
             hole = work.pop()
             left = self._holes(hole.difference(shapely.union_all([p.swept for p in self.near(hole)])))
             if not left:
@@ -141,6 +145,7 @@ class Path:
                 work += self._halves(left[0])
             else:
                 self._visit(spot, left[0])
+        return True
 
     def near(self, region: BaseGeometry) -> list[Piece]:
         """The pieces that may sweep some of a region."""

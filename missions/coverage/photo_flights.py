@@ -47,6 +47,6 @@ def plan_photos(
     planner = SortiePlanner(task, vehicles, fence, limits, terrain, wind_m_s)
     room = planner.pass_room()
     grid = photo_track(task.area.shape, views, room, budget, metre_cost, planner.turn_cost_m())
-    found = planner.split(grid.track, grid.line_count, budget)
+    found = planner.split(grid.track, grid.line_count)
     speed = planner.performance.ground_speed_m_s(task.cruise_speed_m_s)
     return PhotoPlan(grid, found.flights, found.time_s, grid.bound_m / speed / len(vehicles), found.slack_s)

@@ -26,7 +26,7 @@ from missions.energy import Performance, PlanEnergy, height_above_home_m, plan_e
 from missions.errors import PlanningError
 from missions.fences import fence_margin_m, fence_shape
 from missions.geo import Altitude, Datum, FloatArray, GeoPoint, LocalFrame
-from missions.model import Budget, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
+from missions.model import FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.routing.visibility import shortest_paths
 from missions.terrain import OutsideTerrainError, Terrain, height_at
 from missions.terrain_follow import Corner, HeightBand, follow, height_band
@@ -157,7 +157,7 @@ class SortiePlanner:
         self.cut_off = ~shapely.intersects(connected, pads)
         return shapely.intersection(connected, shapely.union_all(parts)), connected
 
-    def split(self, track: Track, most: int, budget: Budget) -> Sorties:
+    def split(self, track: Track, most: int) -> Sorties:
         """Flights in order along a track, at most `most` where more do not help.
 
         They start so that they keep apart, and a drone's next one after its battery is swapped. Raises PlanningError when
@@ -181,8 +181,6 @@ class SortiePlanner:
         for tried in range(_MAX_ROUNDS):
             if tried:
                 rounds += 1 if tried <= _ONE_BY_ONE else max(1, rounds // 6)
-            if budget.stop() and problem:
-                break
             # A pass is cut where batteries ask for it, or where that ends the whole clearly sooner.
             wanted = sorted({min(rounds * count, max(most, rounds)), rounds * count})
             tries = [self._flights(cuts.even(number)) for number in wanted]

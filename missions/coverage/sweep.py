@@ -37,7 +37,7 @@ from missions.coverage.strips import (
 from missions.coverage.turns import shorten
 from missions.errors import PlanningError
 from missions.geo import FloatArray
-from missions.model import Budget
+from missions.model import Budget, never_stop
 from missions.routing.visibility import ShortestPaths, shortest_paths
 
 _EVERY_DEG = 5.0
@@ -175,7 +175,11 @@ class _Planner:
                 break
             self.budget.progress(0.4 + 0.3 * number / len(near), "mending the path")
             near[number] = self._reorder(candidate)
-            finished.append(self._finish(near[number], number))
+            # The first one is a plan, however little time there is.
+            done = self._finish(near[number], number, self.budget.stop if finished else never_stop)
+            if done is not None:
+                finished.append(done)
+            self.budget.progress(0.4 + 0.3 * (number + 1) / len(near), "mending the path")
         # Rings come shorter than they are mended, as their corners have more to give; how much is a guess, so that the
         # next best is shortened beside them. Else two are shortened only where that is quick.
         hoped = sorted((f[0] * (_GIVE if near[f[1]].rings else 1.0), *f[1:]) for f in finished)
@@ -186,7 +190,7 @@ class _Planner:
             if self.budget.stop() and shortened:
                 break
             self.budget.progress(0.7 + 0.3 * number / len(close), "shortening the path")
-            shorten(path, _PASSES)
+            shorten(path, _PASSES, self.budget.stop)
             shortened.append((self._weight(path), which, path))
         _, which, path = min(shortened, key=lambda f: f[:2])
         return self._sweep(path, near[which])
@@ -267,8 +271,8 @@ class _Planner:
         )
         return replace(found, cost=cost + self.turn_cost * len(found.lines))
 
-    def _finish(self, candidate: _Ordered, number: int) -> tuple[float, int, Path]:
-        """A candidate as a path that sweeps all it can, and what it costs."""
+    def _finish(self, candidate: _Ordered, number: int, stop: Callable[[], bool]) -> tuple[float, int, Path] | None:
+        """A candidate as a path that sweeps all it can, and what it costs; None where stop() ended it before."""
         legs: list[tuple[Points, bool]] = []
         last = -1
         for i, flip in candidate.order:
@@ -280,8 +284,7 @@ class _Planner:
             legs.append((points, True))
             last = 2 * i + 1 - flip
         path = Path(self.area, self.room, self.width / 2.0, stretches(legs, self.width))
-        path.mend()
-        return self._weight(path), number, path
+        return (self._weight(path), number, path) if path.mend(stop) else None
 
     def _weight(self, path: Path) -> float:
         """What a path costs, with a heavy price on what it leaves unswept."""

@@ -8,20 +8,25 @@ search weighs samples of the duty, and an exact overlay judges before anything i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from missions.coverage.footprints import edge_samples, path_length, squared_away
 from missions.coverage.paths import SAMPLE, Path
 from missions.geo import FloatArray
+from missions.model import never_stop
 
 _STEPS = (0.6, 0.25, 0.1, 0.04)  # of the disc's radius
 _AROUND: FloatArray = np.stack([np.cos(np.arange(12) * math.pi / 6.0), np.sin(np.arange(12) * math.pi / 6.0)], axis=1)
 _BETWEEN = 1.0 - 0.005  # of the radius: what a disc may miss between two samples that it just reaches
 
 
-def shorten(path: Path, passes: int) -> None:
-    """Shorten every turn in order, a few times over: what one gives up another may take on."""
+def shorten(path: Path, passes: int, stop: Callable[[], bool] = never_stop) -> None:
+    """Shorten every turn in order, a few times over: what one gives up another may take on.
+
+    After stop() the path is as short as it has come, and sweeps what it did.
+    """
     for _ in range(passes):
         before = path.length_m
         path.passes += 1
@@ -30,6 +35,8 @@ def shorten(path: Path, passes: int) -> None:
                 continue
             stirred = any(other.changed >= path.passes - 1 for other in path.near(piece.swept))
             if path.passes == 1 or stirred:
+                if stop():
+                    return
                 _shorten(path, index)
         if before - path.length_m < 1e-3 * path.radius * len(path.pieces) / 4.0:
             break

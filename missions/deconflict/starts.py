@@ -3,32 +3,27 @@
 
 A later start is all that is changed here; `resolve` knows more remedies. The next flight to be placed is always that
 of the drone that is ready first, of several the one with most left to fly, and it gets the earliest start that meets
-none of those placed before: which starts of one flight after another meet is found once for each pair (`delays`). Which drone goes first among the ready ones is tried
-with each in turn, and the set that is down first is kept. Real flights do not keep to the second: the greatest slack is
-chosen that costs little time.
+none of those placed before: which starts of one flight after another meet is found once for each pair (`meetings`).
+Which drone goes first among the ready ones is tried with each in turn, and the set that is down first is kept. Real
+flights do not keep to the second: the greatest slack is chosen that costs little time.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from missions.deconflict.delays import forbidden_delays
-from missions.deconflict.segments import Minima, segments
-from missions.deconflict.trajectory import Trajectory, common_frame, fly, places_m
-from missions.energy import plan_energy
-from missions.geo import FloatArray
+from missions.deconflict.meetings import Meetings, earliest
+from missions.deconflict.segments import Minima
 from missions.model import FlightPlan, VehicleLimits
 
 SLACK_S: Final = 10.0  # at least: uploads, arming and gusts move real flights by some seconds
 SLACKS_S: Final = (30.0, 20.0, SLACK_S)
 _FOR_SLACK_S: Final = 30.0  # and a twentieth: how much later all may be down for more slack
 _FOR_SLACK_SHARE: Final = 0.05
-_PER_S = 10.0  # starts are given in tenths of a second
 _FIRST_TRIED = 8  # drones that are tried as the first
 
 
@@ -51,25 +46,18 @@ def started_apart(
     wind_m_s: float = 0.0,
     minima: Minima | None = None,
     slacks_s: Sequence[float] = SLACKS_S,
+    aloft: Sequence[FlightPlan] = (),
 ) -> Started:
     """The same plans with starts that keep them apart, the first at 0, also over the pads, in wind and in calm.
 
     Plans of one drone follow one another as given, swap_s after each landing. slacks_s: to choose from, falling.
-    Raises DatumError as the energy model does.
+    aloft: plans of other drones that are in the air at their first waypoints and fly on at once; those that start keep
+    apart from them as well, the first as early as that allows. Raises DatumError as the energy model does.
     """
-    if len(plans) < 2:
-        return Started(tuple(replace(p, start_after_s=0.0) for p in plans), None)
-    frame = common_frame(plans)
-    winds = sorted({0.0, wind_m_s})
-    flown = [
-        _Motion(
-            plan.vehicle_id,
-            tuple(fly(plan, limits, places_m(plan, frame), wind_m_s=w) for w in winds),
-            max(plan_energy(plan, limits, wind_m_s=w).time_s for w in winds),
-        )
-        for plan in plans
-    ]
-    board = _Board(flown, minima or Minima(), swap_s)
+    if not plans or len(plans) + len(aloft) < 2:
+        return Started(tuple(replace(p, start_after_s=0.0, starts_first=False) for p in plans), None)
+    meetings = Meetings([*plans, *aloft], limits, wind_m_s, minima or Minima(), aloft=len(aloft))
+    board = _Board(meetings, swap_s, len(plans))
     least = board.best(slacks_s[-1])
     late_s = least.down_s + max(_FOR_SLACK_S, _FOR_SLACK_SHARE * least.down_s)
     slack_s, chosen = slacks_s[-1], least
@@ -77,16 +65,8 @@ def started_apart(
         if (found := board.best(more_s)).down_s <= late_s:
             slack_s, chosen = more_s, found
             break
-    return Started(tuple(replace(p, start_after_s=s) for p, s in zip(plans, chosen.starts_s, strict=True)), slack_s)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Motion:
-    """A flight as it is flown in each of the winds, and how long it lasts in the worst, by the careful energy model."""
-
-    vehicle_id: str
-    in_wind: tuple[Trajectory, ...]
-    longest_s: float
+    started = (plan.at_start(start_s) for plan, start_s in zip(plans, chosen.starts_s[: len(plans)], strict=True))
+    return Started(tuple(started), slack_s)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,13 +79,12 @@ class _Starts:
 
 
 class _Board:
-    """Places flights in time. What two flights forbid each other is found once."""
+    """Places flights in time, the first `count` of them; those after them fly at 0."""
 
-    def __init__(self, flown: Sequence[_Motion], minima: Minima, swap_s: float) -> None:
-        self._flown, self._minima, self._swap_s = flown, minima, swap_s
-        self._forbidden: dict[tuple[int, int], FloatArray] = {}
+    def __init__(self, meetings: Meetings, swap_s: float, count: int) -> None:
+        self._meetings, self._flown, self._swap_s, self._count = meetings, meetings.flown, swap_s, count
         left: dict[str, float] = {}
-        for motion in flown:
+        for motion in meetings.flown[:count]:
             left[motion.vehicle_id] = left.get(motion.vehicle_id, 0.0) + motion.longest_s
         self._ranked = sorted(left, key=lambda d: (-left[d], d))
 
@@ -116,9 +95,9 @@ class _Board:
 
     def _placed(self, order: Sequence[str], slack_s: float) -> _Starts:
         """Drones earlier in the order go first where several are ready at once."""
-        waiting = {d: [i for i, m in enumerate(self._flown) if m.vehicle_id == d] for d in order}
+        waiting = {d: [i for i, m in enumerate(self._flown[: self._count]) if m.vehicle_id == d] for d in order}
         ready = dict.fromkeys(order, 0.0)
-        starts: dict[int, float] = {}
+        starts = dict.fromkeys(range(self._count, len(self._flown)), 0.0)
         while any(waiting.values()):
             drone = min((d for d in order if waiting[d]), key=lambda d: (ready[d], order.index(d)))
             index = waiting[drone].pop(0)
@@ -132,49 +111,8 @@ class _Board:
     def _earliest(self, index: int, ready_s: float, starts: Mapping[int, float], slack_s: float) -> float:
         """The least start from a time on, in tenths of a second, at which a flight meets none of those with starts."""
         spans = [
-            self._differences(index, other) + np.array([start - slack_s, start + slack_s])
+            self._meetings.differences(index, other) + np.array([start - slack_s, start + slack_s])
             for other, start in starts.items()
             if self._flown[other].vehicle_id != self._flown[index].vehicle_id
         ]
-        start = _tenths(ready_s)
-        if spans:
-            every = np.concatenate(spans)
-            for low, high in every[np.argsort(every[:, 0])].tolist():
-                if low >= start:
-                    break
-                if high > start:
-                    start = _tenths(high)
-        return start
-
-    def _differences(self, one: int, other: int) -> FloatArray:
-        """By how much the start of one flight must not be after that of another: open intervals (n, 2)."""
-        if one < other:
-            return -self._differences(other, one)[:, ::-1]
-        if (one, other) not in self._forbidden:
-            found = []
-            for mine, theirs in zip(self._flown[one].in_wind, self._flown[other].in_wind, strict=True):
-                before_s = mine.duration_s + 1.0  # so that the one may start before the other, too
-                forbidden = forbidden_delays(
-                    segments(mine),
-                    segments(theirs, start_s=before_s),
-                    self._minima,
-                    before_s + theirs.duration_s + 1.0,
-                )
-                found.append(np.stack([forbidden.low_s - before_s, forbidden.high_s - before_s], axis=1))
-            self._forbidden[one, other] = _merged(np.concatenate(found))
-        return self._forbidden[one, other]
-
-
-def _tenths(seconds: float) -> float:
-    return math.ceil(round(seconds * _PER_S, 6)) / _PER_S
-
-
-def _merged(spans: FloatArray) -> FloatArray:
-    """The same open intervals without overlaps, rising; (n, 2)."""
-    out: list[list[float]] = []
-    for low, high in spans[np.argsort(spans[:, 0])].tolist():
-        if out and low <= out[-1][1]:
-            out[-1][1] = max(out[-1][1], high)
-        else:
-            out.append([low, high])
-    return np.asarray(out).reshape(-1, 2)
+        return earliest(ready_s, spans)

@@ -64,6 +64,15 @@ class Trajectory:
         return Phase(int(self.phase[min(max(piece, 0), len(self.phase) - 1)]))
 
 
+def from_first_waypoint(flown: Trajectory) -> Trajectory:
+    """What is left of a motion for a vehicle that is at its first waypoint already, in the air: there at 0."""
+    there = (flown.item > 0) | ((flown.item == 0) & (flown.phase != Phase.ROUTE))
+    first = int(np.argmax(there))
+    return Trajectory(
+        flown.time_s[first:] - flown.time_s[first], flown.place_m[first:], flown.phase[first:], flown.item[first:]
+    )
+
+
 def common_frame(plans: Sequence[FlightPlan]) -> LocalFrame:
     """A frame for all: around the tenth of a degree nearest to the plan that comes first by vehicle.
 

@@ -119,6 +119,7 @@ class Orders:
     mission: Mission
     return_height_m: float
     start_after_s: float = 0.0
+    starts_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

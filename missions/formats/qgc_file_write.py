@@ -37,7 +37,7 @@ from missions.formats.qgc_write import (
     SCHEMA_VERSION,
     VEHICLE_TYPE_QUADROTOR,
 )
-from missions.formats.steps_json import TRANSECT, altitude_json, orders_json
+from missions.formats.steps_json import TRANSECT, altitude_json, orders_json, start_json
 from missions.geo import Altitude, Datum
 
 _WHAT = "a .plan file"
@@ -232,7 +232,7 @@ def _ours(route: Route, cruise_speed_m_s: float, top: Altitude | None) -> dict[s
         "mission": orders["mission"],
         "takeoff_height_m": takeoff,
         "return_height_m": orders["return_height_m"],
-        **({"start_after_s": route.orders.start_after_s} if route.orders.start_after_s else {}),
+        **start_json(route.orders),
         "cruise_speed_m_s": cruise_speed_m_s,
         "max_altitude": None if top is None else altitude_json(top),
         "waypoints": notes,

@@ -108,7 +108,10 @@ def _drawn(
         raise PlanError(root.source)
     starter = Starter(vehicle_id, mission, home, home_amsl_m, return_height_m, speed_m_s)
     plan = drawn_plan(text, root.source, fence, starter)
-    return plan if ours is None else replace(plan, start_after_s=read_start(ours))
+    if ours is None:
+        return plan
+    start_after_s, starts_first = read_start(ours)
+    return replace(plan, start_after_s=start_after_s, starts_first=starts_first)
 
 
 def _home(mission: Node) -> tuple[GeoPoint, float]:
@@ -321,6 +324,7 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
             )
         )
     top = ours.find("max_altitude")
+    start_after_s, starts_first = read_start(ours)
     plan = FlightPlan(
         vehicle_id=ours.get("vehicle_id").text(),
         mission=read_mission(ours.get("mission")),
@@ -331,7 +335,8 @@ def _with_ours(ours: Node, flown: _Flown, home: GeoPoint, home_amsl_m: float, fe
         fence=replace(fence, max_altitude=None if top is None else _our_altitude(top)),
         return_height_m=ours.get("return_height_m").number(),
         cruise_speed_m_s=ours.get("cruise_speed_m_s").number(),
-        start_after_s=read_start(ours),
+        start_after_s=start_after_s,
+        starts_first=starts_first,
     )
     bare = replace(
         plan,

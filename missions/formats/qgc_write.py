@@ -12,6 +12,7 @@ import json
 import math
 from typing import Any, Final
 
+from missions.formats.steps_json import start_json
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.mavlink_items import (
     DO_JUMP,
@@ -131,7 +132,7 @@ def _ours(plan: FlightPlan) -> dict[str, Any]:
         },
         "takeoff_height_m": plan.takeoff_height_m,
         "return_height_m": plan.return_height_m,
-        **({"start_after_s": plan.start_after_s} if plan.start_after_s else {}),
+        **start_json(plan),
         "cruise_speed_m_s": plan.cruise_speed_m_s,
         "max_altitude": None if top is None else _altitude(top),
         "waypoints": notes,

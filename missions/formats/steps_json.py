@@ -14,7 +14,7 @@ from missions.errors import PlanError
 from missions.formats.flight_file import Home, Orders, Params, Route, Scalar, Step, Survey
 from missions.formats.json_reading import Node, parse_json
 from missions.geo import Altitude, Datum, GeoPoint
-from missions.model import Authority, Category, Mission
+from missions.model import Authority, Category, FlightPlan, Mission
 
 NOTE_KEY = "dronectl_route"
 TRANSECT = "TransectStyleComplexItem"
@@ -45,7 +45,7 @@ def orders_json(orders: Orders) -> dict[str, Any]:
     return {
         "vehicle_id": orders.vehicle_id,
         "return_height_m": orders.return_height_m,
-        **({"start_after_s": orders.start_after_s} if orders.start_after_s else {}),
+        **start_json(orders),
         "mission": {
             "mission_id": mission.mission_id,
             "purpose": mission.purpose,
@@ -169,18 +169,26 @@ def read_orders(node: Node) -> Orders:
         node.get("vehicle_id").text(),
         read_mission(node.get("mission")),
         node.get("return_height_m").number(),
-        read_start(node),
+        *read_start(node),
     )
 
 
-def read_start(node: Node) -> float:
-    """When a flight starts, in seconds after the start of its set; 0 where nothing is said. Raises PlanError."""
+def start_json(flight: FlightPlan | Orders) -> dict[str, Any]:
+    """What says when a flight of a set starts; nothing where nobody planned it."""
+    return {"start_after_s": flight.start_after_s} if flight.start_after_s or flight.starts_first else {}
+
+
+def read_start(node: Node) -> tuple[float, bool]:
+    """When a flight starts, in seconds after the start of its set, and whether that is a planned 0. Raises PlanError.
+
+    0 where nothing is said.
+    """
     start = node.find("start_after_s")
     if start is None:
-        return 0.0
+        return 0.0, False
     if start.number() < 0.0:
         start.fail(f"is {start.number():g}; no flight of a set starts before the set does")
-    return start.number()
+    return start.number(), start.number() == 0.0
 
 
 def read_mission(node: Node) -> Mission:

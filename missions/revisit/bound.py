@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from missions.geo import FloatArray
 
 _STEPS = 120
+_HALVINGS = 80
 
 
 def idleness_bound(
@@ -54,6 +55,46 @@ def idleness_bound(
             swaps = 0 if math.isinf(fly_s) else max(1, math.ceil(closed / fly_s - 1e-9) - 1)
             best = max(best, float(tau) * (closed + swaps * swap_s))
     return best
+
+
+def rates_bound(
+    time_s: FloatArray,
+    dock_s: FloatArray,
+    dwell_s: FloatArray,
+    weight: FloatArray,
+    drones: int,
+    *,
+    fly_s: float = math.inf,
+    swap_s: float = 0.0,
+) -> float:
+    """Lower bound on the worst weighted idleness r from how often each site is come to: sharp where weights differ much.
+
+    A site of weight w is never left for longer than R = r / w. Of every stay of length l, and at most R until the next,
+    drones spend l there and e on the ways that lead to it and away, half of a way between sites, all of one from or to
+    a dock; so e >= min(way to the nearest other site, way to the nearest dock and back). The share of a drone's time
+    that goes there, (l + e) / (l + R), is least for l = dwell, or 1 where somebody had rather stay (e > R). All shares
+    together are at most k fly / (fly + swap); the least r that allows it is the bound. Arguments as for
+    `idleness_bound`; dock_s: (n,) shortest times to a dock.
+    """
+    n = len(weight)
+    others = np.where(np.eye(n, dtype=bool), np.inf, time_s)
+    ways = np.minimum(others.min(axis=1, initial=np.inf), 2.0 * dock_s)
+    ways = np.minimum(ways, 1e12)  # nothing leads there: staying is what is left
+    can = drones * (1.0 if math.isinf(fly_s) else fly_s / (fly_s + swap_s))
+
+    def shares(r: float) -> float:
+        most = r / weight
+        return float(np.where(ways > most, 1.0, (dwell_s + ways) / np.maximum(dwell_s + most, 1e-300)).sum())
+
+    if shares(0.0) <= can:
+        return 0.0
+    low, high = 0.0, 1.0
+    while shares(high) > can:
+        high *= 2.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if shares(middle) > can else (low, middle)
+    return low
 
 
 def forest_bound(time_s: FloatArray, trees: int) -> float:

@@ -101,7 +101,8 @@ class RevisitPlan:
     """The best circuits found.
 
     idleness_s: worst time between arrivals, per site. worst_s: the worst of them; worst_weighted: weighted, the goal.
-    bound: what no plan can beat, weighted. tried: worst weighted idleness of the best plan of each strategy.
+    bound: what no plan can beat, weighted. tried: worst weighted idleness of the best plan of each strategy; bare: the
+    circuits of each of these, without stops at docks.
     """
 
     strategy: str
@@ -111,6 +112,7 @@ class RevisitPlan:
     worst_weighted: float
     bound: float
     tried: tuple[tuple[str, float], ...]
+    bare: tuple[tuple[str, tuple[Circuit, ...]], ...]
     iterations: int
 
     @property

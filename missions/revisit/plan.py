@@ -120,9 +120,11 @@ def _best(task: RevisitTask, found: list[_Candidate], iterations: int) -> Revisi
     least = min(c.worst for c in found)
     # Of plans that are equal up to rounding the one that was tried first is the simplest.
     best = next(c for c in found if c.worst <= least * (1.0 + 1e-9))
-    tried: dict[str, float] = {}
+    tried: dict[str, _Candidate] = {}
     for candidate in found:
-        tried[candidate.strategy] = min(candidate.worst, tried.get(candidate.strategy, float("inf")))
+        known = tried.get(candidate.strategy)
+        if known is None or candidate.worst < known.worst:
+            tried[candidate.strategy] = candidate
     idle = idleness_s(task, best.circuits)
     n = task.sites
     bound = idleness_bound(
@@ -140,6 +142,7 @@ def _best(task: RevisitTask, found: list[_Candidate], iterations: int) -> Revisi
         worst_s=float(idle.max()),
         worst_weighted=best.worst,
         bound=bound,
-        tried=tuple(tried.items()),
+        tried=tuple((name, candidate.worst) for name, candidate in tried.items()),
+        bare=tuple((name, candidate.bare) for name, candidate in tried.items()),
         iterations=iterations,
     )

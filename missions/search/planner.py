@@ -212,10 +212,11 @@ def _kept(
 def _started(flown: Sequence[Flown], aloft: Collection[str], flights: Flights) -> tuple[list[Flown], float | None]:
     """Flights with their starts, and the slack of these.
 
-    Those in the air are left out: where they are by the time others start, nobody knows.
+    Those in the air are taken to fly on at once, from where they are: whoever starts from a pad keeps clear of them too.
     """
     from_pads = [f.plan for f in flown if f.plan.vehicle_id not in aloft]
-    apart = started_apart(from_pads, flights.limits, wind_m_s=flights.order.wind_m_s)
+    in_air = [f.plan for f in flown if f.plan.vehicle_id in aloft]
+    apart = started_apart(from_pads, flights.limits, wind_m_s=flights.order.wind_m_s, aloft=in_air)
     plan_of = {p.vehicle_id: p for p in apart.plans}
     return [replace(f, plan=plan_of.get(f.plan.vehicle_id, f.plan)) for f in flown], apart.slack_s
 

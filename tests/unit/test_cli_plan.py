@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -25,6 +26,7 @@ from dronectl.operations.planning import (
     shared_return_layer,
     with_meetings,
 )
+from dronectl.paths import default_site_file
 from missions.feasibility import blockers
 from missions.formats.qgc_plan import read_plan, write_plan
 from missions.geo import Altitude, Datum
@@ -64,6 +66,36 @@ def test_times_and_batteries_in_wind_are_those_that_check_says(tmp_path):
         assert (flight["time_s"], flight["battery_at_landing"]) == (said["time_s"], said["battery_at_landing"])
     assert summary["longest_s"] == max(f["time_s"] for f in summary["flights"])
     assert summary["ratio"] == pytest.approx(summary["longest_s"] / summary["bound_s"], abs=1e-3)
+
+
+def test_weak_batteries_make_several_flights_of_a_drone(tmp_path):
+    """The demonstration site with a third of its battery: sorties with swaps, none of which `check` forbids; less is refused."""
+    shutil.copytree(default_site_file().parent, tmp_path / "site")
+    file = tmp_path / "site" / "site.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("endurance_s: 1800", "endurance_s: 560"), encoding="utf-8")
+    out = tmp_path / "out"
+    result = run("plan", "patrol", "--site", file, "--out", out, "--drones", "d1,d2", "--iterations", 200, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    names = {f["file"] for f in said["flights"]}
+    assert names == {p.name for p in out.glob("*.plan")} >= {"d1-1.plan", "d1-2.plan", "d2-1.plan", "d2-2.plan"}
+    assert said["cost"] == pytest.approx(said["busiest_s"], abs=0.1)
+    assert said["longest_s"] < said["bound_s"] <= said["busiest_s"] <= said["done_s"]
+    assert "swaps included" in said["cost_of"]
+    items = [i for f in said["flights"] for i in f["items"]]
+    assert len(items) == len(set(items)) == 10
+    assert run("check", "--site", file, *out.glob("*.plan")).exit_code == 0
+    file.write_text(text.replace("endurance_s: 1800", "endurance_s: 400"), encoding="utf-8")
+    refused = run("plan", "patrol", "--site", file, "--out", out, "--iterations", 50)
+    assert isinstance(refused.exception, BadInputError)
+    assert "'forest-edge': d1 would use 21% of its battery too much" in str(refused.exception)
+
+
+def test_a_wind_that_no_drone_can_hold_against_is_refused(tmp_path):
+    result = run("plan", "patrol", "--out", tmp_path, "--wind", 11)
+    assert isinstance(result.exception, BadInputError)
+    assert "11.0 m/s is above the vehicles' limit of 10.0 m/s" in str(result.exception)
 
 
 def test_the_demonstration_patrol_is_clean_short_and_judged_good(site, patrol):

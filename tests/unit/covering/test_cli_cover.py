@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dronectl.cli.common import open_site
+from dronectl.cli.limits import PlanClock
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
 from dronectl.operations.area_file import read_area
@@ -34,6 +37,54 @@ def write(folder, geometry):
     file = folder / "area.geojson"
     file.write_text(json.dumps(geometry), encoding="utf-8")
     return file
+
+
+def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
+    """However early it ends there is a whole plan; its steps make the same one again."""
+    file = write(tmp_path, {"type": "Feature", "properties": {}, "geometry": polygon(RING)})
+    asked = ["plan", "cover", str(file), "--drones", "d1", "--iterations", "4000", "--json"]
+    said = {}
+    for name, more in (("ended", ["--time-limit", "0.1"]), ("longer", ["--time-limit", "2"])):
+        result = RUNNER.invoke(app, [*asked, *more, "--out", str(tmp_path / name)])
+        assert result.exit_code == 0, result.output
+        said[name] = json.loads(result.stdout)
+        assert said[name]["coverage"] >= 0.9995
+        assert said[name]["path"]["ratio"] < 1.5
+        steps = ["--steps", str(said[name]["steps"])]
+        again = RUNNER.invoke(app, [*asked, *steps, "--out", str(tmp_path / f"{name}-again")])
+        assert again.exit_code == 0, again.output
+        for flight in said[name]["flights"]:
+            texts = {(tmp_path / f / flight["file"]).read_text(encoding="utf-8") for f in (name, f"{name}-again")}
+            assert len(texts) == 1
+    assert said["ended"]["steps"] <= said["longer"]["steps"]
+    assert said["ended"]["iterations"] == 4000
+
+
+@given(
+    limit_s=st.floats(1.0, 300.0),
+    first_share=st.floats(0.01, 0.3),
+    after=st.floats(0.5, 1.5),
+    step_share=st.floats(1e-4, 0.05),
+)
+def test_the_planner_stops_in_time_for_flights_checks_and_files(limit_s, first_share, after, step_share):
+    """What comes after the path takes some multiple of what the first path took, on any machine."""
+    now = [50.0]
+    clock = PlanClock(50.0, limit_s, None, afterwards=1.5, now_s=lambda: now[0])
+    first_s = first_share * limit_s
+    while now[0] < 50.0 + first_s:
+        clock.stop()
+        now[0] += step_share * first_s
+    clock.first_plan()
+    began_s, planned_s = 50.0, now[0] - 50.0
+    while not clock.stop():
+        now[0] += step_share * limit_s
+    spent_s = now[0] - began_s + after * planned_s
+    assert spent_s <= (1.0 + step_share) * limit_s + 1e-6
+    assert spent_s >= limit_s - (1.5 - after) * planned_s - 1e-6
+    repeat = PlanClock(0.0, None, clock.steps, afterwards=1.5)
+    assert [repeat.stop() for _ in range(clock.steps + 2)] == [False] * clock.steps + [True, True]
+    free = PlanClock(0.0, None, None, afterwards=1.5)
+    assert not any(free.stop() for _ in range(50))
 
 
 def polygon(*rings):

@@ -230,7 +230,7 @@ def test_nobody_flies_from_line_to_line_only():
     places = ((0, 20), (50, 20), (1100, 0), (1100, 1100), (0, 1100), (0, 60), (50, 60))
     corners = np.array([planner.frame.to_enu(FRAME.to_geo(*p)) for p in places])
     track = Track(corners, np.array([10.0, 0, 0, 0, 0, 10.0]), np.array([-90.0, *[math.nan] * 4, -90.0]))
-    sorties = planner.split(track, 3, BUDGET).flights
+    sorties = planner.split(track, 3).flights
     assert [s.number for s in sorties] == [1, 1]
     assert sorties[0].from_m == 0.0
     assert sorties[-1].to_m == pytest.approx(planner.along[-1])

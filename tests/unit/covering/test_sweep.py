@@ -122,6 +122,30 @@ def test_wind_turns_the_swaths_across_it():
         assert abs((found.direction_deg - along_deg + 90.0) % 180.0 - 90.0) < 1e-6
 
 
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 400), st.floats(0.0, 1.0))
+def test_a_planner_that_is_stopped_anywhere_has_swept_everything(seed, share):
+    """After any number of questions whether to stop: a whole path, the same for the same number, none too long."""
+    area = star(seed % 40 + 1, size=16.0)
+
+    def sweep(most):
+        asked = [0]
+
+        def stop():
+            asked[0] += 1
+            return asked[0] > most
+
+        return sweep_area(area, 3.0, Budget(iterations=30, stop=stop)), asked[0]
+
+    whole, questions = sweep(10**9)
+    stopped, _ = sweep(round(share * questions))
+    again, _ = sweep(round(share * questions))
+    assert np.array_equal(stopped.corners_m, again.corners_m)
+    assert judged(area, stopped).fraction == 1.0
+    assert stopped.length_m >= stopped.bound_m * 0.9
+    assert sweep(questions)[0].length_m == whole.length_m
+
+
 def test_a_stopped_planner_gives_what_it_has():
     found = sweep_area(star(5, size=20.0), 4.0, Budget(iterations=1000, stop=lambda: True))
     assert judged(star(5, size=20.0), found).fraction == 1.0

@@ -110,7 +110,7 @@ def test_starts_far_apart_change_nothing(site, patrol, tmp_path):
     assert [f["plan_changed"] for f in document["flights"]] == [False] * 3
     for file, start in zip(patrol, (0.0, 3000.0, 6000.0), strict=True):
         was, now = (read_plan_file(site, folder / file.name) for folder in (file.parent, tmp_path))
-        assert now == replace(was, start_after_s=start)
+        assert now == was.at_start(start)
     again = run(*(tmp_path / f.name for f in patrol), "--out", tmp_path / "again", "--no-return-layers", "--json")
     assert json.loads(again.stdout)["changes"] == []  # the plans say when they want to start
 

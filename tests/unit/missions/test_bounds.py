@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from missions.bounds import longest_flight_bound_s, moves_bound_s, tour_bound
+from missions.bounds import busiest_drone_bound_s, longest_flight_bound_s, moves_bound_s, tour_bound
 from missions.routing.task import Item, Stop, Task, route_time_s
 
 
@@ -67,6 +67,64 @@ def test_no_plan_beats_the_bound(seed, points, lines, vehicles, skew, same_home)
         assert 0.0 <= moves_bound_s(task) <= moves + 1e-6
         for used, flown in moves_of.items():
             assert moves_bound_s(task, used) <= flown + 1e-6
+
+
+def _in_flights(items):
+    """Every way to share items out into flights."""
+    if not items:
+        yield []
+        return
+    first, rest = items[0], items[1:]
+    for others in _in_flights(rest):
+        yield [[first], *others]
+        for k in range(len(others)):
+            yield [*others[:k], [first, *others[k]], *others[k + 1 :]]
+
+
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 4),
+    st.integers(0, 2),
+    st.integers(1, 3),
+    st.booleans(),
+    st.floats(0.4, 1.2),
+    st.sampled_from([0.0, 100.0, 900.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_plan_of_several_flights_beats_the_bound(seed, points, lines, vehicles, same_home, share, swap_s):
+    """Every way to share the items out into flights that batteries last for, and the flights among the vehicles."""
+    points = min(points, 4 - lines)
+    task = _task(random.Random(seed), points, lines, vehicles, same_home=same_home)
+
+    def least_s(vehicle, chosen):
+        flips = [[False, True] if task.items[i].reversible else [False] for i in range(len(task.items))]
+        return min(
+            route_time_s(task, vehicle, [Stop(i, f) for i, f in zip(order, flip, strict=True)])
+            for order in itertools.permutations(chosen)
+            for flip in itertools.product(*(flips[i] for i in order))
+        )
+
+    everything = list(range(len(task.items)))
+    battery_s = share * max((least_s(v, everything) for v in range(vehicles)), default=0.0)
+    best = math.inf
+    for flights in _in_flights(everything):
+        for owners in itertools.product(range(vehicles), repeat=len(flights)):
+            flown = [(v, least_s(v, flight)) for v, flight in zip(owners, flights, strict=True)]
+            if all(s <= battery_s for _, s in flown):
+                busy = [sum(s + swap_s for v, s in flown if v == vehicle) - swap_s for vehicle in range(vehicles)]
+                best = min(best, max(*busy, 0.0))
+    assert busiest_drone_bound_s(task, battery_s, swap_s) <= best + 1e-6
+
+
+def test_swaps_that_batteries_ask_for_count():
+    """One drone, four spokes of 200 s there and back, batteries for one each: four flights and three swaps."""
+    spots = [(0, 0), (100, 0), (0, 100), (-100, 0), (0, -100)]
+    times = tuple(tuple(math.dist(a, b) for b in spots) for a in spots)
+    task = Task(times, tuple(Item(i, i, 0.0) for i in range(1, 5)), (0,), (10.0,))
+    work = 200.0 + 3 * math.hypot(100, 100)  # of one tour, so the bound knows of three flights only
+    assert busiest_drone_bound_s(task, 230.0, 60.0) == pytest.approx(work + 3 * 10.0 + 2 * 60.0, rel=1e-3)
+    assert busiest_drone_bound_s(task, 1e6, 60.0) == longest_flight_bound_s(task)
+    assert busiest_drone_bound_s(task, 10.0, 60.0) == math.inf
 
 
 @given(st.integers(0, 10**6), st.integers(0, 8), st.booleans())

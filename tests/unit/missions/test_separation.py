@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mission_plans import FENCE, FRAME, LIMITS, MISSION
 
 from missions.deconflict.trajectory import common_frame, fly, places_m
+from missions.formats.qgc_plan import read_plan, write_plan
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.model import FlightPlan, Waypoint
 from missions.separation import MINIMA, PAD_RADIUS_M, check_separation, least_separation
@@ -78,6 +79,18 @@ def test_the_nearest_moment_is_the_nearest_of_all_samples(drawn):
         assert breaches[0].finding.position is not None
     elif clear:
         assert breaches == []
+
+
+def test_planned_starts_of_zero_are_taken_at_their_word():
+    """Two that leave neighbouring pads at once meet there: nobody's business where nobody planned it, a breach where somebody did."""
+    plans = [plan_of("d1", (0, 0), [(0, 300, 0.0)], 50.0), plan_of("d2", (8, 0), [(300, 0, 0.0)], 50.0)]
+    assert check_separation(plans, LIMITS) == []
+    said = [plan.at_start(0.0) for plan in plans]
+    assert len(check_separation(said, LIMITS)) == 1
+    again = [read_plan(write_plan(plan), source="a.plan") for plan in said]
+    assert [(p.start_after_s, p.starts_first) for p in again] == [(0.0, True), (0.0, True)]
+    assert "start_after_s" not in write_plan(plans[0])
+    assert [(p.start_after_s, p.starts_first) for p in (plan.at_start(7.5) for plan in plans)] == [(7.5, False)] * 2
 
 
 def test_fewer_than_two_and_one_vehicle_twice_have_no_encounter():

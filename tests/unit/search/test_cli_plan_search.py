@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from dronectl.cli import plan_search
 from dronectl.cli.common import open_site
-from dronectl.cli.plan_search import SearchClock
+from dronectl.cli.limits import PlanClock
 from dronectl.errors import BadInputError
 from dronectl.operations.last_seen import LastSeen, map_of_form
 from dronectl.operations.planning import check_at_site, read_plan_file
@@ -213,7 +213,7 @@ def test_a_form_is_searched_and_its_lines_are_drawn(tmp_path):
 def test_the_planner_stops_in_time_for_checks_and_files(limit_s, map_share, after_share, step_share):
     """However slow the machine: what comes after the plan takes some share of what the map before it took."""
     now = [1000.0]
-    clock = SearchClock(1000.0, limit_s, None, lambda: now[0])
+    clock = PlanClock(1000.0, limit_s, None, afterwards=0.4, now_s=lambda: now[0])
     map_s = map_share * limit_s
     now[0] += map_s
     while not clock.stop():

@@ -20,7 +20,9 @@ from dronectl.operations.planning import read_plan_file
 from dronectl.operations.probability_files import MapReading, read_probability_map
 from dronectl.operations.search_resume import Changes, DroneNow, after_flying, plan_rest, sensing_of
 from dronectl.operations.searching import Sensing, plan_site_search
+from missions.energy import plan_energy
 from missions.judge_search import judge_pos, judge_posterior, passes
+from missions.judge_separation import judge_separation
 from missions.model import Budget
 from missions.search.probability import from_array
 
@@ -126,7 +128,7 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
         "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert any(d.startswith("d2 fly on from the air") for d in json.loads(result.stdout)["doubts"])
+    assert any(d.startswith("d2 are taken to fly on from the air at once") for d in json.loads(result.stdout)["doubts"])
     shape = Polygon(square)
     for drone in ("d1", "d2", "d3"):
         plan = read_plan_file(site, tmp_path / "out" / f"{drone}.plan")
@@ -136,6 +138,12 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
             assert math.dist(legs[0], (-200.0, 100.0)) < 1.0
     summary = json.loads(result.stdout)
     assert all(f["battery_at_landing"] >= site.limits.reserve_fraction for f in summary["flights"])
+    plans = {d: read_plan_file(site, tmp_path / "out" / f"{d}.plan") for d in ("d1", "d2", "d3")}
+    # d2 is at its first waypoint now: as if it had taken off by as much earlier.
+    begun = plan_energy(plans["d2"], site.limits, wind_m_s=5.0).arrival_s[0]
+    starts = [plans[d].start_after_s + (0.0 if d == "d2" else begun) for d in plans]
+    met = judge_separation(list(plans.values()), starts, site.limits, wind_m_s=5.0)
+    assert met == []
 
 
 def test_a_drone_over_a_new_zone_is_said_and_not_planned_for(site):
