@@ -113,10 +113,13 @@ class Examiner:
             self._tell(str(error))
             yield {"type": "error", "source": str(path), "message": str(error)}
 
-    def stream(self, name: str, frames: Iterable[Frame]) -> Iterator[Line]:
-        """Lines of a live source's frames. name: what stands for it in lines and file names, without credentials."""
+    def stream(self, name: str, frames: Iterable[Frame], pictures: str | None = None) -> Iterator[Line]:
+        """Lines of a live source's frames. name: what stands for it in lines, without credentials.
+
+        pictures: what names of its pictures are made of, where names of sources can be alike; else its name.
+        """
         nowhere = _Located(None, None, "a stream without telemetry has no pose", tell=False)
-        yield from self._moving(name, Path(file_name(name, 60)), "stream", frames, nowhere)
+        yield from self._moving(name, Path(file_name(pictures or name, 60)), "stream", frames, nowhere)
 
     # stills
 
