@@ -139,7 +139,7 @@ class YoloDetector:
             if frame.kind is PixelKind.CELSIUS:
                 patch = frame.pixels[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
                 hottest = float(patch.max()) if patch.size else None
-            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest))
+            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest, learned=True))
         with self._counting:
             self.gated_boxes += gated
         return found
