@@ -127,13 +127,18 @@ class _Peer:
         name = "ONNX Runtime" if onnx else "PyTorch"
         self.name = f"SAHI {sahi.__version__}, ultralytics {ultralytics.__version__}, {name} {backend.__version__}"
         self.slices = 0
-        self._give_threads: Callable[[int], None] = torch.set_num_threads
+        self._give_threads: Callable[[int], None] | None = None if onnx else torch.set_num_threads
         self._threads = threads
 
     def first(self, picture: NDArray[np.uint8]) -> None:
-        """The first look, in which ultralytics takes PyTorch down to a thread less than there are cores; undone after it."""
+        """The first look, in which ultralytics takes PyTorch down to a thread less than there are cores.
+
+        Where PyTorch computes the network that is undone. Beside ONNX Runtime it is as well: their threads would wait for
+        each other's cores, which costs ten times what is gained.
+        """
         self.look(picture)
-        self._give_threads(self._threads)
+        if self._give_threads is not None:
+            self._give_threads(self._threads)
 
     def _note(self, predictor: Any) -> None:
         self._speeds += [result.speed for result in predictor.results]
