@@ -26,7 +26,6 @@ def main() -> None:
         *map(float, sys.argv[3:5]),
         int(sys.argv[5]),
     )
-    torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     detector = AutoDetectionModel.from_pretrained(
         model_type="ultralytics", model_path=model, confidence_threshold=confidence, device="cpu", image_size=side
@@ -43,6 +42,9 @@ def main() -> None:
             picture, detector, slice_height=side, slice_width=side, overlap_height_ratio=overlap,
             overlap_width_ratio=overlap, perform_standard_pred=False, verbose=0,
         )  # fmt: skip
+        torch.set_num_threads(
+            threads
+        )  # ultralytics takes it down to a thread less than there are cores at its first look
         took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
         boxes = [[p.category.id, float(p.score.value), *p.bbox.to_xyxy()] for p in result.object_prediction_list]
         said.write(json.dumps({"s": took, "cpu_s": cpu, "boxes": boxes}) + "\n")

@@ -2,101 +2,78 @@
 """What one engine costs on this machine: `python -m vision.bench --model FILE --engine NAME` prints one JSON object.
 
 An engine gets an interpreter of its own, so that memory is its own and no library's threads stand in another's way;
-`dronectl vision bench` starts one after the other. Pictures are generated (radiometric, with a gradient, texture and
-warm blobs) or the user's own. Stages: prepare (stretch, letterbox), infer, decode, and hot spots beside them.
+`dronectl vision bench` starts one after the other. Pictures are generated (open ground with texture and blobs) or the
+user's own, and are looked at as `dronectl detect` would: thermal ones whole, colour ones in tiles. Stages: prepare
+(stretch, letterbox), infer, decode, what tiles cost besides, and hot spots. `--engine sahi` is the peer (`bench_sahi`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 
-from vision.decode import class_count, decode
-from vision.engines import load_engine
-from vision.errors import EngineMissingError, ModelError, PictureError, VisionError
-from vision.frame import Frame, PixelKind
-from vision.model_card import read_card
-from vision.prepare import fit_picture, to_grey
-from vision.sources.files import find_files
-from vision.sources.stills import PICTURES, read_still
+from vision.bench_parts import STAGES, WARM_UP, Cost, Run, cost_of, generated, own, resident_mb
+from vision.bench_sahi import SAHI, measure_sahi
+from vision.decode import class_count
+from vision.detector import Detection
+from vision.engines import Engine, Tensor, load_engine
+from vision.errors import EngineMissingError, ModelError, VisionError
+from vision.frame import Frame
+from vision.lookers import tile_settings
+from vision.model_card import ModelCard, read_card
+from vision.prepare import BytePicture, Fit
 from vision.thermal import HotSpotDetector
+from vision.tiled import TiledDetector
+from vision.yolo import YoloDetector
 
-STAGES: Final = ("prepare", "infer", "decode", "hot_spots")
-_WARM_UP: Final = 3
 _GSD_M: Final = 0.08
 _EXIT_MISSING: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a run cost. Milliseconds by the clock on the wall; cpu_* by the process's own clock, all threads together.
+class _Watched(YoloDetector):
+    """The detector, with the milliseconds that its steps took since the count was begun."""
 
-    memory_mb: resident memory that the engine, the model and their work added to the bare program;
-    peak_mb: the whole process at its highest. frames_per_s: all stages one after the other.
-    """
+    def __init__(self, engine: Engine, card: ModelCard) -> None:
+        super().__init__(engine, card)
+        self.spent_ms: dict[str, float] = {}
+        self.begin()
 
-    engine: str
-    model: str
-    width_px: int
-    height_px: int
-    threads: int
-    frames: int
-    load_s: float
-    first_ms: float
-    p50_ms: dict[str, float]
-    p95_ms: dict[str, float]
-    frame_p50_ms: float
-    frame_p95_ms: float
-    frames_per_s: float
-    cpu_frame_ms: float
-    memory_mb: float
-    peak_mb: float
+    def begin(self) -> None:
+        """Begin to count anew."""
+        self.spent_ms = {"prepare": 0.0, "infer": 0.0, "decode": 0.0}
 
+    def prepared(self, frame: Frame) -> tuple[BytePicture, Fit]:
+        began = time.perf_counter()
+        made = super().prepared(frame)
+        self.spent_ms["prepare"] += (time.perf_counter() - began) * 1e3
+        return made
 
-def generated(width_px: int, height_px: int, count: int = 4) -> list[Frame]:
-    """Radiometric frames like open ground at night, the same every time."""
-    rng = np.random.default_rng(20)
-    rows = np.linspace(0.0, 3.0, height_px, dtype=np.float32)[:, None]
-    frames = []
-    for number in range(count):
-        coarse = rng.normal(0.0, 1.5, (height_px // 16 + 1, width_px // 16 + 1)).astype(np.float32)
-        ground = cv2.resize(coarse, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
-        pixels = 8.0 + rows + ground + rng.normal(0.0, 0.15, (height_px, width_px)).astype(np.float32)
-        for _ in range(12):
-            x, y = int(rng.integers(8, width_px - 8)), int(rng.integers(8, height_px - 8))
-            pixels[y - 4 : y + 4, x - 3 : x + 3] += np.float32(rng.uniform(4.0, 12.0))
-        frames.append(Frame("generated", None, number, float(number), pixels.astype(np.float32), PixelKind.CELSIUS))
-    return frames
+    def computed(self, picture: BytePicture) -> Tensor:
+        began = time.perf_counter()
+        output = super().computed(picture)
+        self.spent_ms["infer"] += (time.perf_counter() - began) * 1e3
+        return output
 
-
-def _resident_mb() -> float:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return _peak_mb()
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 1024)
+    def decoded(self, frame: Frame, gsd_m: float | None, output: Tensor, fit: Fit, least: float) -> list[Detection]:
+        began = time.perf_counter()
+        found = super().decoded(frame, gsd_m, output, fit, least)
+        self.spent_ms["decode"] += (time.perf_counter() - began) * 1e3
+        return found
 
 
 def measure(model: Path, engine_name: str | None, threads: int, frames: Sequence[Frame], count: int) -> Cost:
     """Load the engine, look `count` times, and say what it cost. ModelError, EngineMissingError."""
     cv2.setNumThreads(1)
-    before_mb = _resident_mb()
+    before_mb = resident_mb()
     began = time.perf_counter()
     engine = load_engine(model, engine_name, threads)
     load_s = time.perf_counter() - began
@@ -109,45 +86,34 @@ def measure(model: Path, engine_name: str | None, threads: int, frames: Sequence
         card = read_card(model, class_count(shape))
     except ValueError as error:
         raise ModelError(f"model {model}: {error}") from error
+    yolo = _Watched(engine, card)
+    tiled = TiledDetector(yolo, engine.input_size, tile_settings(card)) if colour else None
     hot_spots = HotSpotDetector()
-    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    times: dict[str, list[float]] = {stage: [] for stage in STAGES if stage != "hot_spots" or not colour}
     cpu_began = wall_began = 0.0
-    for number in range(count + _WARM_UP):
-        if number == _WARM_UP:
+    boxes = 0
+    for number in range(count + WARM_UP):
+        if number == WARM_UP:
             cpu_began, wall_began = time.process_time(), time.perf_counter()
         frame = frames[number % len(frames)]
+        yolo.begin()
         marks = [time.perf_counter()]
-        picture, fit = fit_picture(frame.pixels if colour else to_grey(frame, card), engine.input_size)
+        # no scale is stated: a model for another one must be measured, too
+        found = (tiled or yolo).detect(frame, None)
         marks.append(time.perf_counter())
-        output = engine.run_picture(picture)
-        marks.append(time.perf_counter())
-        decode(output, fit, (frame.height_px, frame.width_px), card.search_confidence)
-        marks.append(time.perf_counter())
-        if frame.kind is not PixelKind.BGR8:
+        if not colour:
             hot_spots.detect(frame, _GSD_M)
         marks.append(time.perf_counter())
-        if number >= _WARM_UP:
-            for stage, start, end in zip(STAGES, marks, marks[1:], strict=False):
-                times[stage].append((end - start) * 1e3)
-    whole = np.sum([times[stage] for stage in STAGES], axis=0)
-    return Cost(
-        engine=engine.name,
-        model=card.label,
-        width_px=frames[0].width_px,
-        height_px=frames[0].height_px,
-        threads=threads,
-        frames=count,
-        load_s=load_s,
-        first_ms=first_ms,
-        p50_ms={stage: float(np.median(values)) for stage, values in times.items()},
-        p95_ms={stage: float(np.percentile(values, 95)) for stage, values in times.items()},
-        frame_p50_ms=float(np.median(whole)),
-        frame_p95_ms=float(np.percentile(whole, 95)),
-        frames_per_s=count / (time.perf_counter() - wall_began),
-        cpu_frame_ms=(time.process_time() - cpu_began) / count * 1e3,
-        memory_mb=_resident_mb() - before_mb,
-        peak_mb=_peak_mb(),
-    )
+        if number >= WARM_UP:
+            boxes += len(found)
+            besides = (marks[1] - marks[0]) * 1e3 - sum(yolo.spent_ms.values())
+            spent = yolo.spent_ms | {"tiles": besides, "hot_spots": (marks[2] - marks[1]) * 1e3}
+            for stage, values in times.items():
+                values.append(spent[stage])
+    tiles = 1 if tiled is None or tiled.last is None else tiled.last.tiles
+    wall_s, cpu_s = time.perf_counter() - wall_began, time.process_time() - cpu_began
+    run = Run(engine.name, card.label, threads, tiles, boxes, load_s, first_ms, times, wall_s, cpu_s, before_mb)
+    return cost_of(run, frames)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,14 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=Path)
     given = parser.parse_args(arguments)
     try:
+        modality = read_card(given.model).modality
         if given.pictures is None:
-            frames = generated(given.width, given.height)
+            frames = generated(given.width, given.height, modality)
         else:
-            files = find_files([given.pictures], PICTURES).files
-            if not files:
-                raise PictureError(f"{given.pictures}: videos only; the bench wants pictures")
-            frames = [read_still(path).frame for path in files[:16]]
-        cost = measure(given.model, given.engine, given.threads, frames, given.frames)
+            frames = own(given.pictures, modality)
+        if given.engine == SAHI:
+            cost = measure_sahi(given.model, given.threads, frames, given.frames)
+        else:
+            cost = measure(given.model, given.engine, given.threads, frames, given.frames)
     except VisionError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_MISSING if isinstance(error, EngineMissingError) else 2

@@ -7,6 +7,8 @@ The rules, in order; a chance is a frame in which the thing should have been in 
    camera) and the sun is up, it must grow, or flicker as flames do and mirrors do not. The same holds for hot spots
    above `glint_c`. With the sun down there is nothing to wait for. Where nobody knows whether it is down, what may be
    a mirror is told as a hot spot at once: silence could cost more than a look.
+   Fire by its look alone, as a learned detector with such a class says: 3 of the last 5 chances, whose scores average at
+   least `mean_score`. Where the camera measures degrees, looks at what is as cool as `glint_c` are none of fire.
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
@@ -33,6 +35,7 @@ from typing import Final
 from vision.sighting import Kind
 from vision.unite import SMOKE_CUES, Observation
 
+_BY_LOOK: Final = 0.85  # what no instrument measures is no surer than this
 LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
 
 
@@ -117,7 +120,7 @@ def judge(
     fire = _fire(recent, list(window), s, sun_up)
     if fire is not None:
         return fire
-    best: Verdict | None = None
+    best = _flames(recent, s)
     for kind in LEARNED_KINDS:
         verdict = _learned(kind, recent, seen, s)
         if verdict is not None and (best is None or verdict.confidence > best.confidence):
@@ -156,6 +159,26 @@ def _fire(
         Kind.FIRE,
         min(0.97, 0.85 + 0.04 * len(burning) + (0.04 if growing else 0.0)),
         f"fire: {len(burning)} of {len(last)} looks at fire temperature, hottest {hottest:.0f} C{grows}{proof}",
+    )
+
+
+def _flames(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
+    seen = [o for o in recent if o is not None]
+    # what is hot enough by itself is judged by its heat, which may be the sun's
+    looks = [o for o in seen if o.flames > 0 and not o.fire]
+    burning = [o for o in looks if o.temperature_max_c is None or o.temperature_max_c > s.glint_c]
+    if len(burning) < s.looks:
+        return None
+    mean = sum(o.flames for o in burning) / len(seen)
+    if mean < s.mean_score:
+        return None
+    hit = len(seen) / len(recent)
+    heats = [o.temperature_max_c for o in burning if o.temperature_max_c is not None]
+    heat = f", hottest {max(heats):.0f} C" if heats else "; no heat was measured"
+    return Verdict(
+        Kind.FIRE,
+        min(_BY_LOOK, 1.0 - (1.0 - mean * hit) ** 2),
+        f"fire by its look alone: {len(burning)} of {len(recent)} looks, learned {mean:.2f}{heat}",
     )
 
 

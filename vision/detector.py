@@ -26,6 +26,7 @@ class Detection:
     contrast_c: float | None = None  # the same in degrees, radiometric frames only
     area_px: int | None = None  # pixels of the spot itself
     elongation: float | None = None  # of the spot: its long axis over its short one, by second moments
+    learned: bool = False  # by a network: what tells its fires from those that are hot
 
     @property
     def centre_px(self) -> tuple[float, float]:

@@ -113,10 +113,13 @@ class Examiner:
             self._tell(str(error))
             yield {"type": "error", "source": str(path), "message": str(error)}
 
-    def stream(self, name: str, frames: Iterable[Frame]) -> Iterator[Line]:
-        """Lines of a live source's frames. name: what stands for it in lines and file names, without credentials."""
+    def stream(self, name: str, frames: Iterable[Frame], pictures: str | None = None) -> Iterator[Line]:
+        """Lines of a live source's frames. name: what stands for it in lines, without credentials.
+
+        pictures: what names of its pictures are made of, where names of sources can be alike; else its name.
+        """
         nowhere = _Located(None, None, "a stream without telemetry has no pose", tell=False)
-        yield from self._moving(name, Path(file_name(name, 60)), "stream", frames, nowhere)
+        yield from self._moving(name, Path(file_name(pictures or name, 60)), "stream", frames, nowhere)
 
     # stills
 
@@ -141,7 +144,8 @@ class Examiner:
         self._tell_experimental(look.model)
         self._tell_grey(frame)
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
-        line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at} | values_line(frame)
+        line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at, "turned_deg": still.turned_deg}
+        line |= values_line(frame)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
         frame = self._kept(frame, (*observations, *look.faint))
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
@@ -175,7 +179,7 @@ class Examiner:
 
     def _gsd(self, still: Still, locator: Locator | None) -> tuple[float | None, str | None]:
         frame = still.frame
-        stated = self._options.scale.gsd(frame.width_px)
+        stated = self._options.scale.gsd(still.across_px)
         if stated is not None:
             return stated, "stated"
         steep = frame.pose is not None and frame.pose.pitch_deg <= _STEEP_DEG

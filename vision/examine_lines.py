@@ -23,6 +23,8 @@ def kind_of(observation: Observation) -> tuple[Kind, float]:
     """What one look takes a thing for, and how surely; no more than a single look can say."""
     if observation.fire:
         return Kind.FIRE, 0.75
+    if observation.flames > 0:
+        return Kind.FIRE, observation.flames
     if observation.smoke > 0:
         return Kind.SMOKE, observation.smoke
     if observation.judged > 0:
@@ -39,6 +41,8 @@ def why(observation: Observation) -> str:
     if observation.fire:
         hottest = observation.temperature_max_c
         parts.append("fire temperature" if hottest is None else f"fire temperature, hottest {hottest:.0f} C")
+    if observation.flames > 0:
+        parts.append(f"learned {observation.flames:.2f}")
     if observation.smoke > 0:
         by_cues = SMOKE_CUES in observation.detectors
         cues = "moving, without colour and without edges of the ground"

@@ -26,6 +26,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     " awning_tricycle other_vehicle",
     Kind.ANIMAL: "animal animals dog cow cattle horse sheep goat deer elk boar wild_boar bear",
     Kind.SMOKE: "smoke",
+    Kind.FIRE: "fire fires flame flames",
 }
 _NAMED: Final = 8
 _KIND_OF_CLASS: Final[Mapping[str, Kind]] = {name: kind for kind, names in _NAMES.items() for name in names.split()}

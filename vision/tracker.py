@@ -233,7 +233,7 @@ class Tracker:
         if apart_m <= _WITHIN * min(one.size_m, other.size_m):
             return True
         named = self.settings.confirm.mean_score
-        if all(o.score(Kind.PERSON) >= named for o in (one, other)) or one.fire or other.fire:
+        if all(o.score(Kind.PERSON) >= named for o in (one, other)) or one.burns or other.burns:
             return False
         return apart_m + (one.size_m + other.size_m) / 2 <= _BODY_M
 
@@ -317,7 +317,7 @@ def _rank(verdict: Verdict) -> int:
 
 def _misfit(track: Track, observation: Observation) -> float:
     last = track.last_seen
-    if last.fire != observation.fire or (last.smoke > 0) != (observation.smoke > 0):
+    if last.burns != observation.burns or (last.smoke > 0) != (observation.smoke > 0):
         return _KIND_PENALTY
     a, b = last.learned_kind, observation.learned_kind
     return _KIND_PENALTY if a is not None and b is not None and a is not b else 0.0

@@ -37,6 +37,7 @@ class Observation:
     hot_sigma: float = 0.0
     contrast_c: float | None = None
     fire: bool = False
+    flames: float = 0.0  # a learned detector's score for fire, which it tells by its look alone
     smoke: float = 0.0  # the smoke detector's confidence
     area_px: int | None = None
     elongation: float | None = None
@@ -48,6 +49,11 @@ class Observation:
     @property
     def centre_px(self) -> tuple[float, float]:
         return (self.left_px + self.right_px) / 2, (self.top_px + self.bottom_px) / 2
+
+    @property
+    def burns(self) -> bool:
+        """Whether anything takes it for a fire, by heat or by look."""
+        return self.fire or self.flames > 0
 
     @property
     def longest_px(self) -> float:
@@ -92,7 +98,8 @@ def unite(
 
     is_flame says of a person's box that touches a fire whether it is the flames' own, or somebody beside them.
     """
-    fires = [_fire(d) for d in detections if d.kind is Kind.FIRE]
+    fires = [_fire(d) for d in detections if d.kind is Kind.FIRE and not d.learned]
+    flames = _flames([d for d in detections if d.kind is Kind.FIRE and d.learned], fires)
     learned: list[Observation] = []
     for d in sorted((d for d in detections if d.kind in _LEARNED), key=lambda d: -d.confidence):
         fire = next((i for i, f in enumerate(fires) if _touches(f, d)), None)
@@ -130,7 +137,7 @@ def unite(
                 temperature_max_c=d.temperature_max_c,
                 detectors=(learned[owner].detectors[0], d.detector),
             )
-    return fires + learned + alone + _smokes([d for d in detections if d.kind is Kind.SMOKE])
+    return fires + flames + learned + alone + _smokes([d for d in detections if d.kind is Kind.SMOKE])
 
 
 def _same(d: Detection, surer: Observation) -> bool:
@@ -171,6 +178,25 @@ def _fire(d: Detection) -> Observation:
         temperature_max_c=d.temperature_max_c,
         detectors=(d.detector,),
     )
+
+
+def _flames(found: Sequence[Detection], fires: list[Observation]) -> list[Observation]:
+    """What a network takes for fire: its word on a fire that is hot enough by itself, else a thing of its own.
+
+    Who or what else is there is never taken for a part of it: a network's box of flames may be anything.
+    """
+    flames: list[Observation] = []
+    for d in sorted(found, key=lambda d: -d.confidence):
+        hot = next((i for i, fire in enumerate(fires) if _touches(fire, d)), None)
+        if hot is not None:
+            known = fires[hot]
+            names = known.detectors if d.detector in known.detectors else (*known.detectors, d.detector)
+            fires[hot] = replace(known, flames=max(known.flames, d.confidence), detectors=names)
+        elif not any(iou(d, other) >= _SAME_LEARNED_IOU for other in flames):
+            box = (d.left_px, d.top_px, d.right_px, d.bottom_px)
+            hottest = d.temperature_max_c
+            flames.append(Observation(*box, flames=d.confidence, temperature_max_c=hottest, detectors=(d.detector,)))
+    return flames
 
 
 def _smokes(found: Sequence[Detection]) -> list[Observation]:

@@ -18,11 +18,11 @@ import numpy as np
 
 from vision.decode import class_count, decode
 from vision.detector import Detection, Detector
-from vision.engines import Engine, load_engine
+from vision.engines import Engine, Tensor, load_engine
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.model_card import ModelCard, kind_of_class, read_card, unreported
-from vision.prepare import fit_picture, to_grey
+from vision.prepare import BytePicture, Fit, fit_picture, to_grey
 from vision.sighting import Kind
 
 log = logging.getLogger(__name__)
@@ -109,11 +109,22 @@ class YoloDetector:
                 self.refused_frames += 1
             self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
             return []
+        picture, fit = self.prepared(frame)
+        output = self.computed(picture)
+        return self.decoded(frame, gsd_m, output, fit, self._confidence if least is None else least)
+
+    def prepared(self, frame: Frame) -> tuple[BytePicture, Fit]:
+        """First step: the frame as the network wants it, and where it lies in that."""
         picture = frame.pixels if self._card.modality == "rgb" else to_grey(frame, self._card)
-        picture, fit = fit_picture(picture, self._engine.input_size)
-        output = self._engine.run_picture(picture)
-        score = self._confidence if least is None else least
-        boxes = decode(output, fit, (frame.height_px, frame.width_px), score, self._iou)
+        return fit_picture(picture, self._engine.input_size)
+
+    def computed(self, picture: BytePicture) -> Tensor:
+        """Second step: the network's raw output."""
+        return self._engine.run_picture(picture)
+
+    def decoded(self, frame: Frame, gsd_m: float | None, output: Tensor, fit: Fit, least: float) -> list[Detection]:
+        """Third step: what the output means in the frame."""
+        boxes = decode(output, fit, (frame.height_px, frame.width_px), least, self._iou)
         found: list[Detection] = []
         gated = 0
         for corners, score, number in zip(boxes.corners_px, boxes.scores, boxes.classes, strict=True):
@@ -128,7 +139,7 @@ class YoloDetector:
             if frame.kind is PixelKind.CELSIUS:
                 patch = frame.pixels[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
                 hottest = float(patch.max()) if patch.size else None
-            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest))
+            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest, learned=True))
         with self._counting:
             self.gated_boxes += gated
         return found

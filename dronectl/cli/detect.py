@@ -21,8 +21,8 @@ def detect(
     sources: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, videos, radiometric JPEGs (DJI, FLIR), 16-bit TIFF or raw Y16; or one stream: an "
-            "address (rtsp, http, rtmp, udp) or a camera of this machine (usb:0).",
+            help="Pictures, folders, videos, radiometric JPEGs (DJI, FLIR), 16-bit TIFF or raw Y16; or up to 16 "
+            "streams: addresses (rtsp, http, rtmp, udp) or cameras of this machine (usb:0).",
             metavar="SOURCE...",
         ),
     ],
@@ -133,7 +133,10 @@ def detect(
     open_timeout_s: Annotated[
         float,
         typer.Option(
-            "--open-timeout-s", min=1.0, max=600.0, help="A stream without a picture for so long ends with code 3."
+            "--open-timeout-s",
+            min=1.0,
+            max=600.0,
+            help="A stream without a picture for so long has not opened; if none has, that is code 3.",
         ),
     ] = 15.0,
     give_up_s: Annotated[
@@ -171,10 +174,11 @@ def detect(
     all its pictures.
 
     A stream is read in a process of its own: one that stalls for 5 seconds is opened again, with growing pauses, and
-    its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted.
+    its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted. Several
+    streams are looked at by turns, each for its fair share of the time; one that is lost does not end the others.
 
     Codes: 0 all was read, 1 some could not be read or looked at, or a stream was lost, 2 nothing could or the input is
-    wrong, 3 a stream never opened.
+    wrong, 3 no stream ever opened.
     """
     gsd_m, ground_width_m = _scale(gsd_cm, height_m, hfov_deg)
     size = _raw_size(raw_size)
@@ -187,7 +191,7 @@ def detect(
         raise BadInputError("--take-off goes with --dem: without heights of the ground it changes nothing")
     # heavy: cv2 and an inference engine, which no other command of this program needs
     from dronectl.operations.detect_run import DetectRequest, Outputs, run_files
-    from dronectl.operations.detect_stream import run_stream
+    from dronectl.operations.detect_stream import run_streams
     from vision.errors import PictureError
     from vision.sources.streams import StreamSettings, parse_address
 
@@ -214,10 +218,12 @@ def detect(
         raise BadInputError(str(error)) from error
     if not streams:
         raise typer.Exit(run_files([Path(source) for source in sources], request))
-    if len(sources) > 1:
-        raise BadInputError(f"{streams[0].label}: a stream is looked at alone; run another `dronectl detect` for more")
+    if len(streams) < len(sources):
+        raise BadInputError(
+            f"{streams[0].label}: streams and files are looked at by a `dronectl detect` of their own each"
+        )
     settings = StreamSettings(open_s=open_timeout_s, give_up_s=give_up_s, run_s=seconds)
-    raise typer.Exit(run_stream(streams[0], settings, request))
+    raise typer.Exit(run_streams(streams, settings, request))
 
 
 def _place(text: str) -> GeoPoint:

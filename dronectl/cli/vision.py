@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +13,9 @@ from rich.table import Table
 
 from dronectl.cli.advise import advise
 from dronectl.cli.common import JsonOption, err, out, print_json
+from dronectl.cli.vision_bench import bench
 from dronectl.cli.vision_train import train
-from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, EXIT_UNAVAILABLE, BadInputError, UnavailableError
+from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
 
 vision_app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +23,7 @@ vision_app = typer.Typer(
 )
 vision_app.command()(advise)
 vision_app.command()(train)
+vision_app.command()(bench)
 
 ModelOption = Annotated[
     Path | None,
@@ -193,102 +191,3 @@ def _table(title: str, rows: dict[str, dict[str, Any]]) -> Table:
 
 def _two(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
-
-
-@vision_app.command()
-def bench(
-    model: ModelOption = None,
-    engine: EngineOption = None,
-    frames: Annotated[int, typer.Option("--frames", min=5, max=5000, help="Frames to look at, per engine.")] = 50,
-    size: Annotated[str, typer.Option("--size", help="Width x height of the generated pictures.")] = "640x512",
-    pictures: Annotated[
-        Path | None, typer.Option("--pictures", help="Your own pictures instead of generated ones.", metavar="DIR")
-    ] = None,
-    threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Threads that an engine may use.")] = 2,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure every installed engine here: frames per second, latency by stage, CPU time, memory.
-
-    Each engine runs in a process of its own, one after the other. Another load on the machine shows in the figures;
-    the load average goes with them.
-
-    Codes: 0 done, 1 an engine could not run this model, 2 the input is wrong, 3 no engine is installed.
-    """
-    from vision.engines.choose import ENGINE_NAMES, installed_engines
-    from vision.model_card import DEFAULT_MODEL
-
-    width, height = _size(size)
-    file = model or DEFAULT_MODEL
-    if not file.is_file():
-        raise BadInputError(f"--model {file}: no such file")
-    if engine is not None and engine not in ENGINE_NAMES:
-        raise BadInputError(f"--engine {engine}: there are {', '.join(ENGINE_NAMES)}")
-    names = [n for n in installed_engines() if (n == "ultralytics") == (file.suffix == ".pt")]
-    chosen = names if engine is None else [engine]
-    if not chosen:
-        raise UnavailableError(f"no engine for {file.name} is installed; `dronectl doctor` says which there are")
-    costs, failures = [], []
-    with _progress() as progress:
-        task = progress.add_task("measuring", total=len(chosen))
-        for name in chosen:
-            command = [sys.executable, "-m", "vision.bench", "--model", str(file), "--engine", name]
-            command += [
-                "--threads",
-                str(threads),
-                "--frames",
-                str(frames),
-                "--width",
-                str(width),
-                "--height",
-                str(height),
-            ]
-            command += [] if pictures is None else ["--pictures", str(pictures)]
-            done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-            if done.returncode == EXIT_DONE:
-                costs.append(json.loads(done.stdout))
-            else:
-                said = done.stderr.strip().splitlines()
-                failures.append((done.returncode, f"{name}: {said[-1] if said else f'ended with {done.returncode}'}"))
-            progress.advance(task)
-    if not costs:
-        text = "; ".join(line for _, line in failures)
-        raise UnavailableError(text) if all(c == EXIT_UNAVAILABLE for c, _ in failures) else BadInputError(text)
-    load = round(os.getloadavg()[0], 2)
-    if as_json:
-        print_json({"load_average": load, "engines": costs, "failed": [line for _, line in failures]})
-    else:
-        _show_costs(costs, load)
-    for _, line in failures:
-        err.print(line, markup=False)
-    raise typer.Exit(EXIT_GOAL_MISSED if failures else EXIT_DONE)
-
-
-def _size(text: str) -> tuple[int, int]:
-    parts = text.lower().split("x")
-    if len(parts) == 2 and all(part.isdigit() and 32 <= int(part) <= 16384 for part in parts):
-        return int(parts[0]), int(parts[1])
-    raise BadInputError(f"--size {text}: give width x height in pixels, 32 to 16384, like 1920x1080")
-
-
-def _show_costs(costs: list[dict[str, Any]], load: float) -> None:
-    first = costs[0]
-    out.print(
-        f"{first['model']}, {first['width_px']} x {first['height_px']} pictures, {first['threads']} threads, "
-        f"{first['frames']} frames; load average {load:.1f}"
-    )
-    table = Table(box=None, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for cost in costs:
-        table.add_column(cost["engine"], justify="right")
-    rows = [("frames/s", "frames_per_s"), ("frame p50 ms", "frame_p50_ms"), ("frame p95 ms", "frame_p95_ms")]
-    for title, key in rows:
-        table.add_row(title, *[f"{cost[key]:.1f}" for cost in costs])
-    for stage in first["p50_ms"]:
-        table.add_row(f"  {stage.replace('_', ' ')} p50 ms", *[f"{cost['p50_ms'][stage]:.1f}" for cost in costs])
-    rows = [("CPU ms", "cpu_frame_ms"), ("load s", "load_s"), ("first run ms", "first_ms")]
-    for title, key in [*rows, ("memory MB", "memory_mb"), ("peak MB", "peak_mb")]:
-        table.add_row(title, *[f"{cost[key]:.1f}" for cost in costs])
-    out.print(table)
-    out.print(
-        "Frames per second: all stages in a row; in the service hot spots run beside the network. Memory: what the engine added."
-    )

@@ -1,118 +1,226 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""A run of `dronectl detect` over one live stream, until its time is over, Ctrl-C, or the stream is lost."""
+"""A run of `dronectl detect` over live streams, until their time is over, Ctrl-C, or all of them are lost.
+
+Each stream has a thread that waits for its frames; they look by turns, with the same detectors, each for its fair share of
+the time. Whoever is not at its turn drops what is old in the meantime. A stream that is lost ends alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import signal
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
-from dronectl.operations.detect_journal import journal_path
-from dronectl.operations.detect_run import DetectRequest, encode, load_detectors, make_more, put, say, wants_more
+from dronectl.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_GOAL_MISSED,
+    EXIT_UNAVAILABLE,
+    BadInputError,
+    UnavailableError,
+)
+from dronectl.operations.detect_lines import Lines
+from dronectl.operations.detect_run import DetectRequest, load_detectors, say
 from vision.errors import VisionError
 from vision.examine import Examiner
 from vision.frame import Frame
 from vision.sources.streams import LiveStream, StreamAddress, StreamLostError, StreamSettings, StreamUnavailableError
+from vision.thread_turns import ThreadTurns
 
-_FLUSH_S: Final = 1.0
+MOST_STREAMS: Final = 16  # each has a process that decodes it
 _TELL_S: Final = 10.0
 
 
-def run_stream(address: StreamAddress, settings: StreamSettings, request: DetectRequest) -> int:
-    """Look at a stream and return the exit code; UnavailableError when it never opens."""
+def run_streams(addresses: Sequence[StreamAddress], settings: StreamSettings, request: DetectRequest) -> int:
+    """Look at streams and return the exit code; UnavailableError when none ever opens."""
     out = request.outputs.lines
     request.outputs.check()
+    labels = _labels(addresses)
     if out is not None and out.exists() and not request.fresh:
         raise BadInputError(f"--out {out}: exists; a stream cannot go on where another ended: --fresh overwrites it")
     learned, classical = load_detectors(request)
-    stream = LiveStream(address, settings, say, request.modality)
-    frames = stream.frames()
-    try:
-        first = next(frames, None)
-    except StreamUnavailableError as error:
-        raise UnavailableError(str(error)) from error
-    if first is None:
-        raise UnavailableError(f"{address.label}: no picture within the {settings.run_s:g} s of --seconds")
-    say(f"{address.label}: {first.width_px}x{first.height_px}, {learned.name}; Ctrl-C ends")
-    examiner = Examiner(learned, classical, request.options(), None, say)
-    with _sink(out, request) as (write, lines):
-        lost = _look(examiner, stream, itertools.chain([first], frames), address.label, write)
-        write({"type": "stream", "source": address.label, "lost": lost, **asdict(stream.stats)})
-        if lines is not None:
-            lines.flush()
-            make_more(request, lines, say)
-    return _close(examiner, stream, address.label, request, lost=lost)
+    options = request.options()
+    turns = ThreadTurns(labels)
+    alone = len(addresses) == 1
+    with Lines(request) as lines:
+        watches = [
+            _Watch(
+                label,
+                label if alone else f"{number}-{label}",
+                LiveStream(address, settings, say, request.modality),
+                # detectors are shared: only one looks at a time
+                Examiner(learned, classical, options, None, say),
+                turns,
+                lines,
+            )
+            for number, (label, address) in enumerate(zip(labels, addresses, strict=True), 1)
+        ]
+        _watch(watches, learned.name)
+        for watch in watches:
+            if watch.error is not None:
+                raise watch.error
+        never = [watch for watch in watches if watch.never is not None]
+        if len(never) == len(watches):
+            raise UnavailableError("; ".join(watch.never or "" for watch in never))
+        for watch in never:
+            lines.write(watch.last_line())
+        lines.finish(say)
+    codes = [watch.close(request) for watch in watches]
+    return codes[0] if len(set(codes)) == 1 else EXIT_GOAL_MISSED
 
 
-def _look(examiner: Examiner, stream: LiveStream, frames: Iterator[Frame], label: str, write: Any) -> bool:
-    """Write lines until the end and return whether the stream was lost."""
-    told = time.monotonic()
-    watched = _Watched(frames)
-    try:
-        with _ended_by_signals(watched.end):
-            for line in examiner.stream(label, watched):
-                for gap in stream.take_gaps():
-                    write({"type": "gap", "source": label, **asdict(gap)})
-                write(line)
+def _labels(addresses: Sequence[StreamAddress]) -> list[str]:
+    """What each stream is called in lines: its label, with its number where several have the same. BadInputError."""
+    if len(addresses) > MOST_STREAMS:
+        raise BadInputError(
+            f"{len(addresses)} streams: at most {MOST_STREAMS} at once, for each is decoded whole; the cameras of a site file "
+            "are looked at by sampling"
+        )
+    twice = [a for a, count in Counter(addresses).items() if count > 1]
+    if twice:
+        raise BadInputError(f"{twice[0].label}: is given twice")
+    count = Counter(a.label for a in addresses)
+    return [a.label if count[a.label] == 1 else f"{a.label} #{n}" for n, a in enumerate(addresses, 1)]
+
+
+def _watch(watches: Sequence[_Watch], detector: str) -> None:
+    """Run all to their end. A signal ends them as any other end would: tracks end, and what was seen is written."""
+
+    def end(*_: object) -> None:
+        for watch in watches:
+            watch.end()
+
+    for watch in watches:
+        watch.thread = threading.Thread(target=watch.run, args=(detector, end), name=f"watch {watch.label}")
+    with _ended_by_signals(end):
+        try:
+            for watch in watches:
+                watch.thread.start()
+            for watch in watches:
+                watch.thread.join()
+        finally:
+            end()
+            for watch in watches:
+                if watch.thread.is_alive():
+                    watch.thread.join()
+    if any(watch.asked for watch in watches) and not any(watch.error for watch in watches):
+        say("ended as asked")
+
+
+class _Watch:
+    """One stream: its thread, and what came of it."""
+
+    def __init__(
+        self, label: str, pictures: str, stream: LiveStream, examiner: Examiner, turns: ThreadTurns, lines: Lines
+    ) -> None:
+        """pictures: what the names of its pictures begin with."""
+        self.label, self._pictures = label, pictures
+        self._stream, self._examiner = stream, examiner
+        self._turns, self._lines = turns, lines
+        self._over = False
+        self.thread = threading.Thread()
+        self.asked = False  # it was told to end while it went on
+        self.lost = False
+        self.never: str | None = None  # why it never gave a picture
+        self.error: Exception | None = None  # what ends the whole run
+
+    def end(self) -> None:
+        """End soon, from any thread."""
+        self.asked = self.asked or not self._over
+        self._stream.end()
+
+    def run(self, detector: str, end_all: Callable[[], None]) -> None:
+        """Look until the end. What is wrong with more than this stream ends all of them."""
+        try:
+            self._run(detector)
+        except VisionError as error:
+            self.error = BadInputError(str(error))
+        except Exception as error:  # noqa: BLE001  # told by the thread that waits for this one
+            self.error = error
+        finally:
+            self._over = True
+            if self.error is not None:
+                end_all()
+
+    def _run(self, detector: str) -> None:
+        told = time.monotonic()
+        with closing(self._frames(detector)) as frames:
+            for line in self._examiner.stream(self.label, frames, self._pictures):
+                self._tell_gaps()
+                self._lines.write(line)
                 if time.monotonic() - told >= _TELL_S:
                     told = time.monotonic()
+                    tally = self._examiner.tally
                     say(
-                        f"{label}: {examiner.tally.pictures} frame(s), {stream.stats.dropped} dropped, "
-                        f"{examiner.tally.detections} detection(s), {examiner.tally.tracks} track(s)"
+                        f"{self.label}: {tally.pictures} frame(s), {self._stream.stats.dropped} dropped, "
+                        f"{tally.detections} detection(s), {tally.tracks} track(s)"
                     )
-    except VisionError as error:
-        raise BadInputError(str(error)) from error
-    if watched.lost is not None:
-        say(watched.lost)
-    for gap in stream.take_gaps():
-        write({"type": "gap", "source": label, **asdict(gap)})
-    return watched.lost is not None
+        if self.never is None:
+            self._tell_gaps()
+            self._lines.write(self.last_line())
 
+    def _frames(self, detector: str) -> Generator[Frame, None, None]:
+        """The stream's frames, each with the turn to look at it, which is over when the next one is asked for."""
+        first = True
+        try:
+            for frame in self._stream.frames():
+                if first:
+                    first = False
+                    say(f"{self.label}: {frame.width_px}x{frame.height_px}, {detector}; Ctrl-C ends")
+                with self._turns.of(self.label):
+                    yield frame
+        except StreamUnavailableError as error:
+            self.never = str(error)
+            say(self.never)
+        except StreamLostError as error:
+            self.lost = True
+            say(str(error))
+        else:
+            if first:
+                self.never = f"{self.label}: no picture before it was to end"
+                say(self.never)
 
-class _Watched:
-    """Frames that end where the stream is lost or somebody ends it, so that tracks end as they would at any other end.
+    def _tell_gaps(self) -> None:
+        for gap in self._stream.take_gaps():
+            self._lines.write({"type": "gap", "source": self.label, **asdict(gap)})
 
-    A signal that comes while a frame is looked at waits for the look; one that comes while waiting ends the wait.
-    """
+    def last_line(self) -> dict[str, Any]:
+        """How it ended and what was counted."""
+        lost = self.lost or self.never is not None
+        return {"type": "stream", "source": self.label, "lost": lost, **asdict(self._stream.stats)}
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
-        self._waiting = False
-        self._ended = False
-        self.lost: str | None = None
-
-    def end(self, *_: object) -> None:
-        """Handle SIGINT and SIGTERM."""
-        self._ended = True
-        if self._waiting:
-            self._waiting = False  # a second one must not hit what is done on the way out
-            raise KeyboardInterrupt
-
-    def __iter__(self) -> Iterator[Frame]:
-        while not self._ended:
-            try:
-                self._waiting = not self._ended
-                frame = next(self._frames, None)
-                self._waiting = False
-            except StreamLostError as error:
-                self._waiting = False
-                self.lost = str(error)
-                return
-            except KeyboardInterrupt:
-                break
-            if frame is None:
-                return
-            yield frame
-        say("ended as asked")
+    def close(self, request: DetectRequest) -> int:
+        """Say what came of it and return its exit code."""
+        if self.never is not None:
+            return EXIT_UNAVAILABLE
+        tally, stats, evidence_lost = self._examiner.tally, self._stream.stats, self._examiner.evidence_lost
+        if request.as_json:
+            head = {"source": self.label, "lost": self.lost, "evidence_lost": evidence_lost}
+            say(json.dumps(head | asdict(stats) | asdict(tally)))
+        else:
+            say(
+                f"{self.label}: {tally.pictures} frame(s) looked at, {stats.dropped} dropped, {stats.stalls} stall(s), "
+                f"{stats.reconnects} reconnection(s), {tally.detections} detection(s), {tally.tracks} track(s), "
+                f"{tally.not_looked_at} not looked at"
+            )
+        if tally.without_gsd:
+            say(
+                f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
+                "state it with --gsd-cm, or --height-m and --hfov-deg"
+            )
+        if evidence_lost:
+            say(f"{evidence_lost} picture(s) of evidence could not be written, and are lost")
+        if tally.pictures and tally.not_looked_at == tally.pictures:
+            say(f"{self.label}: none of its frames is for this model")
+            return EXIT_BAD_INPUT
+        return EXIT_GOAL_MISSED if self.lost or tally.not_looked_at or evidence_lost else EXIT_DONE
 
 
 @contextlib.contextmanager
@@ -126,65 +234,3 @@ def _ended_by_signals(handler: Callable[..., None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-@contextlib.contextmanager
-def _sink(out: Path | None, request: DetectRequest) -> Iterator[tuple[Any, BinaryIO | None]]:
-    """(function that writes a line, the lines to read again where something is made of them)."""
-    if out is None:
-        with tempfile.TemporaryFile() if wants_more(request) else contextlib.nullcontext() as spool:
-
-            def to_stdout(line: dict[str, Any]) -> None:
-                data = encode(line)
-                put(data, now=True)  # whoever reads a stream's lines wants them now
-                if spool is not None:
-                    spool.write(data)
-
-            yield to_stdout, spool
-        return
-    try:
-        journal_path(out).unlink(missing_ok=True)
-        file = out.open("w+b")
-    except OSError as error:
-        raise BadInputError(f"--out {out}: {error.strerror or error}") from error
-    flushed = time.monotonic()
-
-    def to_file(line: dict[str, Any]) -> None:
-        nonlocal flushed
-        try:
-            file.write(encode(line))
-            if time.monotonic() - flushed >= _FLUSH_S:
-                flushed = time.monotonic()
-                file.flush()
-        except OSError as error:
-            raise BadInputError(f"--out {out}: {error.strerror or error}; lines before it are in the file") from error
-
-    try:
-        yield to_file, file
-    finally:
-        with contextlib.suppress(OSError):
-            file.close()
-
-
-def _close(examiner: Examiner, stream: LiveStream, label: str, request: DetectRequest, *, lost: bool) -> int:
-    tally, stats = examiner.tally, stream.stats
-    summary = {"source": label, "lost": lost, "evidence_lost": examiner.evidence_lost, **asdict(stats), **asdict(tally)}
-    if request.as_json:
-        say(json.dumps(summary))
-    else:
-        say(
-            f"{tally.pictures} frame(s) looked at, {stats.dropped} dropped, {stats.stalls} stall(s), "
-            f"{stats.reconnects} reconnection(s), {tally.detections} detection(s), {tally.tracks} track(s), "
-            f"{tally.not_looked_at} not looked at"
-        )
-    if tally.without_gsd:
-        say(
-            f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "
-            "state it with --gsd-cm, or --height-m and --hfov-deg"
-        )
-    if examiner.evidence_lost:
-        say(f"{examiner.evidence_lost} picture(s) of evidence could not be written, and are lost")
-    if tally.pictures and tally.not_looked_at == tally.pictures:
-        say(f"{label}: none of its frames is for this model")
-        return EXIT_BAD_INPUT
-    return EXIT_GOAL_MISSED if lost or tally.not_looked_at or examiner.evidence_lost else EXIT_DONE

@@ -74,6 +74,26 @@ def test_checkpoint_and_export_give_the_same_answers(trained):
     assert any(a.shape == wanted.shape and np.allclose(a, wanted, atol=2e-2, rtol=1e-2) for a in answers)
 
 
+def test_sahi_finds_what_we_find_on_the_same_file_and_is_measured_in_the_same_stages(tmp_path):
+    pytest.importorskip("sahi", reason="an environment of the extra from before SAHI belonged to it")
+    from vision.model_card import DEFAULT_MODEL
+
+    costs = {}
+    for engine in ("sahi", "onnxruntime"):
+        done = subprocess.run(
+            [sys.executable, "-m", "vision.bench", "--model", str(DEFAULT_MODEL), "--engine", engine, "--frames", "4"],
+            capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=ROOT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        costs[engine] = json.loads(done.stdout)
+    peer, ours = costs["sahi"], costs["onnxruntime"]
+    assert peer["engine"].startswith("SAHI ")
+    assert peer["found"] == pytest.approx(ours["found"], abs=0.5)  # the same weights at the same confidence
+    assert peer["found"] > 1
+    assert peer["tiles"] == ours["tiles"] == 1
+    assert set(peer["p50_ms"]) | {"hot_spots"} == set(ours["p50_ms"])
+
+
 def _train(folder: Path, own_set: Path, *more: str, timeout: float = 800) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [

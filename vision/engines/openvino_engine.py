@@ -129,7 +129,9 @@ class OpenVinoEngine:
             if free is None:
                 compiled = self._compiled(kind, streams)
                 free = self._requests[kind, streams] = queue.SimpleQueue()
-                for _ in range(streams):
+                # in a crowd one more than is computed waits inside: the next begins without a word from Python, which may
+                # be busy with something else
+                for _ in range(streams + (streams > 1)):
                     free.put(compiled.create_infer_request())
             return free
 

@@ -17,12 +17,13 @@ from typing import Final
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _SUBFILE, _REDUCED, _MASK, _CLASSIC = 0x00FE, 1, 4, 42
 _WIDTH, _HEIGHT = 0x0100, 0x0101
-_MAKE, _MODEL = 0x010F, 0x0110
+_MAKE, _MODEL, _ORIENTATION = 0x010F, 0x0110, 0x0112
 _TAKEN, _FOCAL_35MM = 0x9003, 0xA405
 _LAT_REF, _LAT, _LON_REF, _LON, _ALT_REF, _ALT = 1, 2, 3, 4, 5, 6
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL = 1, 2, 3, 4, 5
 _MOST_ENTRIES: Final = 500
 _MOST_TEXT: Final = 200
+_MOST_ORIENTATIONS: Final = 8
 _DATE: Final = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)")
 
 Value = int | str | tuple[float, ...]
@@ -39,6 +40,7 @@ class ExifFacts:
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     altitude_m: float | None = None
+    orientation: int = 1  # how it is to be shown; 1: as it lies
 
 
 def parse_exif(tiff: bytes) -> ExifFacts:
@@ -83,7 +85,7 @@ def _facts(tiff: bytes) -> ExifFacts:
     main = _ifd(tiff, order, first)
     more = _below(tiff, order, main.get(_EXIF_IFD))
     gps = _below(tiff, order, main.get(_GPS_IFD))
-    focal = more.get(_FOCAL_35MM)
+    focal, turn = more.get(_FOCAL_35MM), main.get(_ORIENTATION)
     return ExifFacts(
         make=_text(main.get(_MAKE)),
         model=_text(main.get(_MODEL)),
@@ -92,6 +94,7 @@ def _facts(tiff: bytes) -> ExifFacts:
         latitude_deg=_angle(gps.get(_LAT), _text(gps.get(_LAT_REF)), "NS", 90.0),
         longitude_deg=_angle(gps.get(_LON), _text(gps.get(_LON_REF)), "EW", 180.0),
         altitude_m=_altitude(gps.get(_ALT), gps.get(_ALT_REF)),
+        orientation=turn if isinstance(turn, int) and 1 <= turn <= _MOST_ORIENTATIONS else 1,
     )
 
 

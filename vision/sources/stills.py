@@ -25,6 +25,7 @@ from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
 from vision.sources.modality import Sorted, classify, said_by_file
 from vision.sources.raw16 import RAW, Counts, meaning, read_y16
 from vision.sources.rjpeg import ThermalPicture, thermal_in
+from vision.upright import CLOCKWISE_DEG, turned
 
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"}) | RAW
 VIDEOS: Final = frozenset({".mp4", ".avi", ".mov", ".mkv", ".m4v", ".ts", ".mjpeg", ".h264"})
@@ -41,6 +42,7 @@ class Still:
     """A frame from a file, with its camera and pose where the file tells them.
 
     gsd_m: its own statement of ground sample distance, used where there is no pose. note: how far to trust its values.
+    turned_deg: by how much it was turned clockwise to be upright, as its file says; camera and pose are turned with it.
     """
 
     frame: Frame
@@ -48,6 +50,12 @@ class Still:
     note: str
     shot: Shot = _NO_FACTS
     taken_at: str | None = None
+    turned_deg: int = 0
+
+    @property
+    def across_px(self) -> int:
+        """Pixels across the sensor, which a stated field of view is of."""
+        return self.frame.height_px if self.turned_deg % 180 else self.frame.width_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +116,9 @@ def _posed(
     modality = Modality.RGB if frame.kind is PixelKind.BGR8 else Modality.THERMAL
     size = (frame.width_px, frame.height_px)
     shot = still_shot(facts.model or "camera", modality, size, facts, xmp, options.hfov_deg)
-    posed = replace(frame, camera=shot.camera, pose=shot.pose)
-    return Still(posed, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at)
+    turn_deg = CLOCKWISE_DEG.get(facts.orientation, 0)
+    upright = turned(replace(frame, camera=shot.camera, pose=shot.pose), turn_deg)
+    return Still(upright, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at, turn_deg)
 
 
 def _decode(path: Path, data: bytes) -> NDArray[np.generic]:

@@ -15,6 +15,7 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class _OverError(Exception):
 
 
 class LiveStream:
-    """One stream, read in another process. Iterate over `frames()`; not thread-safe."""
+    """One stream, read in another process. Iterate over `frames()` in one thread; `end()` may come from another."""
 
     def __init__(
         self,
@@ -147,7 +148,16 @@ class LiveStream:
         self._last_s = 0.0
         self._away = ""  # why no frames come, from the end of a session to the next frame
         self._before = StreamStats()  # of sessions that have ended
+        self._asked = threading.Event()  # to end
+        self._child: subprocess.Popen[bytes] | None = None
         self.stats = StreamStats()
+
+    def end(self) -> None:
+        """End `frames()` soon: what it waits for is not waited for any longer."""
+        self._asked.set()
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def take_gaps(self) -> list[Gap]:
         """Gaps since the last call."""
@@ -181,6 +191,8 @@ class LiveStream:
             except _OverError:
                 return
             except _BrokenError as error:
+                if self._asked.is_set():
+                    return
                 reason = self._away = str(error)
                 self.stats.stalls += isinstance(error, _StallError) and self._origin_s is not None
             else:
@@ -197,7 +209,8 @@ class LiveStream:
                     self._tell(f"{self._address.label}: {reason}; opening it again")
             if until is not None and now + pause >= until:
                 return
-            time.sleep(pause * random.uniform(0.7, 1.0))
+            if self._asked.wait(pause * random.uniform(0.7, 1.0)):
+                return
             pause = min(_PAUSE_CAP_S, 2 * pause)
 
     def _clock(self, monotonic_s: float) -> float:
@@ -219,9 +232,13 @@ class LiveStream:
             ) as child,
         ):
             os.close(write_fd)
+            self._child = child
             try:
+                if self._asked.is_set():
+                    raise _OverError
                 yield from self._messages(pipe.fileno(), child, open_by_s, until, reason)
             finally:
+                self._child = None
                 child.kill()
                 with contextlib.suppress(BrokenPipeError):
                     if child.stdin is not None:

@@ -193,6 +193,51 @@ def test_detect_tells_of_smoke_in_a_colour_video():
     assert not any(found["kind"] == "hot_spot" for found in seen)  # in a colour picture nothing is known of heat
 
 
+def flames(score: float, celsius: float | None = None) -> Observation:
+    return Observation(0, 0, 30, 40, flames=score, temperature_max_c=celsius)
+
+
+@given(st.lists(st.none() | st.floats(0.05, 0.99), min_size=1, max_size=8))
+def test_fire_by_its_look_alone_needs_three_looks_of_five_that_are_sure_enough(scores: list[float | None]):
+    told = judge([None if score is None else flames(score) for score in scores])
+    newest = [score for score in scores[-5:] if score is not None]
+    if len(newest) < 3 or sum(newest) / len(newest) < 0.4:
+        assert told is None
+    else:
+        assert told is not None
+        assert told.kind is Kind.FIRE
+        assert min(0.85, min(newest) * len(newest) / len(scores[-5:])) <= told.confidence <= 0.85
+        assert "by its look alone" in told.rule
+        assert "no heat was measured" in told.rule
+
+
+def test_fire_by_its_look_is_none_where_the_camera_measures_that_it_is_cool():
+    assert judge([flames(0.9, 25.0)] * 5) is None
+    told = judge([flames(0.9, 25.0), flames(0.9, 90.0), flames(0.9, 95.0), flames(0.9, 92.0)])
+    assert told is not None
+    assert told.kind is Kind.FIRE
+    assert "hottest 95 C" in told.rule
+
+
+def test_a_network_that_takes_the_sun_in_a_mirror_for_fire_does_not_make_it_one():
+    assert judge([replace(hot(0.0), flames=0.9)] * 8, sun_up=True) is None
+
+
+def test_a_learned_fire_adds_its_word_to_a_hot_one_and_swallows_nobody():
+    hot_one = Detection(100.0, 100.0, 120.0, 120.0, Kind.FIRE, 0.9, "fire rule", 300.0, area_px=200)
+    learned = Detection(95.0, 90.0, 130.0, 125.0, Kind.FIRE, 0.7, "network fire@1", 300.0, learned=True)
+    elsewhere = replace(learned, left_px=300.0, right_px=330.0, confidence=0.5)
+    twice = replace(elsewhere, top_px=92.0, confidence=0.4)
+    person = Detection(310.0, 95.0, 318.0, 110.0, Kind.PERSON, 0.6, "network person@1")
+    spot = Detection(322.0, 100.0, 328.0, 110.0, Kind.HOT_SPOT, 0.3, "spots", 30.0, contrast_sigma=9.0, area_px=40)
+    both, alone, somebody, warm = unite([spot, twice, hot_one, person, elsewhere, learned])
+    assert (both.fire, both.flames, both.detectors) == (True, 0.7, ("fire rule", "network fire@1"))
+    assert (alone.fire, alone.flames, alone.longest_px) == (False, 0.5, 35.0)
+    assert (somebody.learned_kind, warm.hot_sigma) == (Kind.PERSON, 9.0)
+    assert kind_of(both) == (Kind.FIRE, 0.75)
+    assert (kind_of(alone), why(alone)) == ((Kind.FIRE, 0.5), "fire: one look, learned 0.50")
+
+
 def test_smoke_by_a_users_own_model_is_smoke_once_and_says_who_saw_it():
     learned = Detection(10.0, 10.0, 60.0, 50.0, Kind.SMOKE, 0.62, "network smoke@1")
     cues = Detection(20.0, 15.0, 70.0, 60.0, Kind.SMOKE, 0.5, SmokeDetector().name)

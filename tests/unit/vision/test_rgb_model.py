@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 from dronectl.cli.detect import detect
 from dronectl.cli.vision import vision_app
 from vision.errors import ModelError
-from vision.lookers import tile_settings
+from vision.examine import Examiner
+from vision.lookers import Lookers, tile_settings
 from vision.model_card import COLOUR_MODEL, file_sha256, kind_of_class, read_card, unreported
 from vision.sighting import Kind
 from vision.sources.stills import read_still
+from vision.thermal import HotSpotDetector
 from vision.tiles import TileSettings
 from vision.train.__main__ import main as evaluate_model
 from vision.train.labels import write_labels
@@ -164,10 +166,34 @@ def test_a_model_of_whose_classes_nothing_is_reported_is_refused(tmp_path: Path)
         load_yolo(named(tmp_path, "tent"))
 
 
+def test_what_a_users_model_calls_fire_is_told_as_fire_after_three_looks(folder: Path, tmp_path: Path) -> None:
+    """The model that ships, with its one class named otherwise, finds its people as fires: same boxes, same scores."""
+    frame = read_still(folder / "images" / "p0.png").frame
+    frame = replace(frame, pixels=np.ascontiguousarray(frame.pixels[:640, :640]))
+    boxes = {
+        (round(d.left_px, 1), round(d.top_px, 1)): d.confidence for d in load_yolo(COLOUR_MODEL).detect(frame, None)
+    }
+    looks = [replace(frame, sequence=n, exposure_s=float(n)) for n in range(4)]
+    lines = list(Examiner(Lookers(load_yolo(named(tmp_path, "fire"))), HotSpotDetector()).stream("v", looks))
+    found = [d for line in lines if line["type"] == "frame" for d in line["detections"]]
+    assert {d["kind"] for d in found} == {"fire"}
+    assert all(d["rule"] == f"fire: one look, learned {d['confidence']:.2f}" for d in found if d["confidence"] < 0.995)
+    sure = {corner: score for corner, score in boxes.items() if score >= 0.45}
+    assert sure
+    for corner, score in sure.items():
+        scores = [d["confidence"] for d in found if tuple(d["box_px"][:2]) == pytest.approx(corner, abs=0.5)]
+        assert scores == pytest.approx([score] * 4, abs=0.01)
+    tracks = [line for line in lines if line["type"] == "track" and line["phase"] == "new"]
+    assert len(tracks) >= len(sure)
+    assert {(t["kind"], t["looks"]) for t in tracks} == {("fire", 3)}
+    assert all("by its look alone: 3 of 3 looks" in t["rule"] and t["confidence"] <= 0.85 for t in tracks)
+
+
 def test_names_of_classes() -> None:
     assert kind_of_class("Wild  Boar") is Kind.ANIMAL
     assert kind_of_class("other-vehicle") is kind_of_class("awning-tricycle") is Kind.VEHICLE
     assert kind_of_class("Smoke") is Kind.SMOKE
+    assert kind_of_class("Fire") is kind_of_class("flames") is Kind.FIRE
     assert kind_of_class("tent") is None
     assert unreported(["person", "car"]) is None
     assert (unreported(["person", "tent", "sofa"]) or "").startswith("things of class tent, sofa are")

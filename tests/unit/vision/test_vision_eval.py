@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl vision eval` and `bench`: figures against an oracle that shares no code, files, groups, exit codes."""
+"""`dronectl vision eval`: figures against an oracle that shares no code, files, groups, exit codes."""
 
 from __future__ import annotations
 
@@ -199,25 +199,6 @@ def test_a_picture_that_cannot_be_looked_at_is_named_and_the_rest_goes_on(tmp_pa
     assert report["pictures"] == 1
     assert ["y.png" in report["left_out"][0], "colour" in report["left_out"][1]] == [True, True]
     assert report["classes"]["person"]["objects"] == 1
-
-
-def test_bench_measures_each_engine_in_its_own_process():
-    result = RUNNER.invoke(
-        APP, ["vision", "bench", "--frames", "5", "--engine", "opencv", "--size", "160x128", "--json"]
-    )
-    assert result.exit_code == 0, result.output
-    (cost,) = json.loads(result.stdout)["engines"]
-    assert cost["engine"].startswith("opencv")
-    assert (cost["width_px"], cost["height_px"], cost["frames"]) == (160, 128, 5)
-    assert cost["memory_mb"] > 5
-    assert 0 < cost["p50_ms"]["infer"] <= cost["frame_p95_ms"]
-    assert set(cost["p50_ms"]) == {"prepare", "infer", "decode", "hot_spots"}
-
-
-@pytest.mark.parametrize("arguments", [["--size", "640"], ["--model", "nowhere.onnx"], ["--engine", "warp"]])
-def test_bench_refuses_what_it_cannot_use(arguments):
-    with pytest.raises(BadInputError):
-        RUNNER.invoke(APP, ["vision", "bench", *arguments], catch_exceptions=False)
 
 
 @pytest.mark.data
