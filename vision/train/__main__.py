@@ -111,7 +111,8 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     length.add_argument("--epochs", type=int)
     length.add_argument("--minutes", type=float, help="let the schedule end after this wall time")
     defaults = TrainConfig(epochs=1)
-    for name in ("width", "height", "batch", "threads", "seed", "warmup-steps", "freeze"):
+    command.add_argument("--device", default="cpu", help="cpu, or the number of a GPU (default cpu)")
+    for name in ("width", "height", "batch", "threads", "workers", "seed", "warmup-steps", "freeze"):
         command.add_argument(f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")))
     command.add_argument("--lr", type=float, default=defaults.lr)
 
@@ -127,6 +128,8 @@ def _job(args: argparse.Namespace) -> Job:
         batch=args.batch,
         lr=args.lr,
         threads=args.threads,
+        device=args.device,
+        workers=args.workers,
         seed=args.seed,
         warmup_steps=args.warmup_steps,
         freeze=args.freeze,

@@ -197,6 +197,12 @@ def _before_section(before: Mapping[str, Any], key: str, after: Mapping[str, Any
     ]
 
 
+def _machine(config: dict[str, Any]) -> str:
+    if config.get("device", "cpu") == "cpu":
+        return f"{config['threads']} CPU threads"
+    return f"a GPU, the pictures made by {config['workers']} processes"
+
+
 def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[str]) -> str:
     """Write the model card in Markdown from the sidecar."""
     first = record["classes"][0]

@@ -343,6 +343,8 @@ def command(job: Job, config: dict[str, Any]) -> str:
     ]
     weights = job.weights.name if job.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
+    if config.get("device", "cpu") != "cpu":
+        words.append(f"--device {config['device']} --workers {config['workers']}")
     if job.average is not None:
         words.append(f"--average {job.average:g}")
     if job.extra_test is not None:
