@@ -263,7 +263,7 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
             f"Start: {training['start']} (SHA-256 `{training['start_sha256']}`). {training['steps']} steps,"
             f" {training['images_seen']} augmented pictures, {training['minutes']:g} minutes on {_machine(training['config'])}."
             + (
-                f" The file holds {training['averaged']:.0%} of that and the rest of the start."
+                f" The file holds {training['averaged']:.0%} of that and the rest of {training.get('averaged_with', 'the start')}."
                 if "averaged" in training
                 else ""
             )

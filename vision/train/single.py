@@ -55,7 +55,7 @@ class SingleJob:
     model: Path
     out: Path
     pictures: int = 900
-    least: float = 0.65
+    least: float = 0.7
     seed: int = 0
 
 
