@@ -63,6 +63,7 @@ _LEAST_LOGIT: Final = -4.6
 _RIVAL: Final = 0.3
 _MOST_LOG_SIGMA: Final = 3.7  # more says no more: some forty
 _ABSORBS: Final = 2.5  # a learned box takes a spot in it for its own if it is no more than so many times as long
+_SURE: Final = 0.7  # whom the learned detector is so sure of is reported whatever the rest says
 _TOO_HOT_C: Final = 45.0  # no skin and no clothes in the cold: something else is warm there
 _WARMED_C: Final = 15.0  # over the ground: what the sun does to dark clothes where it has heated everything
 
@@ -235,11 +236,12 @@ class SingleLook:
         kept: list[Observation] = []
         for score, thing in sorted(zip(scores, things, strict=True), key=lambda pair: -pair[0]):
             vehicle = thing.score(Kind.VEHICLE) >= yolo.confidence
-            if not (score >= least or vehicle) or any(_same(thing, k) for k in kept):
+            person = score >= least or thing.score(Kind.PERSON) >= max(_SURE, yolo.confidence)
+            if not (person or vehicle) or any(_same(thing, k) for k in kept):
                 continue
             at_fire = any(_same(thing, f) for f in fires)
             if not at_fire:
-                kept.append(self._judged(frame, thing, float(score)) if score >= least else thing)
+                kept.append(self._judged(frame, thing, float(score)) if person else thing)
             elif thing.learned_kind is Kind.PERSON and not is_flame(frame, thing):
                 kept.append(replace(thing, judged=float(score)))  # whoever stands at a fire matters most
         kept = [*fires, *kept]

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     single.add_argument("--pictures", type=int, default=900, help="rendered cold pictures (default 900)")
     single.add_argument(
-        "--least", type=float, default=0.6, help="probability from which a person is reported (default 0.6)"
+        "--least", type=float, default=0.7, help="probability from which a person is reported (default 0.7)"
     )
     single.add_argument("--seed", type=int, default=0)
     check = commands.add_parser("evaluate", help="figures of an ONNX model on labelled pictures")
@@ -107,11 +107,13 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--average", type=float, help="ship the average of the trained weights (this share) and those it began with"
     )
+    command.add_argument("--average-with", type=Path, help="the rest is of this ONNX file instead, from the same start")
     length = command.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=int)
     length.add_argument("--minutes", type=float, help="let the schedule end after this wall time")
     defaults = TrainConfig(epochs=1)
-    for name in ("width", "height", "batch", "threads", "seed", "warmup-steps", "freeze"):
+    command.add_argument("--device", default="cpu", help="cpu, or the number of a GPU (default cpu)")
+    for name in ("width", "height", "batch", "threads", "workers", "seed", "warmup-steps", "freeze"):
         command.add_argument(f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")))
     command.add_argument("--lr", type=float, default=defaults.lr)
 
@@ -127,13 +129,26 @@ def _job(args: argparse.Namespace) -> Job:
         batch=args.batch,
         lr=args.lr,
         threads=args.threads,
+        device=args.device,
+        workers=args.workers,
         seed=args.seed,
         warmup_steps=args.warmup_steps,
         freeze=args.freeze,
         colour=modality == "rgb",
         augment=COLOUR if modality == "rgb" else AugmentConfig(p_cold=given.get("cold", 0.0)),
     )
-    fields = ("source", "work", "model", "card", "weights", "extra_test", "version", "int8_loss", "average")
+    fields = (
+        "source",
+        "work",
+        "model",
+        "card",
+        "weights",
+        "extra_test",
+        "version",
+        "int8_loss",
+        "average",
+        "average_with",
+    )
     more: dict[str, Any] = {
         name: given[name] for name in ("gsd", "licence", "split", "held_out", "tiles") if name in given
     }

@@ -197,6 +197,12 @@ def _before_section(before: Mapping[str, Any], key: str, after: Mapping[str, Any
     ]
 
 
+def _machine(config: dict[str, Any]) -> str:
+    if config.get("device", "cpu") == "cpu":
+        return f"{config['threads']} CPU threads"
+    return f"a GPU, the pictures made by {config['workers']} processes"
+
+
 def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[str]) -> str:
     """Write the model card in Markdown from the sidecar."""
     first = record["classes"][0]
@@ -255,9 +261,9 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         "",
         (
             f"Start: {training['start']} (SHA-256 `{training['start_sha256']}`). {training['steps']} steps,"
-            f" {training['images_seen']} augmented pictures, {training['minutes']:g} minutes on {training['config']['threads']} CPU threads."
+            f" {training['images_seen']} augmented pictures, {training['minutes']:g} minutes on {_machine(training['config'])}."
             + (
-                f" The file holds {training['averaged']:.0%} of that and the rest of the start."
+                f" The file holds {training['averaged']:.0%} of that and the rest of {training.get('averaged_with', 'the start')}."
                 if "averaged" in training
                 else ""
             )

@@ -49,6 +49,7 @@ class Job:
     steps: tuple[str, ...] = STEPS
     int8_loss: float | None = None
     average: float | None = None  # ship this share of what was trained, the rest of what it began with
+    average_with: Path | None = None  # or of this ONNX file, trained from the same weights before
 
     @property
     def colour(self) -> bool:
@@ -64,6 +65,10 @@ class Job:
         gsd_range(self.gsd)
         if self.average is not None and not 0 < self.average <= 1:
             raise UserError(f"--average {self.average:g}: must be above 0 and at most 1")
+        if self.average_with is not None and self.average is None:
+            raise UserError("--average-with: say with --average which share of the trained weights is taken")
+        if self.average_with is not None and not self.average_with.is_file():
+            raise UserError(f"--average-with {self.average_with}: no such file")
         if self.int8_loss is not None and not 0 <= self.int8_loss <= 1:
             raise UserError(f"--int8-loss {self.int8_loss:g}: must be from 0 to 1")
         if self.tiles < 1:
@@ -201,13 +206,15 @@ def _ship(
     job: Job, root: Path, run_dir: Path, names: list[str], description: dict[str, Any], say: Callable[[str], None]
 ) -> dict[str, Any]:
     checkpoint, trained = _finished(run_dir)
-    if job.average is not None and job.weights is not None:
+    if job.average is not None and job.average_with is None and job.weights is not None:
         start = warm_start.checkpoint(job.weights, names, root, job.work / "start.pt", job.config)
         checkpoint = average.average(start, checkpoint, job.average, run_dir / "averaged.pt")
     config = trained["config"]
     # a colour model looks through tiles: its input may be larger than the tiles it was trained on
     width, height = (640, 640) if job.kind == "rgb" else (int(config["width"]), int(config["height"]))
     export.export_onnx(checkpoint, job.model, width, height)
+    if job.average is not None and job.average_with is not None:
+        average.blend(job.average_with, job.model, job.average)
     model = OnnxModel.load(job.model, job.config.threads)
     classes, count = len(names), description["images"]
     hit = job.kind == "hituav"
@@ -300,6 +307,7 @@ def _about(
             "minutes": trained["minutes"],
             "config": trained["config"],
             **({"averaged": job.average} if job.average is not None else {}),
+            **({"averaged_with": _known(job.average_with)} if job.average_with is not None else {}),
             "command": command(job, trained["config"]),
         },
     }
@@ -310,12 +318,19 @@ def _start(job: Job) -> str:
     if job.weights is None:
         return "not stated"
     if job.weights.suffix == ".onnx":
-        try:
-            about = json.loads(job.weights.with_suffix(".json").read_text(encoding="utf-8"))
-            return f"{about['name']} {about['version']}, {about['training']['steps']} steps from {about['training']['start']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return job.weights.name
+        return _known(job.weights)
     return job.weights.name if job.kind == "yolo" else "YOLO11n, COCO"
+
+
+def _known(weights: Path) -> str:
+    """What an exported file is, by the description beside it."""
+    try:
+        about = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        return (
+            f"{about['name']} {about['version']}, {about['training']['steps']} steps from {about['training']['start']}"
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return weights.name
 
 
 def command(job: Job, config: dict[str, Any]) -> str:
@@ -343,8 +358,12 @@ def command(job: Job, config: dict[str, Any]) -> str:
     ]
     weights = job.weights.name if job.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
+    if config.get("device", "cpu") != "cpu":
+        words.append(f"--device {config['device']} --workers {config['workers']}")
     if job.average is not None:
         words.append(f"--average {job.average:g}")
+    if job.average_with is not None:
+        words.append(f"--average-with {job.average_with.name}")
     if job.extra_test is not None:
         words.append(f"--extra-test {job.extra_test.name}")
     words.append(f"--model vision/models/{job.model.name} --card docs/models/{job.card.name}")

@@ -2,8 +2,8 @@
 """Fine-tuning through ultralytics (imported only here, when it is needed).
 
 What differs from a plain ultralytics run: pictures keep their own shape (512x640, not a padded 640x640), grey
-augmentation of our own, channels-last memory on the CPU, and a schedule that follows either steps or the clock, so
-that the cosine ends when the time is up.
+augmentation of our own, channels-last memory, and a schedule that follows either steps or the clock, so that the
+cosine ends when the time is up. On the CPU pictures are made between steps; a GPU needs workers that make them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from .augment import AugmentConfig, Image, augment
 from .dataset import list_samples, read_boxes, read_image
 from .errors import MissingExtraError, UserError
-from .labels import to_relative
+from .labels import Boxes, to_relative
 
 
 def require_ultralytics() -> Any:
@@ -52,6 +52,8 @@ class TrainConfig:
     warmup_steps: int = 150
     freeze: int = 0  # the first so many layers stay as they were: a fifth less time where time is short
     threads: int = 2
+    device: str = "cpu"  # or the number of a GPU, or what else torch calls its devices
+    workers: int = 0  # processes that make the pictures; 0: the training's own
     colour: bool = False
     seed: int = 0
     cache_bytes: int = 2 << 30
@@ -67,7 +69,7 @@ class TrainConfig:
             raise UserError(f"minutes must be above 0 (found {self.minutes:g})")
         if not 0 < self.lr <= 1:
             raise UserError(f"--lr must be above 0 and at most 1 (found {self.lr:g})")
-        for name, least in (("threads", 1), ("seed", 0), ("freeze", 0), ("warmup_steps", 0)):
+        for name, least in (("threads", 1), ("workers", 0), ("seed", 0), ("freeze", 0), ("warmup_steps", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {least} (found {getattr(self, name)})")
         if self.width % 32 or self.height % 32 or self.width < 64 or self.height < 64:
@@ -84,59 +86,55 @@ def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
     return config.lr * cosine * min(1.0, (step + 1) / max(config.warmup_steps, 1))
 
 
-def build_dataset(root: Path, classes: int, config: TrainConfig) -> Any:
-    """Build the training set in memory as an object a torch DataLoader takes."""
-    torch = importlib.import_module("torch")
-    samples = list_samples(root, "train")
-    cache: dict[int, Image] = {}
-    room = config.cache_bytes
-    boxes = []
-    for index, sample in enumerate(samples):
-        image = read_image(sample.image, colour=config.colour)
-        if image.nbytes <= room:
-            cache[index] = image
-            room -= image.nbytes
-        boxes.append(read_boxes(sample, classes, image.shape[1], image.shape[0]))
+class TrainSet:
+    """The training set in memory: augmented pictures and boxes, in the form of ultralytics' own data sets."""
 
-    class TrainSet:
-        """Augmented pictures and boxes, in the form of ultralytics' own data sets."""
+    def __init__(self, root: Path, classes: int, config: TrainConfig) -> None:
+        self._config = config
+        self._samples = list_samples(root, "train")
+        self._cache: dict[int, Image] = {}
+        self._boxes: list[Boxes] = []
+        self._rng: np.random.Generator | None = None
+        room = config.cache_bytes
+        for index, sample in enumerate(self._samples):
+            image = read_image(sample.image, colour=config.colour)
+            if image.nbytes <= room:
+                self._cache[index] = image
+                room -= image.nbytes
+            self._boxes.append(read_boxes(sample, classes, image.shape[1], image.shape[0]))
+        self.labels = [{"cls": rows[:, :1]} for rows in self._boxes]
 
-        def __init__(self) -> None:
-            self.labels = [{"cls": rows[:, :1]} for rows in boxes]
-            self.rng = np.random.default_rng(config.seed)
+    def __len__(self) -> int:
+        return len(self._samples)
 
-        def __len__(self) -> int:
-            return len(samples)
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        torch = importlib.import_module("torch")
+        config = self._config
+        if self._rng is None:
+            worker = torch.utils.data.get_worker_info()  # None in the training's own process
+            self._rng = np.random.default_rng(config.seed if worker is None else [config.seed, worker.id])
+        source = self._cache.get(index)
+        if source is None:
+            source = read_image(self._samples[index].image, colour=config.colour)
+        image, rows = augment(source, self._boxes[index], config.width, config.height, self._rng, config.augment)
+        three = image[..., ::-1].transpose(2, 0, 1) if image.ndim == 3 else np.repeat(image[None], 3, axis=0)
+        return {
+            "img": torch.from_numpy(np.ascontiguousarray(three)),
+            "cls": torch.from_numpy(rows[:, :1].copy()),
+            "bboxes": torch.from_numpy(to_relative(rows, config.width, config.height)),
+        }
 
-        def __getitem__(self, index: int) -> dict[str, Any]:
-            source = cache[index] if index in cache else read_image(samples[index].image, colour=config.colour)
-            image, rows = augment(
-                source,
-                boxes[index],
-                config.width,
-                config.height,
-                self.rng,
-                config.augment,
-            )
-            three = image[..., ::-1].transpose(2, 0, 1) if image.ndim == 3 else np.repeat(image[None], 3, axis=0)
-            return {
-                "img": torch.from_numpy(np.ascontiguousarray(three)),
-                "cls": torch.from_numpy(rows[:, :1].copy()),
-                "bboxes": torch.from_numpy(to_relative(rows, config.width, config.height)),
-            }
-
-        @staticmethod
-        def collate_fn(batch: list[dict[str, Any]]) -> dict[str, Any]:
-            """Stack pictures; boxes carry the index of their picture."""
-            index = [torch.full((len(item["cls"]),), float(i)) for i, item in enumerate(batch)]
-            return {
-                "img": torch.stack([item["img"] for item in batch]),
-                "cls": torch.cat([item["cls"] for item in batch]),
-                "bboxes": torch.cat([item["bboxes"] for item in batch]),
-                "batch_idx": torch.cat(index),
-            }
-
-    return TrainSet()
+    @staticmethod
+    def collate_fn(batch: list[dict[str, Any]]) -> dict[str, Any]:
+        """Stack pictures; boxes carry the index of their picture."""
+        torch = importlib.import_module("torch")
+        index = [torch.full((len(item["cls"]),), float(i)) for i, item in enumerate(batch)]
+        return {
+            "img": torch.stack([item["img"] for item in batch]),
+            "cls": torch.cat([item["cls"] for item in batch]),
+            "bboxes": torch.cat([item["bboxes"] for item in batch]),
+            "batch_idx": torch.cat(index),
+        }
 
 
 def unfinished(out: Path, config: TrainConfig, origin: str) -> tuple[Path, dict[str, float]] | None:
@@ -201,9 +199,14 @@ def fine_tune(
         def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
             if mode != "train":
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
-            train_set = build_dataset(root, len(names), config)
+            train_set = TrainSet(root, len(names), config)
             return data.build_dataloader(
-                train_set, batch=batch_size, workers=0, shuffle=True, rank=rank, device=self.device
+                train_set,
+                batch=batch_size,
+                workers=config.workers,
+                shuffle=True,
+                rank=rank,
+                device=self.device,
             )
 
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
@@ -288,7 +291,7 @@ def fine_tune(
             "patience": 0,
             "seed": config.seed,
             "deterministic": False,
-            "device": "cpu",
+            "device": config.device,
             "amp": False,
             "plots": False,
             "val": False,
