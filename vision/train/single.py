@@ -55,7 +55,7 @@ class SingleJob:
     model: Path
     out: Path
     pictures: int = 900
-    least: float = 0.7
+    least: float = 0.75
     seed: int = 0
 
 
