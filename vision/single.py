@@ -63,6 +63,7 @@ _LEAST_LOGIT: Final = -4.6
 _RIVAL: Final = 0.3
 _MOST_LOG_SIGMA: Final = 3.7  # more says no more: some forty
 _ABSORBS: Final = 2.5  # a learned box takes a spot in it for its own if it is no more than so many times as long
+_FLAMES: Final = frozenset({Kind.FIRE, Kind.SMOKE})
 _SURE: Final = 0.7  # whom the learned detector is so sure of is reported whatever the rest says
 _TOO_HOT_C: Final = 45.0  # no skin and no clothes in the cold: something else is warm there
 _WARMED_C: Final = 15.0  # over the ground: what the sun does to dark clothes where it has heated everything
@@ -225,12 +226,13 @@ class SingleLook:
             return look, unite(look.found)
         look = self._learned.look(frame, gsd_m, LEARNED_FROM)
         picture = Picture(frame, gsd_m)
-        things = candidates(picture, look.found, gsd_m)
+        flames = [d for d in look.found if d.kind in _FLAMES]  # of a model that knows them: no candidates for a person
+        things = candidates(picture, [d for d in look.found if d.kind not in _FLAMES], gsd_m)
         yolo = self._learned.yolo(frame)
         if crowded(picture, things):
             sure = [d for d in look.found if d.confidence >= yolo.confidence]
             return look, unite(sure + self._classical.detect(frame, gsd_m), partial(is_flame, frame))
-        fires = unite(self._classical.fires(frame, gsd_m))
+        fires = unite([*self._classical.fires(frame, gsd_m), *(d for d in flames if d.confidence >= yolo.confidence)])
         scores = self._weights.score(features(picture, things, fires))
         least = self._weights.least if yolo.confidence == yolo.card.confidence else yolo.confidence
         kept: list[Observation] = []

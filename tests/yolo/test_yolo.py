@@ -278,3 +278,34 @@ def test_an_average_lies_between_both_networks_and_is_none_of_two_that_differ(tm
     ultralytics.YOLO("yolo11s.yaml", task="detect").save(str(other))
     with pytest.raises(UserError, match="not of one network"):
         average(files[0], other, 0.2, tmp_path / "none.pt")
+
+
+def test_exported_networks_are_averaged_in_place(tmp_path):
+    import numpy as np
+    import onnx
+
+    from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL
+    from vision.train.average import blend
+    from vision.train.errors import UserError
+
+    def weights(file):
+        return {v.name: onnx.numpy_helper.to_array(v) for v in onnx.load(str(file)).graph.initializer}
+
+    first, second = tmp_path / "first.onnx", tmp_path / "second.onnx"
+    shutil.copyfile(DEFAULT_MODEL, first)
+    changed = onnx.load(str(DEFAULT_MODEL))
+    for value in changed.graph.initializer:
+        array = onnx.numpy_helper.to_array(value)
+        if array.dtype == np.float32:
+            value.CopyFrom(onnx.numpy_helper.from_array(array + np.float32(1.0), value.name))
+    onnx.save(changed, str(second))
+    blend(first, second, 0.25)
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        if value.dtype == np.float32:
+            np.testing.assert_allclose(after[name], value + 0.25, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(after[name], value)
+    with pytest.raises(UserError, match="not of one network"):
+        blend(COLOUR_MODEL, second, 0.5)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 from __future__ import annotations
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from vision.sighting import Kind
 from vision.single import FEATURES, Picture, SingleLook, Weights, candidates, features, read_weights
 from vision.train.cold import cold_picture
 from vision.train.errors import UserError
-from vision.train.single import Judged, figures, fit
+from vision.train.single import ANIMAL, NOBODY, UNSURE, Judged, figures, fit
 from vision.unite import Observation
 from vision.yolo import load_yolo
 
@@ -140,6 +142,44 @@ def test_weights_are_those_that_made_the_labels() -> None:
     assert fit([Judged(rows, person, 1)]) == pytest.approx(true, abs=0.12)
     with pytest.raises(UserError, match="nothing to tell apart"):
         fit([Judged(rows, np.full(40_000, -1), 0)])
+
+
+def test_people_of_whom_too_little_shows_teach_nothing_and_animals_little() -> None:
+    rng = np.random.default_rng(2)
+    rows = np.column_stack([rng.normal(0, 1, (4_000, len(FEATURES) - 1)), np.ones(4_000)])
+    on = np.where(rows[:, 0] + rng.normal(0, 1, 4_000) > 0.5, 0, NOBODY)
+    hidden = np.column_stack([np.full((500, len(FEATURES) - 1), 3.0), np.ones(500)])
+    clear = fit([Judged(rows, on, 1)])
+    assert fit([Judged(rows, on, 1), Judged(hidden, np.full(500, UNSURE), 1)]) == pytest.approx(clear)
+    with_game, with_nobody = (fit([Judged(rows, on, 1), Judged(hidden, np.full(500, k), 0)]) for k in (ANIMAL, NOBODY))
+    warm = np.append(np.full(len(FEATURES) - 1, 3.0), 1.0)
+    assert warm @ clear > warm @ with_game > warm @ with_nobody
+
+
+def test_whom_the_detector_is_sure_of_is_never_vetoed() -> None:
+    pixels = body(body(ground(3, (512, 640)), 200, 150, 18, 9.0), 450, 330, 18, 8.0)
+    lookers = Lookers(load_yolo(DEFAULT_MODEL))
+    found = lookers.look(frame(pixels), None).found
+    sure = [d for d in found if d.confidence >= 0.7]
+    assert 0 < len(sure) < len(found)
+    nobody = Weights((0.0,) * (len(FEATURES) - 1) + (-20.0,), 0.5)
+    _, things = SingleLook(lookers, nobody).look(frame(pixels), None)
+    assert [t.learned_score for t in things] == pytest.approx([d.confidence for d in sure])
+    assert [kind_of(t)[0] for t in things] == [Kind.PERSON] * len(sure)
+
+
+def test_a_model_that_knows_fire_tells_it_in_stills(tmp_path: Path) -> None:
+    """The shipped network, its first class called fire."""
+    model = tmp_path / "own.onnx"
+    shutil.copyfile(DEFAULT_MODEL, model)
+    card = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    names = ["fire", *card["classes"][1:]]
+    model.with_suffix(".json").write_text(json.dumps(card | {"classes": names, "name": "own"}), encoding="utf-8")
+    pixels = body(body(ground(3, (512, 640)), 200, 150, 18, 9.0), 450, 330, 18, 8.0)
+    nobody = Weights((0.0,) * (len(FEATURES) - 1) + (-20.0,), 0.5)
+    _, things = SingleLook(Lookers(load_yolo(model)), nobody).look(frame(pixels), None)
+    assert [kind_of(t)[0] for t in things] == [Kind.FIRE, Kind.FIRE]
+    assert sorted(round(t.centre_px[0]) for t in things) == pytest.approx([200, 450], abs=4)
 
 
 def test_figures_count_each_person_once_and_every_false_one() -> None:
