@@ -21,7 +21,8 @@ from vision.single import FEATURES, LEARNED_FROM, Picture, candidates, crowded, 
 from vision.yolo import load_yolo
 
 from .cold import Box, ColdScene, cold_scene
-from .cold_sensor import as_frame, sensed
+from .cold_frames import as_frame
+from .cold_sensor import sensed
 from .errors import UserError
 
 Floats = npt.NDArray[np.float64]
