@@ -204,15 +204,25 @@ async def upload_fence(link: VehicleLink, plan: FlightPlan) -> list[Finding]:
     return [Finding("fence-read-back", Severity.BLOCKER, message)]
 
 
+async def _check_plan(plan: FlightPlan, preflight: Preflight, battery_fraction: float) -> list[Finding]:
+    """In a thread: geometry over terrain takes tens of milliseconds, and the loop sends hold and return."""
+    limits, terrain, wind_m_s = preflight.limits, preflight.terrain, preflight.wind_m_s
+    return await asyncio.to_thread(
+        check_plan, plan, limits, terrain, battery_fraction=battery_fraction, wind_m_s=wind_m_s
+    )
+
+
 async def run_preflight(link: VehicleLink, plan: FlightPlan, preflight: Preflight) -> list[Finding]:
     """Every check but the mission's read-back, which follows its upload. Parameters and fence are set on the ground only.
 
-    A vehicle that has just been switched on gets a short while to find its position and to become armable.
+    A vehicle that has just been switched on gets a short while to find its position and to become armable. Of one that
+    is not heard the plan alone is checked, as from a full battery.
     """
     try:
         await link.wait_connected(CONNECT_TIMEOUT_S)
     except LinkError as error:
-        return [Finding("link-stale", Severity.BLOCKER, f"{link.vehicle_id} cannot be reached: {error}")]
+        unheard = Finding("link-stale", Severity.BLOCKER, f"{link.vehicle_id} cannot be reached: {error}")
+        return [unheard, *await _check_plan(plan, preflight, 1.0)]
     clock = preflight.clock
     deadline_s = clock.monotonic_s() + SETTLE_TIMEOUT_S
     while True:
@@ -225,10 +235,7 @@ async def run_preflight(link: VehicleLink, plan: FlightPlan, preflight: Prefligh
             break
         await asyncio.sleep(_POLL_S)
     battery = state.battery_fraction if state.battery_fraction is not None else 1.0  # named already
-    # Geometry over terrain takes tens of milliseconds: not on the loop that sends hold and return.
-    findings += await asyncio.to_thread(
-        check_plan, plan, preflight.limits, preflight.terrain, battery_fraction=battery, wind_m_s=preflight.wind_m_s
-    )
+    findings += await _check_plan(plan, preflight, battery)
     findings += check_failsafe_levels(plan, preflight)
     if any(f.code in ("link-stale", "not-on-ground") for f in findings):
         return findings

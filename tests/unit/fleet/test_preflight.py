@@ -120,6 +120,15 @@ async def test_the_plan_is_checked_with_the_battery_that_is_aboard():
     )
 
 
+async def test_what_is_wrong_with_a_plan_is_named_though_nobody_answers():
+    silent = DeskVehicle()
+    silent.broken["wait_connected"] = LinkFailure.TIMEOUT
+    far = replace(plan(), waypoints=(Waypoint(destination(HOME, 0.0, 50_000.0), plan().waypoints[0].altitude),))
+    assert codes(await run_preflight(silent, plan(), PREFLIGHT)) == {"link-stale"}
+    assert {"link-stale", "waypoint-outside-fence"} <= codes(await run_preflight(silent, far, PREFLIGHT))
+    assert silent.calls == ["wait_connected", "wait_connected"]
+
+
 @pytest.mark.parametrize("name", ["NAV_DLL_ACT", "RTL_RETURN_ALT", "BAT_CRIT_THR"])
 async def test_a_parameter_that_is_not_as_wanted_blocks_and_cannot_be_overridden(name):
     forgetful = DeskVehicle()
