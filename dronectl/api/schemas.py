@@ -143,9 +143,10 @@ class FindingOut(Out):
 
 
 class FlyOut(Out):
-    """A sortie that was accepted."""
+    """A sortie that was accepted. warnings: the flights under way that it would meet, one line each."""
 
     sortie_id: str
+    warnings: list[str]
 
 
 class SortieOut(Out):

@@ -173,6 +173,9 @@ class FlySet:
         result.sortie = self._client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
         if not self._quiet:
             say(f"sortie {accepted['sortie_id']} accepted for {result.order.vehicle_id}")
+        for warning in accepted["warnings"]:
+            hold = f"`dronectl hold {result.order.vehicle_id}` stops it"
+            err.print(f"{warning}. Watch them; {hold}", style="yellow", markup=False)
 
     def _look(self) -> None:
         for index, result in enumerate(self.results):

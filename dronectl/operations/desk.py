@@ -7,6 +7,7 @@ that every plan flies inside the site's own fence and return layer, whatever the
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Sortie
 from dronectl.operations.evidence import note_view
 from dronectl.operations.http_counts import HttpCounts
+from dronectl.operations.keeping_clear import UnderWay, meetings_under_way
 from dronectl.operations.metrics import render_metrics
 from dronectl.operations.planning import shared_return_layer
 from dronectl.site import Site
@@ -39,6 +41,7 @@ from dronectl.store import Store, StoreError
 from dronectl.store.models import MissionRow, OutboxRow
 from dronectl.streams import Subscription
 from dronectl.supervise import ChildReport, ChildState
+from missions.energy import DatumError
 from missions.errors import PlanError
 from missions.fences import merged
 from missions.formats.qgc_read import PlanDefaults, read_plan
@@ -294,16 +297,29 @@ class Desk:
         override_codes: Sequence[str],
         override_reason: str,
     ) -> dict[str, Any]:
+        """Hand a flight in. The warnings say which flights under way it would meet: only a person can judge when to start."""
         plan = self.read_plan(vehicle_id, document)
-        flying = [self._s.fleet.plan_under_way(d.drone_id) for d in self._s.site.drones]
-        shared = shared_return_layer(self._s.site, plan, [p for p in flying if p is not None])
+        under_way = self._under_way()
+        shared = shared_return_layer(self._s.site, plan, [other.plan for other in under_way])
         if shared is not None:
             raise BadInputError(shared)
         try:
+            warnings = await asyncio.to_thread(meetings_under_way, plan, under_way, self._s.site.limits)
+        except DatumError:
+            warnings = []  # preflight refuses that plan
+        try:
             override = Override(frozenset(override_codes), actor, override_reason) if override_codes else None
-            return {"sortie_id": await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)}
+            sortie_id = await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)
         except (FlightRefusedError, ValueError) as error:
             raise BadInputError(str(error)) from error
+        for warning in warnings:
+            log.warning("sortie %s: %s", sortie_id, warning)
+        return {"sortie_id": sortie_id, "warnings": warnings}
+
+    def _under_way(self) -> list[UnderWay]:
+        fleet = self._s.fleet
+        plans = {d.drone_id: fleet.plan_under_way(d.drone_id) for d in self._s.site.drones}
+        return [UnderWay(plan, fleet.sortie_of(drone)) for drone, plan in plans.items() if plan is not None]
 
     async def abandon(self, sortie_id: str, actor: str, reason: str) -> dict[str, Any]:
         """Close a sortie whose vehicle is not heard of any more."""

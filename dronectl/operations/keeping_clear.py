@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""Whether a flight that starts now would come too near to one that is under way, and how much later it would not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dronectl.fleet.sortie_types import BEFORE_ARMING, Phase, Sortie
+from missions.deconflict.starts import SLACK_S, started_apart
+from missions.geo import Altitude, Datum, GeoPoint
+from missions.model import FlightPlan, VehicleLimits, Waypoint
+from missions.separation import MINIMA
+
+_ON_THE_WAY_HOME: Final = frozenset({Phase.RETURNING, Phase.LANDING})
+_STANDING: Final = frozenset({Phase.PAUSED, Phase.LOST_LINK})  # nobody knows for how long
+_STANDS_S: Final = 7200.0
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A plan that is being flown. sortie: None while it is only being ordered."""
+
+    plan: FlightPlan
+    sortie: Sortie | None
+
+
+def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: VehicleLimits) -> list[str]:
+    """One line for each flight under way that would come too near, flown from where it is as it is planned.
+
+    Calm, and the energy model's times: a warning to whoever orders it. Flights of the plan's own vehicle do not count.
+    Raises DatumError as the energy model does.
+    """
+    lines = []
+    for other in others:
+        if other.plan.vehicle_id == plan.vehicle_id:
+            continue
+        (apart,) = started_apart([plan], limits, aloft=[_rest(other)], slacks_s=(SLACK_S,)).plans
+        if apart.start_after_s <= SLACK_S:
+            continue  # they meet only if one is early or late
+        stands = other.sortie is not None and other.sortie.phase in _STANDING
+        mend = (
+            "wait until it has moved on"
+            if stands and apart.start_after_s > _STANDS_S / 2.0  # it meets the one that stands, not its way after it
+            else f"started {apart.start_after_s:.0f} s later it would keep clear"
+        )
+        lines.append(
+            f"{plan.vehicle_id} would come within {MINIMA.lateral_m:.0f} m across and {MINIMA.vertical_m:.0f} m in height of "
+            f"{other.plan.vehicle_id}, which {'stands in the air' if stands else 'is under way'}: {mend}"
+        )
+    return lines
+
+
+def _rest(other: UnderWay) -> FlightPlan:
+    """What is left to fly, beginning where the vehicle is."""
+    plan, sortie = other.plan, other.sortie
+    here = _here(plan, sortie)
+    if sortie is None or here is None:
+        start = (_over(plan.home, 0.0), _over(plan.home, plan.takeoff_height_m))
+        return replace(plan, waypoints=(*start, *plan.waypoints), start_after_s=0.0)
+    reached = min(sortie.waypoints_reached, len(plan.waypoints))
+    speeds = [w.speed_m_s for w in plan.waypoints[:reached] if w.speed_m_s is not None]
+    hold_s = _STANDS_S if sortie.phase in _STANDING else 0.0
+    begin = replace(here, speed_m_s=speeds[-1] if speeds else None, hold_s=hold_s)
+    left = () if sortie.phase in _ON_THE_WAY_HOME else plan.waypoints[reached:]
+    return replace(plan, waypoints=(begin, *left), start_after_s=0.0)
+
+
+def _here(plan: FlightPlan, sortie: Sortie | None) -> Waypoint | None:
+    """Where the vehicle is in the air; None on the ground, or where it is not known."""
+    if sortie is None or sortie.phase in BEFORE_ARMING or sortie.state is None or not sortie.state.in_air:
+        return None
+    latitude_deg, longitude_deg = sortie.state.latitude_deg, sortie.state.longitude_deg
+    if latitude_deg is None or longitude_deg is None:
+        return None
+    height_m = sortie.state.height_above_home_m
+    return _over(GeoPoint(latitude_deg, longitude_deg), plan.takeoff_height_m if height_m is None else height_m)
+
+
+def _over(place: GeoPoint, height_m: float) -> Waypoint:
+    return Waypoint(place, Altitude(height_m, Datum.HOME))

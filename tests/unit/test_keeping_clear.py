@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: AGPL-3.0-or-later
+"""A flight that is handed in beside others under way: who is warned, held against the judge of separation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dronectl.fleet.link import LandedState, VehicleState
+from dronectl.fleet.sortie_types import Phase, Sortie
+from dronectl.operations.keeping_clear import UnderWay, meetings_under_way
+from missions.deconflict.segments import Minima
+from missions.deconflict.trajectory import Phase as Part
+from missions.deconflict.trajectory import common_frame, fly, places_m
+from missions.judge_separation import judge_separation
+from missions.separation import check_separation
+from tests.unit.deconflict.deconflict_flights import LIMITS, flight_sets, plan
+
+NORTH = plan("d1", (0.0, 0.0), [(0.0, 500.0)])
+HEAD_ON = plan("d2", (0.0, 7.0), [(0.0, 520.0)], return_height_m=64.0)
+ASIDE = plan("d3", (300.0, 0.0), [(300.0, 500.0)])
+
+
+def flown_for(seconds: float, other) -> UnderWay:
+    """What is known of a flight after so many seconds, as its motion has it."""
+    frame = common_frame([other])
+    motion = fly(other, LIMITS, places_m(other, frame))
+    east, north, amsl_m = motion.at(seconds)
+    place = frame.to_geo(east, north)
+    part = motion.phase_at(seconds)
+    piece = min(int((motion.time_s <= seconds).sum()) - 1, len(motion.item) - 1)
+    reached = int(motion.item[piece]) + (1 if part is Part.STAY else 0)
+    phase = {Part.LAUNCH: Phase.TAKING_OFF, Part.RETURN: Phase.RETURNING, Part.LANDING: Phase.LANDING}
+    height_m = amsl_m - other.home_amsl_m
+    state = VehicleState(
+        other.vehicle_id,
+        landed=LandedState.IN_AIR if height_m > 0.5 else LandedState.ON_GROUND,
+        latitude_deg=place.latitude_deg,
+        longitude_deg=place.longitude_deg,
+        height_above_home_m=height_m,
+    )
+    items = tuple(range(len(other.waypoints)))
+    return UnderWay(
+        other,
+        Sortie("s", other.vehicle_id, items, phase.get(part, Phase.FLYING), state=state, reached_item=reached - 1),
+    )
+
+
+def test_who_is_met_is_named_with_the_start_that_keeps_clear():
+    (line,) = meetings_under_way(NORTH, [flown_for(20.0, ASIDE), flown_for(40.0, HEAD_ON)], LIMITS)
+    assert line.startswith("d1 would come within 20 m across and 10 m in height of d2, which is under way: started ")
+    later_s = float(line.split("started ")[1].split(" s")[0])
+    assert judge_separation([NORTH, HEAD_ON], [40.0, 0.0], LIMITS)
+    assert not judge_separation([NORTH, HEAD_ON], [40.0 + later_s, 0.0], LIMITS)
+
+
+def test_a_flight_that_is_only_being_ordered_counts_from_its_pad():
+    assert "d2" in meetings_under_way(NORTH, [UnderWay(HEAD_ON, None)], LIMITS)[0]
+    assert meetings_under_way(NORTH, [UnderWay(ASIDE, None)], LIMITS) == []
+
+
+def test_the_drone_itself_does_not_count():
+    assert meetings_under_way(NORTH, [UnderWay(replace(HEAD_ON, vehicle_id="d1"), None)], LIMITS) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.LOST_LINK])
+def test_one_that_stands_in_the_way_is_waited_for(phase):
+    there = flown_for(50.0, HEAD_ON)
+    standing = replace(there, sortie=replace(there.sortie, phase=phase))
+    (line,) = meetings_under_way(NORTH, [standing], LIMITS)
+    assert line.endswith("of d2, which stands in the air: wait until it has moved on")
+
+
+def test_one_on_its_way_home_flies_no_more_waypoints():
+    far = plan("d2", (-300.0, 0.0), [(-300.0, 200.0), (0.0, 250.0)])
+    there = flown_for(30.0, far)
+    assert meetings_under_way(NORTH, [there], LIMITS)
+    assert (
+        meetings_under_way(NORTH, [replace(there, sortie=replace(there.sortie, phase=Phase.RETURNING))], LIMITS) == []
+    )
+
+
+@settings(deadline=None)
+@given(flight_sets(least=2, most=2), st.floats(0.0, 1.0))
+def test_without_a_warning_nobody_meets(flights, share):
+    mine, other = flights[0].plan, flights[1].plan
+    frame = common_frame([other])
+    seconds = share * fly(other, LIMITS, places_m(other, frame)).duration_s
+    under_way = flown_for(seconds, other)
+    assume(under_way.sortie is not None and under_way.sortie.state.in_air)
+    warned = meetings_under_way(mine, [under_way], LIMITS)
+    # Within some seconds: a leg that is begun in its middle has a start of its own in the energy model.
+    near = check_separation([mine, other], LIMITS, starts_s=[seconds, 0.0], minima=Minima(8.0, 4.0))
+    assert warned or not near
