@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _INCOMING_DEPTH: Final = 2000
 _INFLIGHT: Final = 64
+_STARTING_FAILURES: Final = 4  # some three seconds
 _TELEMETRY_PERIOD_S: Final = 1.0
 _TELEMETRY_BATCH: Final = 32
 _FAREWELL_S: Final = 1.0
@@ -87,6 +88,7 @@ class Bus:
         self._dirty: set[str] = set()
         self._dirty_event = asyncio.Event()
         self._telemetry: dict[str, Telemetry] = {}
+        self._warned: str | None = None  # the reason that was told last, while it is away
 
     @property
     def source(self) -> str:
@@ -170,7 +172,7 @@ class Bus:
             finally:
                 self._client = None
             failures = 1 if self.state.value.connections > before else failures + 1
-            self._down(reason)
+            self._down(reason, failures)
             wait_s = min(self.settings.cap_retry_s, self.settings.first_retry_s * 2 ** min(failures - 1, 16))
             await asyncio.sleep(wait_s * rng.uniform(0.5, 1.5))
 
@@ -301,18 +303,21 @@ class Bus:
     def _up(self, client: aiomqtt.Client) -> None:
         state = self.state.value
         self._client = client
-        if state.connections or state.reason != "not started":
-            log.info("broker %s: connected again", self.settings.access.name)
+        if self._warned:
+            log.warning("broker %s: connected again", self.settings.access.name)
+        self._warned = None
         self._dirty.update(self._retained)
         if self._dirty:
             self._dirty_event.set()
         self.state.set(BusState(True, self._clock.utc(), None, state.connections + 1))
 
-    def _down(self, reason: str) -> None:
+    def _down(self, reason: str, failures: int) -> None:
+        """Each reason is told once; a broker that is started with us may take some seconds before it is told at all."""
         state = self.state.value
         self.counters.telemetry_lost += len(self._telemetry)
         self._telemetry.clear()
-        if state.connected or state.reason != reason:
+        if reason != self._warned and (state.connections or failures > _STARTING_FAILURES):
+            self._warned = reason
             log.warning("%s; trying again until it is back", reason)
         self.state.set(
             BusState(False, self._clock.utc() if state.connected else state.since, reason, state.connections)

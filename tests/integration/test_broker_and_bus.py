@@ -322,3 +322,25 @@ def test_the_access_file_names_host_port_and_users(tmp_path):
     assert document["schema_version"] == 1
     assert document["host"] == "127.0.0.1"
     assert set(document["users"]) == {"service", "dispatch"}
+
+
+async def test_a_broker_that_starts_with_us_is_waited_for_in_silence_one_that_is_away_is_told_once(tmp_path, caplog):
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    child = BrokerChild(tmp_path / "b", "s", port=port, kind="amqtt")
+    bus = Bus(settings(child.prepare().service, first_retry_s=0.05, cap_retry_s=0.05))
+
+    def told():
+        return [r.getMessage() for r in caplog.records if r.name == "dronectl.bus.client"]
+
+    async with running(bus.run()):
+        await until(lambda: bus.state.value.reason != "not started")
+        assert told() == []
+        await until(told)
+        await asyncio.sleep(0.5)
+        assert len(told()) == 1
+        assert f"127.0.0.1:{port}" in told()[0]
+        async with running(child.run(lambda: None)):
+            await until(lambda: bus.connected)
+            assert told()[1:] == [f"broker 127.0.0.1:{port}: connected again"]
