@@ -17,6 +17,7 @@ from rich.table import Table
 from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
 from dronectl.cli.limits import PlanClock
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.flying_on import changes_text
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
 from dronectl.operations.plan_outputs import common_files, with_common_keys
@@ -154,6 +155,8 @@ def search(
     The map is changed by Bayes' rule and saved again, and the rest is planned for the drones that are left.
 
     Drones start one after another where their flights would come too near to each other; each .plan says its start.
+    Drones in the air (--from) hover at waypoints where they would meet, else fly a few metres higher or lower, search
+    a little less, or are brought home: the least that helps is done, and said.
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
@@ -274,7 +277,7 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     table.add_column("drone", no_wrap=True)
     for heading in ("starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for flight in plan.flown:
+    for flight in plan.flights:
         minutes, seconds = divmod(round(flight.energy.time_s), 60)
         table.add_row(
             flight.plan.vehicle_id,
@@ -287,6 +290,8 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     out.print(table)
     if (starts := starts_text(plan.slack_s)) is not None:
         out.print(starts, markup=False)
+    if (changes := changes_text(plan.changes)) is not None:
+        out.print(changes, markup=False)
     out.print(
         f"Probability of success {plan.pos:.1%}; no search with these batteries could beat {plan.bound:.1%} "
         f"(ratio {plan.ratio:.2f}). Kept: {plan.pattern}.",
@@ -299,7 +304,7 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     for doubt in found.doubts:
         out.print("[yellow]doubtful[/yellow] ", end="")
         out.print(doubt, markup=False)
-    for flight, findings in zip(plan.flown, found.findings, strict=True):
+    for flight, findings in zip(plan.flights, found.findings, strict=True):
         for finding in findings:
             out.print(f"{_MARK[finding.severity]} ", end="")
             out.print(f"{flight.plan.vehicle_id}: {finding.message} ({finding.code})", markup=False)

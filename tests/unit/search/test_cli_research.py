@@ -128,7 +128,9 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
         "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert any(d.startswith("d2 are taken to fly on from the air at once") for d in json.loads(result.stdout)["doubts"])
+    assert any(
+        d.startswith("in the air: d2. Taken to be at the place and height") for d in json.loads(result.stdout)["doubts"]
+    )
     shape = Polygon(square)
     for drone in ("d1", "d2", "d3"):
         plan = read_plan_file(site, tmp_path / "out" / f"{drone}.plan")
