@@ -36,7 +36,7 @@ _RISES_M: Final = tuple(s * m for m in (2.0, 4.0, 6.0, 8.0, 10.0, 12.0) for s in
 _SHORTER_STEP_S = 2.0
 _SHORTER_TRIES = 4
 _MOST_SHORTER = 0.5  # of the flight
-_ORDERS = 6
+_ORDERS, _ROUNDS = 4, 3
 _LAYER_COST_S, _HOLD_COST = 20.0, 0.3  # over a second that is taken off a flight
 
 
@@ -201,7 +201,21 @@ class _Board:
             if found[worst].cost <= (0, 0, 0.0):
                 break
             order = [worst, *(i for i in order if i != worst)]
-        return best or {}
+        return self._settled(best or {}, slack_s, further=further, home=home)
+
+    def _settled(self, found: _Set, slack_s: float, *, further: bool, home: bool) -> _Set:
+        """The same with everyone who was changed placed again among all the others, while that makes less of it."""
+        placed = dict(found)
+        for _ in range(_ROUNDS if further else 0):
+            before = _cost(placed)
+            for index in sorted(placed, key=lambda i: placed[i].cost, reverse=True):
+                if placed[index].cost > (0, 0, 0.0):
+                    others = {i: p for i, p in placed.items() if i != index}
+                    again = self._placed(index, others, slack_s, further=further, home=home)
+                    placed[index] = min(placed[index], again, key=lambda p: p.cost)
+            if _cost(placed) >= before:
+                break
+        return placed
 
     def _in_order(self, order: Sequence[int], slack_s: float, *, further: bool, home: bool) -> _Set:
         placed: dict[int, _Placed] = {}
@@ -258,10 +272,10 @@ class _Board:
         if made is None:
             return None
         way, spare_s = made
-        taken, mine = [Taken() for _ in self.winds], _Placed(option, unhindered(way))
+        taken, mine = [Taken(w, slack_s) for w in range(len(self.winds))], _Placed(option, unhindered(way))
         for other, placed in others.items():
             for wind, clash in enumerate(self._between(index, mine, other, placed)):
-                taken[wind].add(clash, placed.waiting, wind, slack_s)
+                taken[wind].add(clash, placed.waiting)
         found = wait(way, taken, spare_s)
         return found if isinstance(found, Blocked) else _Placed(option, found)
 
@@ -269,8 +283,8 @@ class _Board:
         """What the other's way forbids the one's, for each wind."""
         key, back = (one, mine.option, other, theirs.option), (other, theirs.option, one, mine.option)
         if key not in self._clashes:
-            both = clashes(mine.waiting.way, theirs.waiting.way, self.minima)
-            self._clashes[key], self._clashes[back] = tuple(c[0] for c in both), tuple(c[1] for c in both)
+            self._clashes[key] = clashes(mine.waiting.way, theirs.waiting.way, self.minima)
+            self._clashes[back] = tuple(clash.turned for clash in self._clashes[key])
         return self._clashes[key]
 
     def _way(self, index: int, option: _Option) -> tuple[Way, float] | None:

@@ -42,6 +42,11 @@ class Forbidden:
         chosen = (self.piece >= first) & (self.piece < last)
         return Forbidden(self.low_s[chosen], self.high_s[chosen], self.piece[chosen], self.other[chosen])
 
+    def of_others(self, other: int) -> Forbidden:
+        """Those of one piece of the others."""
+        chosen = self.other == other
+        return Forbidden(self.low_s[chosen], self.high_s[chosen], self.piece[chosen], self.other[chosen])
+
     def forbids(self, delay_s: float) -> bool:
         return bool(np.any((self.low_s < delay_s) & (delay_s < self.high_s)))
 

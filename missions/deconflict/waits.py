@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from missions.deconflict.delays import Forbidden
 from missions.deconflict.meetings import tenths
 from missions.deconflict.ways import Clash, Way
 from missions.geo import FloatArray
@@ -61,35 +62,52 @@ class Blocked:
     earlier_s: float
 
 
-@dataclass(slots=True)
 class Taken:
-    """What others forbid one way in one wind: delays of each group, and times at which each waypoint is passed."""
+    """What others, whose waits are settled, forbid one way in one wind, with a slack early and late."""
 
-    groups: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
-    places: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    def __init__(self, wind: int, slack_s: float) -> None:
+        self._wind, self._slack_s = wind, slack_s
+        self._others: list[tuple[Clash, Waiting]] = []
+        self._groups: dict[int, list[tuple[float, float]]] = {}
+        self._places: dict[int, list[tuple[float, float]]] | None = None
 
-    def add(self, clash: Clash, other: Waiting, wind: int, slack_s: float) -> None:
-        """Take in what another, whose waits are settled, forbids."""
-        delay = other.delay_s[wind]
+    def add(self, clash: Clash, other: Waiting) -> None:
+        """Take in another one."""
+        self._others.append((clash, other))
         found = clash.moving
-        later = delay[found.other]
-        self._spans(self.groups, found.piece, found.low_s + later - slack_s, found.high_s + later + slack_s)
-        found = clash.standing
-        later = delay[found.other]
-        self._spans(self.places, found.piece, found.low_s + later - slack_s, found.high_s + later + slack_s)
+        self._spans(self._groups, found.piece, found, other.delay_s[self._wind][found.other], 0.0)
         for hold in other.holds:
-            begin, end = hold.from_s[wind] - slack_s, hold.until_s[wind] + slack_s
-            here = clash.passing.other == hold.item
-            low, high = begin + clash.passing.low_s[here], end + clash.passing.high_s[here]
-            self._spans(self.groups, clash.passing.piece[here], low, high)
-            for mine, theirs in clash.both:
-                if theirs == hold.item:
-                    self.places.setdefault(mine, []).append((begin, end))
+            found = clash.passing.of_others(hold.item)
+            begin = hold.from_s[self._wind]
+            self._spans(self._groups, found.piece, found, begin, hold.until_s[self._wind] - begin)
 
-    @staticmethod
+    def delays(self, group: int) -> list[tuple[float, float]]:
+        """Open intervals of delays that a group must not have, by their begin."""
+        return sorted(self._groups.get(group, ()))
+
+    def times(self, item: int) -> list[tuple[float, float]]:
+        """Open intervals of times at which a waypoint must not be stood at."""
+        if self._places is None:
+            self._places = {}
+            for clash, other in self._others:
+                found = clash.standing
+                self._spans(self._places, found.piece, found, other.delay_s[self._wind][found.other], 0.0)
+                for hold in other.holds:
+                    begin, end = hold.from_s[self._wind] - self._slack_s, hold.until_s[self._wind] + self._slack_s
+                    for mine, theirs in clash.both:
+                        if theirs == hold.item:
+                            self._places.setdefault(mine, []).append((begin, end))
+        return self._places.get(item, [])
+
     def _spans(
-        into: dict[int, list[tuple[float, float]]], keys: NDArray[np.int64], low: FloatArray, high: FloatArray
+        self,
+        into: dict[int, list[tuple[float, float]]],
+        keys: NDArray[np.int64],
+        found: Forbidden,
+        later_s: FloatArray | float,
+        longer_s: float,
     ) -> None:
+        low, high = found.low_s + later_s - self._slack_s, found.high_s + later_s + longer_s + self._slack_s
         for key, begin, end in zip(keys.tolist(), low.tolist(), high.tolist(), strict=True):
             into.setdefault(key, []).append((begin, end))
 
@@ -107,11 +125,11 @@ def wait(way: Way, taken: Sequence[Taken], spare_s: float) -> Waiting | Blocked:
     """The holds with which all is done earliest, at most spare_s later than without any; `taken` for each wind."""
     count = len(way.plan.waypoints)
     start = _Label((0.0,) * len(taken), None, 0.0)
-    if any(_inside(t.groups.get(0, ()), 0.0) for t in taken):
+    if any(_inside(t.delays(0), 0.0) for t in taken):
         return Blocked(0, math.inf)
     labels = [start]
     for item in range(count):
-        spans = [sorted(t.groups.get(item + 1, ())) for t in taken]
+        spans = [t.delays(item + 1) for t in taken]
         kept: dict[tuple[int, ...], _Label] = {}
         for label in labels:
             for held_s in _departures(way, taken, spans, label, item, spare_s):
@@ -149,7 +167,7 @@ def _departures(
     for flying, around, span, delay in zip(way.in_wind, taken, spans, label.delay_s, strict=True):
         base = delay + float(flying.stop_s[item])
         arrives = float(flying.arrive_s[item]) + delay
-        until = min((begin for begin, end in around.places.get(item, ()) if end > arrives), default=math.inf)
+        until = min((begin for begin, end in around.times(item) if end > arrives), default=math.inf)
         most = min(most, spare_s - base, until - float(flying.leave_s[item]) - base)
         closed += [(begin - base, end - base) for begin, end in span if end > delay]
     held = _LEAST_HOLD_S

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,19 +58,48 @@ class Way:
     places: Segments
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Clash:
     """What one way forbids another in one wind: open intervals, and the groups or waypoints that they are about.
 
-    moving: the delay of group `own` minus that of group `other`. passing: the delay of group `own` when the other
-    stands at its waypoint `other` at 0. standing: the time at which the other's group `other`, not delayed, passes
-    waypoint `own`; where both stand, times are those of the other's hold (`both`: pairs of waypoints).
+    What holds make of it is found when it is first asked for: most flights need none.
     """
 
-    moving: Forbidden
-    passing: Forbidden
-    standing: Forbidden
-    both: tuple[tuple[int, int], ...]
+    def __init__(self, own: Way, other: Way, wind: int, minima: Minima, both: tuple[tuple[int, int], ...]) -> None:
+        self._own, self._other, self._wind, self._minima = own, other, wind, minima
+        self.both = both  # pairs of waypoints that are too near to each other to stand at both
+        self._turned: Clash | None = None
+
+    @property
+    def turned(self) -> Clash:
+        """The same from the side of the other."""
+        if self._turned is None:
+            turned = Clash(self._other, self._own, self._wind, self._minima, tuple((k, i) for i, k in self.both))
+            turned._turned, self._turned = self, turned
+            turned.moving = _swapped(self.moving)
+        return self._turned
+
+    @cached_property
+    def moving(self) -> Forbidden:
+        """By how much the delay of group `piece` must not be more than that of the other's group `other`."""
+        mine, theirs = self._own.in_wind[self._wind], self._other.in_wind[self._wind]
+        found = _between(mine.pieces, theirs.pieces, self._minima)
+        if (0, 0) in self.both:
+            found = _without(found, mine.leaving[found.piece] & theirs.leaving[found.other])
+        return Forbidden(found.low_s, found.high_s, mine.group[found.piece], theirs.group[found.other])
+
+    @cached_property
+    def passing(self) -> Forbidden:
+        """Delays that group `piece` must not have when the other stands at its waypoint `other` at 0."""
+        mine = self._own.in_wind[self._wind]
+        found = _between(mine.pieces, self._other.places, self._minima)
+        if (0, 0) in self.both:
+            found = _without(found, mine.leaving[found.piece] & (found.other == 0))
+        return Forbidden(found.low_s, found.high_s, mine.group[found.piece], found.other)
+
+    @property
+    def standing(self) -> Forbidden:
+        """Times at which the other's group `other`, not delayed, passes waypoint `piece`."""
+        return _swapped(self.turned.passing)
 
 
 def way_of(
@@ -90,33 +120,14 @@ def way_of(
     return Way(plan, in_wind, at_waypoints)
 
 
-def clashes(one: Way, other: Way, minima: Minima) -> tuple[tuple[Clash, Clash], ...]:
-    """For each wind, what the other forbids the one, and the other way round.
+def clashes(one: Way, other: Way, minima: Minima) -> tuple[Clash, ...]:
+    """For each wind, what the other forbids the one.
 
     Two that are too near to each other where they are now cannot be kept from that: while both are still leaving, or
     one leaves and the other stays, they are left to go apart. What they do after that counts.
     """
     both = _same_places(one.places, other.places, minima)
-    near = (0, 0) in both
-    out = []
-    for mine, theirs in zip(one.in_wind, other.in_wind, strict=True):
-        moving = _between(mine.pieces, theirs.pieces, minima)
-        passing = _between(mine.pieces, other.places, minima)
-        passed = _between(theirs.pieces, one.places, minima)
-        if near:
-            moving = _without(moving, mine.leaving[moving.piece] & theirs.leaving[moving.other])
-            passing = _without(passing, mine.leaving[passing.piece] & (passing.other == 0))
-            passed = _without(passed, theirs.leaving[passed.piece] & (passed.other == 0))
-        moving = Forbidden(moving.low_s, moving.high_s, mine.group[moving.piece], theirs.group[moving.other])
-        passing = Forbidden(passing.low_s, passing.high_s, mine.group[passing.piece], passing.other)
-        passed = Forbidden(passed.low_s, passed.high_s, theirs.group[passed.piece], passed.other)
-        out.append(
-            (
-                Clash(moving, passing, _seen(passed), both),
-                Clash(_swapped(moving), passed, _seen(passing), _turned(both)),
-            )
-        )
-    return tuple(out)
+    return tuple(Clash(one, other, wind, minima, both) for wind in range(len(one.in_wind)))
 
 
 def _flying(plan: FlightPlan, flown: Trajectory, vehicle: Performance, minima: Minima) -> Flying:
@@ -197,15 +208,6 @@ def _without(found: Forbidden, those: NDArray[np.bool_]) -> Forbidden:
 
 def _swapped(found: Forbidden) -> Forbidden:
     return Forbidden(-found.high_s, -found.low_s, found.other, found.piece)
-
-
-def _seen(passing: Forbidden) -> Forbidden:
-    """Delays that forbid a passage as the times of that passage, from the side of who stands there."""
-    return _swapped(passing)
-
-
-def _turned(both: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    return tuple((k, i) for i, k in both)
 
 
 def _same_places(one: Segments, other: Segments, minima: Minima) -> tuple[tuple[int, int], ...]:
