@@ -32,15 +32,23 @@ SLACK_S: Final = 10.0
 MORE_SLACK_S: Final = (30.0, 20.0)
 LESS_SLACK_S: Final = (5.0, 0.0)
 _FOR_SLACK_S: Final = 30.0  # of waiting, all together, for more slack
-_RISES_M: Final = tuple(s * m for m in (2.0, 4.0, 6.0, 8.0, 10.0, 12.0) for s in (1.0, -1.0))
+_RISES_M: Final = (4.0, -4.0, 6.0, -6.0, 10.0, -10.0, 12.0, -12.0)  # out of layers of 6 m, or of one height
 _SHORTER_STEP_S = 2.0
 _SHORTER_TRIES = 4
 _MOST_SHORTER = 0.5  # of the flight
-_ORDERS, _ROUNDS = 4, 3
+_ORDERS, _ROUNDS = 3, 3
 _LAYER_COST_S, _HOLD_COST = 20.0, 0.3  # over a second that is taken off a flight
 
 
-def _not_shorter(_seconds: float) -> FlightPlan | None:
+@dataclass(frozen=True, slots=True)
+class Shorter:
+    """A plan that is home sooner. cost_s: what it gives up, in seconds of what all flights do on average."""
+
+    plan: FlightPlan
+    cost_s: float
+
+
+def _not_shorter(_seconds: float) -> Shorter | None:
     return None
 
 
@@ -48,14 +56,14 @@ def _not_shorter(_seconds: float) -> FlightPlan | None:
 class Aloft:
     """A vehicle in the air at the first waypoint of its plan.
 
-    battery_fraction: with which a flight from the pad would be there with what it holds now. shorter: the plan of a
+    battery_fraction: with which a flight from the pad would be there with what it holds now. shorter: a
     flight that is home at least that many seconds sooner, None where nothing is left of it. home: straight home from
     where it is; None: only the plan.
     """
 
     plan: FlightPlan
     battery_fraction: float = 1.0
-    shorter: Callable[[float], FlightPlan | None] = _not_shorter
+    shorter: Callable[[float], Shorter | None] = _not_shorter
     home: FlightPlan | None = None
 
 
@@ -108,13 +116,14 @@ class _Option:
 class _Placed:
     option: _Option
     waiting: Waiting
+    gives_up_s: float = 0.0
     solved: bool = True
 
     @property
     def cost(self) -> tuple[int, int, float]:
         """Less is better: left in breach, sent home, and what the changes are worth in seconds."""
         home = math.isinf(self.option.shorter_s)
-        worth = _HOLD_COST * self.waiting.total_s + (0.0 if home else self.option.shorter_s)
+        worth = _HOLD_COST * self.waiting.total_s + self.gives_up_s
         if self.option.rise_m:
             worth += _LAYER_COST_S + abs(self.option.rise_m)
         return int(not self.solved), int(home), worth
@@ -137,7 +146,7 @@ class _Board:
             (i, _Option()): made for i, made in enumerate(self._plain)
         }
         self._clashes: dict[tuple[int, _Option, int, _Option], tuple[Clash, ...]] = {}
-        self._bases: dict[tuple[int, float], FlightPlan | None] = {}
+        self._bases: dict[tuple[int, float], tuple[FlightPlan | None, float]] = {}
 
     def best(self) -> tuple[float, _Set]:
         """The slack that was reached, and what was chosen."""
@@ -164,7 +173,7 @@ class _Board:
             placed = chosen[index]
             option, plan = placed.option, placed.waiting.way.plan
             name = plan.vehicle_id
-            base = self._base(index, option.shorter_s) or plan
+            base = self._base(index, option.shorter_s)[0] or plan
             if math.isinf(option.shorter_s):
                 changes.append(Change(name, ChangeKind.HOME, 0.0, None, None))
             elif option.shorter_s > 0.0:
@@ -277,7 +286,7 @@ class _Board:
             for wind, clash in enumerate(self._between(index, mine, other, placed)):
                 taken[wind].add(clash, placed.waiting)
         found = wait(way, taken, spare_s)
-        return found if isinstance(found, Blocked) else _Placed(option, found)
+        return found if isinstance(found, Blocked) else _Placed(option, found, self._gives_up_s(index, option))
 
     def _between(self, one: int, mine: _Placed, other: int, theirs: _Placed) -> tuple[Clash, ...]:
         """What the other's way forbids the one's, for each wind."""
@@ -295,7 +304,7 @@ class _Board:
         return self._ways[key]
 
     def _made(self, index: int, option: _Option) -> tuple[Way, float] | None:
-        plan = self._base(index, option.shorter_s)
+        plan, _ = self._base(index, option.shorter_s)
         if plan is None:
             return None
         made = self._flown(index, _climbed_first(plan, option.rise_m) if option.rise_m else plan)
@@ -306,15 +315,22 @@ class _Board:
     def _flown(self, index: int, plan: FlightPlan) -> tuple[Way, float]:
         return way_of(plan, self.limits, self.frame, self.winds, self.minima), self._left_s(index, plan)
 
-    def _base(self, index: int, shorter_s: float) -> FlightPlan | None:
+    def _base(self, index: int, shorter_s: float) -> tuple[FlightPlan | None, float]:
+        """The plan before holds and another height, None where there is none, and what it gives up in seconds."""
         key = index, shorter_s
         if key not in self._bases:
             one = self.craft[index]
             if math.isinf(shorter_s):
-                self._bases[key] = one.home
+                self._bases[key] = one.home, 0.0
+            elif shorter_s > 0.0:
+                less = one.shorter(shorter_s)
+                self._bases[key] = (None, 0.0) if less is None else (less.plan, less.cost_s)
             else:
-                self._bases[key] = one.shorter(shorter_s) if shorter_s > 0.0 else one.plan
+                self._bases[key] = one.plan, 0.0
         return self._bases[key]
+
+    def _gives_up_s(self, index: int, option: _Option) -> float:
+        return self._base(index, option.shorter_s)[1]
 
     def _left_s(self, index: int, plan: FlightPlan) -> float:
         battery = self.craft[index].battery_fraction

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from missions.deconflict.aloft import Aloft, fly_on_apart
+from missions.deconflict.aloft import Aloft, Shorter, fly_on_apart
 from missions.deconflict.model import Change
 from missions.deconflict.starts import started_apart
 from missions.errors import PlanningError
-from missions.model import FlightPlan
 from missions.search.flights import Flights, Flown, SearchVehicle
 from missions.search.improve import Allowance, Raster, Sweep
 from missions.search.shorten import Shortener
@@ -46,20 +45,22 @@ def kept_apart(
     searching = list(flown)
     shortener = Shortener([f.track for f in flown.values()], raster, sweep)
 
-    def shortened(vehicle: SearchVehicle, allowance: Allowance) -> Callable[[float], FlightPlan | None]:
+    per_s = shortener.found / sum(f.energy.time_s for f in flown.values())
+
+    def shortened(vehicle: SearchVehicle, allowance: Allowance) -> Callable[[float], Shorter | None]:
         was, index = flown[vehicle.vehicle_id], searching.index(vehicle.vehicle_id)
 
-        def shorter(seconds: float) -> FlightPlan | None:
+        def shorter(seconds: float) -> Shorter | None:
             metres = seconds * flights.speed
             for _ in range(_TRIES):
-                track = shortener.shorter(index, allowance, flights.turn_m, metres)
-                made = None if track is None else flights.fly(vehicle, track, allowance)
-                if made is None:
+                cut = shortener.shorter(index, allowance, flights.turn_m, metres)
+                made = None if cut is None else flights.fly(vehicle, cut[0], allowance)
+                if cut is None or made is None:
                     return None
                 late_s = made.energy.time_s - was.energy.time_s + seconds
                 if late_s <= 0.0:
                     bases[id(made.plan)] = made
-                    return made.plan
+                    return Shorter(made.plan, cut[1] / per_s if per_s > 0.0 else seconds)
                 metres += (late_s + 0.5) * flights.speed
             return None
 

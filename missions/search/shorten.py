@@ -23,16 +23,22 @@ class Shortener:
         self._mass = np.ascontiguousarray(raster.mass)
         self._counts = np.zeros(raster.mass.shape, dtype=np.int32)
         self._tracks = [np.ascontiguousarray(t) for t in tracks]
+        self.found = 0.0  # by all of them
         for track in self._tracks:
-            self._pass(track, 1)
+            self.found += self._pass(track, 1)
 
-    def shorter(self, index: int, allowance: Allowance, turn_m: float, metres: float) -> FloatArray | None:
-        """The track of one vehicle with at least so many metres less, so that all find most; None for nothing left."""
+    def shorter(
+        self, index: int, allowance: Allowance, turn_m: float, metres: float
+    ) -> tuple[FloatArray, float] | None:
+        """The track of one vehicle with at least so many metres less, so that all find most, and what is lost by it.
+
+        None when nothing is left of it.
+        """
         track = self._tracks[index]
         wanted = cost_m(track, allowance, turn_m) - metres
         if wanted <= 0.0 or len(track) < 2:
             return None
-        self._pass(track, -1)
+        was = -self._pass(track, -1)
         best, most = cut_to(track, Allowance(wanted, allowance.start_m, allowance.home_m), turn_m), -1.0
         for other in (best, *self._past(track, allowance, turn_m, wanted)):
             found = self._pass(other, 1)
@@ -40,7 +46,7 @@ class Shortener:
             if found > most + 1e-12:
                 best, most = other, found
         self._pass(track, 1)
-        return best if len(best) > 1 else None
+        return (best, was - most) if len(best) > 1 else None
 
     def _past(self, track: FloatArray, allowance: Allowance, turn_m: float, wanted: float) -> Iterator[FloatArray]:
         """Tracks that fly past a stretch: after each corner the shortest one that saves enough."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from missions.deconflict.aloft import Aloft
+from missions.deconflict.aloft import Aloft, Shorter
 from missions.energy import plan_energy
 from missions.judge_separation import judge_separation
 from tests.unit.deconflict.deconflict_flights import LIMITS, plan
@@ -22,8 +22,9 @@ def aloft(flight, *, battery=1.0, shortens=True, comes_home=True):
         was = plan_energy(flight, LIMITS).time_s
         for count in range(len(flight.waypoints) - 1, 0, -1):
             cut = replace(flight, waypoints=flight.waypoints[:count])
-            if plan_energy(cut, LIMITS).time_s <= was - seconds:
-                return cut
+            sooner = was - plan_energy(cut, LIMITS).time_s
+            if sooner >= seconds:
+                return Shorter(cut, sooner)
         return None
 
     home = replace(flight, waypoints=flight.waypoints[:1]) if comes_home else None
