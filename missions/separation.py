@@ -128,8 +128,8 @@ def check_separation(
 def _near_now(plans: Sequence[FlightPlan], i: int, j: int, met: Encounter, frame: LocalFrame, minima: Minima) -> Breach:
     where = frame.to_geo(*met.place_m[:2])
     message = (
-        f"{plans[i].vehicle_id} and {plans[j].vehicle_id} are in the air within {met.lateral_m:.0f} m across and "
-        f"{met.vertical_m:.0f} m in height of each other now, near {where.latitude_deg:.5f}, {where.longitude_deg:.5f}; "
+        f"{plans[i].vehicle_id} and {plans[j].vehicle_id}, both in the air, are too near to each other now: within "
+        f"{met.lateral_m:.0f} m across and {met.vertical_m:.0f} m in height near {where.latitude_deg:.5f}, {where.longitude_deg:.5f}; "
         f"{minima.lateral_m:.0f} m or {minima.vertical_m:.0f} m are needed: as planned they are apart after "
         f"{met.end_s:.0f} s, bring them apart by hand before that if you can"
     )

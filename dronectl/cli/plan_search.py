@@ -298,8 +298,11 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
         markup=False,
     )
     out.print("Tried: " + ", ".join(f"{c.name} {c.pos:.1%}" for c in plan.candidates), markup=False)
-    if plan.idle:
-        out.print(f"Of no use here: {', '.join(plan.idle)}", markup=False)
+    home = [f.plan.vehicle_id for f in plan.homeward]
+    if home:
+        out.print(f"Brought home: {', '.join(home)}", markup=False)
+    if idle := [d for d in plan.idle if d not in home]:
+        out.print(f"Of no use here: {', '.join(idle)}", markup=False)
     out.print(f"Source: {found.chart.source}", markup=False)
     for doubt in found.doubts:
         out.print("[yellow]doubtful[/yellow] ", end="")

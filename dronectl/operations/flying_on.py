@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from missions.deconflict.model import Change, ChangeKind
-from missions.model import FlightPlan
+from missions.model import Finding, FlightPlan, Severity
+from missions.search.flights import Flown
 from missions.search.planner import SearchPlan
 
 
@@ -46,6 +48,17 @@ def change_document(change: Change) -> dict[str, Any]:
 def holds_document(plan: FlightPlan) -> list[dict[str, Any]]:
     """Where a plan holds, and how long; `waypoint` counts from 1."""
     return [{"waypoint": i + 1, "hold_s": w.hold_s} for i, w in enumerate(plan.waypoints) if w.hold_s > 0.0]
+
+
+def homeward_finding(finding: Finding, flown: Flown, reserve_fraction: float) -> Finding:
+    """A finding on a way home: that it takes from the reserve is to be known, but forbids nothing."""
+    if finding.code != "battery":
+        return finding
+    message = (
+        f"comes home with {max(0.0, flown.energy.landing_fraction):.1%} of its battery, the reserve is "
+        f"{reserve_fraction:.0%}: bring it home at once"
+    )
+    return replace(finding, severity=Severity.WARNING, message=message)
 
 
 def aloft_doubts(found: SearchPlan, airborne: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dronectl.errors import BadInputError
-from dronectl.operations.flying_on import aloft_doubts, change_document, holds_document
+from dronectl.operations.flying_on import aloft_doubts, change_document, holds_document, homeward_finding
 from dronectl.operations.planning import (
     LAYER_STEP_M,
     MAX_LAYERS,
@@ -146,6 +146,8 @@ def checked_search(
     own = [
         list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flights
     ]
+    for findings, f in zip(own[len(found.flown) :], found.homeward, strict=True):
+        findings[:] = [homeward_finding(x, f, site.limits.reserve_fraction) for x in findings]
     plans = [f.plan for f in found.flights]
     met = with_meetings(site, plans, own, [p.vehicle_id for p in plans], wind_m_s=wind_m_s, aloft=airborne)
     return SiteSearch(

@@ -81,7 +81,7 @@ def last_seen_mark(x: float, y: float) -> str:
 def hold_mark(x: float, y: float, seconds: float, colour: str) -> str:
     """A ring where a drone hovers, with the seconds that it does so."""
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="#fff" fill-opacity="0.7" stroke="{colour}" stroke-width="2.4"/>'
+        f'<circle class="hold-mark" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="#fff" fill-opacity="0.7" stroke="{colour}" stroke-width="2.4"/>'
         f'<text class="soft" x="{x + 9:.1f}" y="{y + 4:.1f}">{seconds:.0f} s</text>'
     )
 

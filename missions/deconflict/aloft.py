@@ -3,8 +3,9 @@
 
 They cannot start later, only wait where they are. One after another is placed among those placed before, by the first
 of these that does: its plan as it is; holds at waypoints, the first one among them, as far as its battery has more than
-the reserve (`waits`); a height a few metres off, to which it climbs or sinks where it is, with holds; a shorter way, so that it is
-home before another comes there; and at last straight home. Several orders are tried, and the least change is kept.
+the reserve (`waits`); a height a few metres off, to which it climbs or sinks where it is, or a shorter way, so that it is
+home before another comes there, both with holds; and at last straight home. Several orders are tried, and the least
+change is kept.
 
 Real flights do not keep to the second, and one that flies on late waits where it is: any two keep apart also when they
 run early or late against each other by the slack, as far as that can be had.
@@ -56,9 +57,9 @@ def _not_shorter(_seconds: float) -> Shorter | None:
 class Aloft:
     """A vehicle in the air at the first waypoint of its plan.
 
-    battery_fraction: with which a flight from the pad would be there with what it holds now. shorter: a
-    flight that is home at least that many seconds sooner, None where nothing is left of it. home: straight home from
-    where it is; None: only the plan.
+    battery_fraction: with which a flight from the pad would be there with what it holds now. shorter: a flight that is
+    home at least that many seconds sooner, None where nothing is left of it. home: straight home from where it is;
+    None: only the plan.
     """
 
     plan: FlightPlan
@@ -237,11 +238,11 @@ class _Board:
         if isinstance(found, _Placed):
             return found
         if further and found is not None:
-            for option in self._layers(index, found):
-                if isinstance(other := self._wait(index, option, others, slack_s), _Placed):
-                    return other
-            if (shorter := self._shorter(index, found, others, slack_s)) is not None:
-                return shorter
+            layers = (self._wait(index, option, others, slack_s) for option in self._layers(index, found))
+            layer = next((placed for placed in layers if isinstance(placed, _Placed)), None)
+            shorter = self._shorter(index, found, others, slack_s)
+            if better := [placed for placed in (layer, shorter) if placed is not None]:
+                return min(better, key=lambda placed: placed.cost)
         if home:
             at_once = self._wait(index, _Option(math.inf), others, slack_s)
             if isinstance(at_once, _Placed):

@@ -42,8 +42,8 @@ class Trajectory:
     """Knots of one flight, n of them, and what happens in the n - 1 pieces between.
 
     time_s: (n,), from 0 (`from_first_waypoint` may begin before it), strictly rising. place_m: (n, 3) east and north in
-    the common frame, height above mean sea level. phase: (n - 1,) of Phase. item: (n - 1,) the waypoint that a piece leads to or stays at; -1 before the first
-    leg, the number of waypoints from the return on.
+    the common frame, height above mean sea level. phase: (n - 1,) of Phase. item: (n - 1,) the waypoint that a piece
+    leads to or stays at; -1 before the first leg, the number of waypoints from the return on.
     """
 
     time_s: FloatArray

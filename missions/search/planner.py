@@ -40,8 +40,9 @@ class SearchPlan:
     them apart, those in the air with what keeps these apart; homeward: straight home, of drones in the air that are of
     no use any more (they are among the idle). changes: what was changed in flights from the air, nothing where nobody
     would meet. slack_s: that of the starts (`deconflict.starts`); slack_aloft_s: that among those in the air
-    (`deconflict.aloft`); None for less than two. pos: probability of success of the flights as planned; bound: what no flights with these batteries can beat; pattern: the name of the one kept;
-    candidates: every pattern that was tried, best first.
+    (`deconflict.aloft`); None for less than two. pos: probability of success of the flights as planned; bound: what no
+    flights with these batteries can beat; pattern: the name of the one kept; candidates: every pattern that was tried,
+    best first.
     """
 
     belief: Belief
