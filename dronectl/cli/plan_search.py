@@ -37,6 +37,7 @@ from missions.search.probability import ProbabilityMap
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 _AFTERWARDS = 0.4  # what checks and files take, beside the reading and the map: measured
+_KEEPING_APART = 0.1  # for each drone in the air, of several: measured with ten
 
 
 def search(
@@ -160,7 +161,8 @@ def search(
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
-    clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS)
+    apart = _KEEPING_APART * len(where) if where and len(where) > 1 else 0.0
+    clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS + apart)
     opened = open_site(site)
     chart, place, lines = _chart(
         opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Final
 
 from missions.deconflict.model import Change, ChangeKind
@@ -191,9 +190,12 @@ class _Board:
         return FlownOn(tuple(plans), tuple(bases), tuple(changes), slack_s, self._near_now(), unsolved)
 
     def _near_now(self) -> tuple[tuple[int, int], ...]:
-        plain = [_Placed(_Option(), unhindered(way)) for way, _ in self._plain]
-        pairs = combinations(range(len(plain)), 2)
-        return tuple((i, j) for i, j in pairs if (0, 0) in self._between(i, plain[i], j, plain[j])[0].both)
+        plain = {i: _Placed(_Option(), unhindered(way)) for i, (way, _) in enumerate(self._plain)}
+        out = []
+        for i, mine in plain.items():
+            self._know(i, mine, {j: p for j, p in plain.items() if j > i})
+            out += [(i, j) for j in plain if j > i and (0, 0) in self._clashes[i, _Option(), j, _Option()][0].both]
+        return tuple(out)
 
     def _set(self, slack_s: float, *, further: bool, home: bool) -> _Set:
         """The best of a few orders: who was changed most goes first in the next."""
@@ -282,20 +284,22 @@ class _Board:
         if made is None:
             return None
         way, spare_s = made
-        taken, mine = [Taken(w, slack_s) for w in range(len(self.winds))], _Placed(option, unhindered(way))
+        mine = _Placed(option, unhindered(way))
+        self._know(index, mine, others)
+        taken = [Taken(w, slack_s) for w in range(len(self.winds))]
         for other, placed in others.items():
-            for wind, clash in enumerate(self._between(index, mine, other, placed)):
+            for wind, clash in enumerate(self._clashes[index, option, other, placed.option]):
                 taken[wind].add(clash, placed.waiting)
         found = wait(way, taken, spare_s)
         return found if isinstance(found, Blocked) else _Placed(option, found, self._gives_up_s(index, option))
 
-    def _between(self, one: int, mine: _Placed, other: int, theirs: _Placed) -> tuple[Clash, ...]:
-        """What the other's way forbids the one's, for each wind."""
-        key, back = (one, mine.option, other, theirs.option), (other, theirs.option, one, mine.option)
-        if key not in self._clashes:
-            self._clashes[key] = clashes(mine.waiting.way, theirs.waiting.way, self.minima)
-            self._clashes[back] = tuple(clash.turned for clash in self._clashes[key])
-        return self._clashes[key]
+    def _know(self, index: int, mine: _Placed, others: _Set) -> None:
+        """Find out what others' ways forbid one, where that is not known yet."""
+        new = [(i, p) for i, p in others.items() if (index, mine.option, i, p.option) not in self._clashes]
+        found = clashes(mine.waiting.way, [p.waiting.way for _, p in new], self.minima)
+        for (other, placed), clash in zip(new, found, strict=True):
+            self._clashes[index, mine.option, other, placed.option] = clash
+            self._clashes[other, placed.option, index, mine.option] = tuple(c.turned for c in clash)
 
     def _way(self, index: int, option: _Option) -> tuple[Way, float] | None:
         """A way and the seconds of hover that its battery has beyond the reserve; None where there is none."""

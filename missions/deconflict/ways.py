@@ -11,14 +11,14 @@ about delays and holds is then one of intervals.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from missions.deconflict.delays import Forbidden, forbidden_delays
-from missions.deconflict.segments import Minima, Segments, segments
+from missions.deconflict.segments import Minima, Segments, joined, segments
 from missions.deconflict.trajectory import HOVERED_S, Phase, Trajectory, fly, from_first_waypoint, places_m
 from missions.energy import Performance, turn_deg
 from missions.geo import FloatArray, LocalFrame
@@ -61,8 +61,11 @@ class Way:
 class Clash:
     """What one way forbids another in one wind: open intervals, and the groups or waypoints that they are about.
 
-    What holds make of it is found when it is first asked for: most flights need none.
+    moving: by how much the delay of group `piece` must not be more than that of the other's group `other`. What holds
+    make of it is found when it is first asked for: most flights need none.
     """
+
+    moving: Forbidden
 
     def __init__(self, own: Way, other: Way, wind: int, minima: Minima, both: tuple[tuple[int, int], ...]) -> None:
         self._own, self._other, self._wind, self._minima = own, other, wind, minima
@@ -78,11 +81,9 @@ class Clash:
             turned.moving = _swapped(self.moving)
         return self._turned
 
-    @cached_property
-    def moving(self) -> Forbidden:
-        """By how much the delay of group `piece` must not be more than that of the other's group `other`."""
+    def of_groups(self, found: Forbidden) -> Forbidden:
+        """What pieces forbid pieces as what groups forbid groups, without what cannot be helped (see `clashes`)."""
         mine, theirs = self._own.in_wind[self._wind], self._other.in_wind[self._wind]
-        found = _between(mine.pieces, theirs.pieces, self._minima)
         if (0, 0) in self.both:
             found = _without(found, mine.leaving[found.piece] & theirs.leaving[found.other])
         return Forbidden(found.low_s, found.high_s, mine.group[found.piece], theirs.group[found.other])
@@ -120,14 +121,31 @@ def way_of(
     return Way(plan, in_wind, at_waypoints)
 
 
-def clashes(one: Way, other: Way, minima: Minima) -> tuple[Clash, ...]:
-    """For each wind, what the other forbids the one.
+def clashes(one: Way, others: Sequence[Way], minima: Minima) -> list[tuple[Clash, ...]]:
+    """What each of the others forbids the one, for each wind; all at once, since that is as quick as a single one.
 
     Two that are too near to each other where they are now cannot be kept from that: while both are still leaving, or
     one leaves and the other stays, they are left to go apart. What they do after that counts.
     """
-    both = _same_places(one.places, other.places, minima)
-    return tuple(Clash(one, other, wind, minima, both) for wind in range(len(one.in_wind)))
+    if not others:
+        return []
+    found = [
+        [Clash(one, other, wind, minima, both) for wind in range(len(one.in_wind))]
+        for other in others
+        for both in [_same_places(one.places, other.places, minima)]
+    ]
+    for wind, mine in enumerate(one.in_wind):
+        theirs = [other.in_wind[wind].pieces for other in others]
+        first = np.cumsum([0, *(len(t) for t in theirs)])
+        every = joined(theirs)
+        met = _between(mine.pieces, replace(every, piece=np.arange(len(every))), minima)
+        whose = np.searchsorted(first, met.other, side="right") - 1
+        for k, clash in enumerate(found):
+            own = whose == k
+            clash[wind].moving = clash[wind].of_groups(
+                Forbidden(met.low_s[own], met.high_s[own], met.piece[own], met.other[own] - first[k])
+            )
+    return [tuple(clash) for clash in found]
 
 
 def _flying(plan: FlightPlan, flown: Trajectory, vehicle: Performance, minima: Minima) -> Flying:
