@@ -10,9 +10,9 @@ about delays and holds is then one of intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from missions.model import FlightPlan, VehicleLimits
 _LEAVING = 2.0  # minima across the ground from its start: until then a vehicle is still leaving it
 
 _Ints = NDArray[np.int64]
+_NOTHING: Final = Forbidden(np.empty(0), np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,41 +62,39 @@ class Way:
 class Clash:
     """What one way forbids another in one wind: open intervals, and the groups or waypoints that they are about.
 
-    moving: by how much the delay of group `piece` must not be more than that of the other's group `other`. What holds
-    make of it is found when it is first asked for: most flights need none.
+    moving: by how much the delay of group `piece` must not be more than that of the other's group `other`. both: pairs
+    of waypoints that are too near to each other to stand at both. What holds make of it is found when it is first
+    asked for: most flights need none.
     """
 
-    moving: Forbidden
-
-    def __init__(self, own: Way, other: Way, wind: int, minima: Minima, both: tuple[tuple[int, int], ...]) -> None:
-        self._own, self._other, self._wind, self._minima = own, other, wind, minima
-        self.both = both  # pairs of waypoints that are too near to each other to stand at both
-        self._turned: Clash | None = None
+    def __init__(
+        self,
+        moving: Forbidden,
+        both: tuple[tuple[int, int], ...],
+        find: Callable[[], None],
+        turned: Clash | None = None,
+    ) -> None:
+        self.moving, self.both = moving, both
+        self._find, self._passing = find, _NOTHING
+        self._known, self._turned = False, turned
 
     @property
     def turned(self) -> Clash:
         """The same from the side of the other."""
         if self._turned is None:
-            turned = Clash(self._other, self._own, self._wind, self._minima, tuple((k, i) for i, k in self.both))
-            turned._turned, self._turned = self, turned
-            turned.moving = _swapped(self.moving)
+            self._turned = Clash(_swapped(self.moving), tuple((k, i) for i, k in self.both), self._find, self)
         return self._turned
 
-    def of_groups(self, found: Forbidden) -> Forbidden:
-        """What pieces forbid pieces as what groups forbid groups, without what cannot be helped (see `clashes`)."""
-        mine, theirs = self._own.in_wind[self._wind], self._other.in_wind[self._wind]
-        if (0, 0) in self.both:
-            found = _without(found, mine.leaving[found.piece] & theirs.leaving[found.other])
-        return Forbidden(found.low_s, found.high_s, mine.group[found.piece], theirs.group[found.other])
-
-    @cached_property
+    @property
     def passing(self) -> Forbidden:
         """Delays that group `piece` must not have when the other stands at its waypoint `other` at 0."""
-        mine = self._own.in_wind[self._wind]
-        found = _between(mine.pieces, self._other.places, self._minima)
-        if (0, 0) in self.both:
-            found = _without(found, mine.leaving[found.piece] & (found.other == 0))
-        return Forbidden(found.low_s, found.high_s, mine.group[found.piece], found.other)
+        if not self._known:
+            self._find()
+        return self._passing
+
+    @passing.setter
+    def passing(self, found: Forbidden) -> None:
+        self._passing, self._known = found, True
 
     @property
     def standing(self) -> Forbidden:
@@ -127,25 +126,56 @@ def clashes(one: Way, others: Sequence[Way], minima: Minima) -> list[tuple[Clash
     Two that are too near to each other where they are now cannot be kept from that: while both are still leaving, or
     one leaves and the other stays, they are left to go apart. What they do after that counts.
     """
-    if not others:
-        return []
-    found = [
-        [Clash(one, other, wind, minima, both) for wind in range(len(one.in_wind))]
-        for other in others
-        for both in [_same_places(one.places, other.places, minima)]
-    ]
-    for wind, mine in enumerate(one.in_wind):
-        theirs = [other.in_wind[wind].pieces for other in others]
-        first = np.cumsum([0, *(len(t) for t in theirs)])
-        every = joined(theirs)
-        met = _between(mine.pieces, replace(every, piece=np.arange(len(every))), minima)
-        whose = np.searchsorted(first, met.other, side="right") - 1
-        for k, clash in enumerate(found):
-            own = whose == k
-            clash[wind].moving = clash[wind].of_groups(
-                Forbidden(met.low_s[own], met.high_s[own], met.piece[own], met.other[own] - first[k])
-            )
-    return [tuple(clash) for clash in found]
+    both = [_same_places(one.places, other.places, minima) for other in others]
+    in_wind = [_in_one_wind(one, others, wind, minima, both) for wind in range(len(one.in_wind)) if others]
+    return list(zip(*in_wind, strict=True))
+
+
+def _in_one_wind(
+    one: Way, others: Sequence[Way], wind: int, minima: Minima, both: Sequence[tuple[tuple[int, int], ...]]
+) -> list[Clash]:
+    mine, theirs = one.in_wind[wind], [other.in_wind[wind] for other in others]
+    pieces = [t.pieces for t in theirs]
+    out: list[Clash] = []
+
+    def find() -> None:
+        """Who passes whom where it stands."""
+        passing = _each(_between(mine.pieces, _numbered([o.places for o in others]), minima), others_of_places)
+        passed = _each(_swapped(_between(_numbered(pieces), one.places, minima)), others_of_pieces)
+        for clash, their, there, back in zip(out, theirs, passing, passed, strict=True):
+            clash.passing = _past(there, mine, near=(0, 0) in clash.both)
+            clash.turned.passing = _past(_swapped(back), their, near=(0, 0) in clash.both)
+
+    others_of_places, others_of_pieces = [len(o.places) for o in others], [len(p) for p in pieces]
+    moving = _each(_between(mine.pieces, _numbered(pieces), minima), others_of_pieces)
+    for their, pair, places in zip(theirs, moving, both, strict=True):
+        leaving = mine.leaving[pair.piece] & their.leaving[pair.other]
+        met = _without(pair, leaving) if (0, 0) in places else pair
+        out.append(Clash(replace(met, piece=mine.group[met.piece], other=their.group[met.other]), places, find))
+    return out
+
+
+def _past(found: Forbidden, flown: Flying, *, near: bool) -> Forbidden:
+    """Passages of pieces as those of groups; who is near now may leave past one that stays."""
+    kept = _without(found, flown.leaving[found.piece] & (found.other == 0)) if near else found
+    return replace(kept, piece=flown.group[kept.piece])
+
+
+def _numbered(parts: Sequence[Segments]) -> Segments:
+    """Pieces of several as one array, numbered through."""
+    every = joined(parts)
+    return replace(every, piece=np.arange(len(every)))
+
+
+def _each(found: Forbidden, counts: Sequence[int]) -> list[Forbidden]:
+    """What was found with several others together for each of them, pieces numbered as their own."""
+    first = np.cumsum([0, *counts])
+    whose = np.searchsorted(first, found.other, side="right") - 1
+    out = []
+    for k in range(len(counts)):
+        own = whose == k
+        out.append(Forbidden(found.low_s[own], found.high_s[own], found.piece[own], found.other[own] - first[k]))
+    return out
 
 
 def _flying(plan: FlightPlan, flown: Trajectory, vehicle: Performance, minima: Minima) -> Flying:
@@ -211,7 +241,7 @@ def _arrival_height(flown: Trajectory, item: int) -> float:
 
 def _between(one: Segments, other: Segments, minima: Minima) -> Forbidden:
     """By how much the one must not be later than the other, whether that is positive or negative."""
-    before_s = float(one.end_s[-1]) + HOVERED_S + 1.0
+    before_s = float(one.end_s.max()) + HOVERED_S + 1.0
     moved = Segments(
         other.start_s + before_s, other.end_s + before_s, *(getattr(other, name) for name in Segments.__slots__[2:])
     )
