@@ -37,7 +37,7 @@ from missions.search.probability import ProbabilityMap
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 _AFTERWARDS = 0.4  # what checks and files take, beside the reading and the map: measured
-_KEEPING_APART = 0.1  # for each drone in the air, of several: measured with ten
+_KEEPING_APART = 0.04  # the same for each drone in the air, of several
 
 
 def search(
