@@ -111,7 +111,7 @@ def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]
         line = lines.get(id(move))
         last = number == len(flight.moves) - 1
         path = move.path_m[1:-1] if last else move.path_m[1:]
-        if last and flight.stops[-1].kind != "visit":
+        if last:
             path = (_aside(move.path_m), *path)
         corners += [Corner(*place, narrow=line is not None) for place in path]
         notes += [_none() for _ in path]
@@ -127,7 +127,7 @@ def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]
 
 
 def _aside(way_m: Sequence[Place]) -> Place:
-    """A first place on the way home: whoever relieves a drone hovers beside it, so it does not climb there to return."""
+    """A first place on the way home: somebody may hover above the last stop, so no drone climbs there to return."""
     (east, north), after = way_m[0], way_m[1]
     length = math.dist(way_m[0], after)
     share = min(_ASIDE_M, length / 2.0) / length if length > 0.0 else 0.0

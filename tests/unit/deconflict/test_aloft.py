@@ -16,7 +16,8 @@ from missions.deconflict.aloft import Aloft, fly_on_apart
 from missions.deconflict.model import ChangeKind
 from missions.deconflict.options import held
 from missions.deconflict.starts import started_apart
-from missions.energy import plan_energy
+from missions.deconflict.trajectory import common_frame, fly, from_first_waypoint, places_m
+from missions.energy import Performance, plan_energy
 from missions.separation import check_separation
 from tests.unit.deconflict.aloft_sets import aloft, aloft_sets, met
 from tests.unit.deconflict.deconflict_flights import LIMITS, plan
@@ -238,3 +239,22 @@ def test_how_often_everything_is_solved():
         assert met(found.plans, names(found.plans)) <= excused(found)
     print(f"seeds 0 to 39: {dict(kinds)}, sets with one that nothing helps: {unsolved}")
     assert unsolved <= 2
+
+
+def test_a_hold_where_a_drone_is_now_costs_its_seconds_for_the_motion_the_battery_and_the_judge():
+    flight = plan("a", (-300, 0), [(0, 0), (300, 0), (300, 300)])
+    longer = held(flight, 0, 20.0)
+    frame = common_frame([flight])
+    was, now = (from_first_waypoint(fly(p, LIMITS, places_m(p, frame), wind_m_s=4.0)) for p in (flight, longer))
+    costs = [plan_energy(p, LIMITS, wind_m_s=4.0) for p in (flight, longer)]
+    stop_s = Performance(LIMITS, 4.0).corner_s(8.0, 180.0)  # it was flown through
+    assert now.duration_s - was.duration_s == pytest.approx(20.0 + stop_s)
+    assert costs[1].time_s - costs[0].time_s == pytest.approx(20.0 + stop_s)
+    used = costs[1].battery_fraction_used - costs[0].battery_fraction_used
+    assert used * LIMITS.endurance_s == pytest.approx(20.0 + stop_s)
+    assert costs[1].arrival_s[0] == costs[0].arrival_s[0]
+    assert now.at(19.0)[:2] == pytest.approx((frame.to_enu(flight.waypoints[0].position)), abs=1e-3)
+    # Whoever passes there 15 s from now meets it only if it holds, or has not flown on yet.
+    other = plan("b", (0, -500), [(0, -120), (0, 300)])
+    assert met([flight, other], ["a", "b"]) == set()
+    assert met([longer, other], ["a", "b"]) == met([flight, other], ["a", "b"], late_s=[20.0, 0.0]) == {("a", "b")}
