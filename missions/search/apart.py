@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from missions.deconflict.aloft import Aloft, Shorter, fly_on_apart
 from missions.deconflict.model import Change
@@ -42,27 +43,14 @@ def kept_apart(
     """
     wind, terrain = flights.order.wind_m_s, flights.terrain
     bases: dict[int, Flown] = {}  # by the identity of their plans, all of which live as long as this does
-    searching = list(flown)
-    shortener = Shortener([f.track for f in flown.values()], raster, sweep)
-
-    per_s = shortener.found / sum(f.energy.time_s for f in flown.values())
+    cuts = _Cuts(flown, flights, raster, sweep)
 
     def shortened(vehicle: SearchVehicle, allowance: Allowance) -> Callable[[float], Shorter | None]:
-        was, index = flown[vehicle.vehicle_id], searching.index(vehicle.vehicle_id)
-
         def shorter(seconds: float) -> Shorter | None:
-            metres = seconds * flights.speed
-            for _ in range(_TRIES):
-                cut = shortener.shorter(index, allowance, flights.turn_m, metres)
-                made = None if cut is None else flights.fly(vehicle, cut[0], allowance)
-                if cut is None or made is None:
-                    return None
-                late_s = made.energy.time_s - was.energy.time_s + seconds
-                if late_s <= 0.0:
-                    bases[id(made.plan)] = made
-                    return Shorter(made.plan, cut[1] / per_s if per_s > 0.0 else seconds)
-                metres += (late_s + 0.5) * flights.speed
-            return None
+            if (cut := cuts.sooner(vehicle, allowance, seconds)) is None:
+                return None
+            bases[id(cut[0].plan)] = cut[0]
+            return Shorter(cut[0].plan, cut[1])
 
         return shorter
 
@@ -97,6 +85,33 @@ def kept_apart(
         apart.slack_s,
         on.slack_s,
     )
+
+
+class _Cuts:
+    """Flights that search less; what all find together is reckoned when the first one is asked for."""
+
+    def __init__(self, flown: Mapping[str, Flown], flights: Flights, raster: Raster, sweep: Sweep) -> None:
+        self._flown, self._flights, self._raster, self._sweep = flown, flights, raster, sweep
+
+    @cached_property
+    def _shortener(self) -> Shortener:
+        return Shortener([f.track for f in self._flown.values()], self._raster, self._sweep)
+
+    def sooner(self, vehicle: SearchVehicle, allowance: Allowance, seconds: float) -> tuple[Flown, float] | None:
+        """A flight that is home so many seconds sooner, and what it gives up, in seconds of what all do on average."""
+        was, index = self._flown[vehicle.vehicle_id], list(self._flown).index(vehicle.vehicle_id)
+        metres = seconds * self._flights.speed
+        for _ in range(_TRIES):
+            cut = self._shortener.shorter(index, allowance, self._flights.turn_m, metres)
+            made = None if cut is None else self._flights.fly(vehicle, cut[0], allowance)
+            if cut is None or made is None:
+                return None
+            late_s = made.energy.time_s - was.energy.time_s + seconds
+            if late_s <= 0.0:
+                per_s = self._shortener.found / sum(f.energy.time_s for f in self._flown.values())
+                return made, cut[1] / per_s if per_s > 0.0 else seconds
+            metres += (late_s + 0.5) * self._flights.speed
+        return None
 
 
 def _home(flights: Flights, vehicle: SearchVehicle) -> Flown | None:
