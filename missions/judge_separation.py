@@ -6,12 +6,14 @@ vehicle is where; everything between (when a waypoint is left, the climb to the 
 landing) is worked out here. Each pair is then looked at twice: by dense sampling in time with interpolated places,
 and by the exact closest approach between all moments at which either vehicle changes its motion. Either can complain.
 
-A vehicle counts from its start on the pad until it touches down. Near means nearer than both minima at once.
+A vehicle counts from its start on the pad until it touches down. One that is in the air already counts from the common
+zero on, at its first waypoint, with its hold there and all that comes after; where it came from is past.
+Near means nearer than both minima at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,6 +30,8 @@ _GIVE_M = 1e-3  # rounding of places and times
 _STEP_S = 0.25
 _SPIN_UP_S, _SLOW_BELOW_M, _SLOW_M_S = 5.0, 10.0, 0.7  # the energy model's figures of take-off and landing
 _CONE = 1.0  # the return height is lowered to the distance from home times this, as PX4 does (45 degrees)
+
+_ROWS_TO_FIRST = 3  # on the pad, spun up, climbed
 
 _Floats = NDArray[np.float64]
 
@@ -53,12 +57,16 @@ def judge_separation(
     wind_m_s: float = 0.0,
     lateral_m: float = 20.0,
     vertical_m: float = 10.0,
+    aloft: Collection[str] = (),
 ) -> list[Breach]:
-    """Return every pair that comes too near, at its worst moment by each of the two methods; empty is good."""
+    """Return every pair that comes too near, at its worst moment by each of the two methods; empty is good.
+
+    aloft: vehicles in the air, each at its first waypoint from 0 until its start, when it flies on.
+    """
     if len(plans) < 2:
         return []
     near = lateral_m - _GIVE_M, vertical_m - _GIVE_M
-    tracks = _tracks(plans, starts_s, limits, wind_m_s)
+    tracks = _tracks(plans, starts_s, limits, wind_m_s, aloft)
     first, second = (np.array(side) for side in zip(*combinations(range(len(plans)), 2), strict=True))
     found: list[Breach] = []
     for name, (pair, times, apart) in (
@@ -232,7 +240,11 @@ def _place(origin: GeoPoint, east_north: _Floats) -> GeoPoint:
 
 
 def _tracks(
-    plans: Sequence[FlightPlan], starts_s: Sequence[float], limits: VehicleLimits, wind_m_s: float
+    plans: Sequence[FlightPlan],
+    starts_s: Sequence[float],
+    limits: VehicleLimits,
+    wind_m_s: float,
+    aloft: Collection[str] = (),
 ) -> list[_Floats]:
     """(n, 4) time, east and north of the first home, height above sea, for each plan."""
     points = [p for plan in plans for p in (plan.home, *(w.position for w in plan.waypoints))]
@@ -244,12 +256,21 @@ def _tracks(
     out, used = [], 0
     for plan, start in zip(plans, starts_s, strict=True):
         count = 1 + len(plan.waypoints)
-        out.append(_track(plan, xy[used : used + count], float(start), limits, wind_m_s))
+        track, arrives = _track(plan, xy[used : used + count], float(start), limits, wind_m_s)
+        if plan.vehicle_id in aloft:
+            # Rows up to the climb over the pad are the past; the one after them is the arrival at the first waypoint.
+            track = track[_ROWS_TO_FIRST:] - np.array([arrives, 0.0, 0.0, 0.0])
+            if start > 0.0:
+                track = np.vstack([[0.0, *track[0, 1:]], track])
+        out.append(track)
         used += count
     return out
 
 
-def _track(plan: FlightPlan, xy: _Floats, start: float, limits: VehicleLimits, wind_m_s: float) -> _Floats:
+def _track(
+    plan: FlightPlan, xy: _Floats, start: float, limits: VehicleLimits, wind_m_s: float
+) -> tuple[_Floats, float]:
+    """The rows of one plan, and how long after its start it reaches its first waypoint."""
     cost = plan_energy(plan, limits, wind_m_s=wind_m_s)
     base = plan.home_amsl_m
     heights = [_above_home(plan, w.altitude.value_m, w.altitude.datum) for w in plan.waypoints]
@@ -305,7 +326,7 @@ def _track(plan: FlightPlan, xy: _Floats, start: float, limits: VehicleLimits, w
     table = np.asarray(rows)
     table[:, 0] = np.maximum.accumulate(table[:, 0]) + start
     table[:, 3] += base
-    return table
+    return table, cost.arrival_s[0] if cost.arrival_s else 0.0
 
 
 def _above_home(plan: FlightPlan, value_m: float, datum: Datum) -> float:

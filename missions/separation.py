@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from missions.deconflict.encounters import encounters_with
+from missions.deconflict.encounters import Encounter, encounters_with
 from missions.deconflict.segments import Minima, Segments
 from missions.deconflict.trajectory import common_frame, fly, from_first_waypoint, places_m
 from missions.geo import FloatArray, LocalFrame
@@ -23,6 +23,7 @@ from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 
 MINIMA: Final = Minima()
 PAD_RADIUS_M: Final = 60.0
+_APART_WITHIN_S = 20.0  # a stop, and twice the lateral minimum at a slow speed
 _VERTICAL_WEIGHT = 4.0  # a metre of height separates as four metres of ground do: wash and position error
 _FLAT = np.array([1.0, 1.0, _VERTICAL_WEIGHT])
 
@@ -40,7 +41,10 @@ class Separation:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Two flights (indices) that come nearer than both distances allow, at the moment when they are nearest."""
+    """Two flights (indices) that come nearer than both distances allow, at the moment when they are nearest.
+
+    now: both are in the air and too near where they are, which no plan can undo; they go apart within until_s.
+    """
 
     first: int
     second: int
@@ -48,6 +52,8 @@ class Breach:
     vertical_m: float
     time_s: float
     finding: Finding
+    now: bool = False
+    until_s: float = 0.0
 
 
 def least_separation(
@@ -86,8 +92,9 @@ def check_separation(
 ) -> list[Breach]:
     """Every pair of flights of different vehicles, returns included: one breach for each pair that comes too near.
 
-    starts_s: as for `least_separation`. aloft: vehicles that are in the air, at their first waypoints at 0. Raises
-    DatumError as the energy model does.
+    starts_s: as for `least_separation`. aloft: vehicles that are in the air, at their first waypoints at 0; two of them
+    that are too near there, and go apart at once, have a breach for that, and another one if they come near again.
+    Raises DatumError as the energy model does.
     """
     if len(plans) < 2:
         return []
@@ -99,6 +106,10 @@ def check_separation(
         if plans[i].vehicle_id == plans[j].vehicle_id:
             continue
         met = encounters_with(cut[i], cut[j], minima)
+        both_aloft = plans[i].vehicle_id in aloft and plans[j].vehicle_id in aloft
+        if both_aloft and met and met[0].start_s <= 0.0 and met[0].end_s <= _APART_WITHIN_S:
+            found.append(_near_now(plans, i, j, met[0], frame, minima))
+            met = met[1:]
         if not met:
             continue
         nearest = min(met, key=lambda e: np.hypot(e.lateral_m, 2.0 * e.vertical_m))
@@ -112,6 +123,18 @@ def check_separation(
         finding = Finding("separation", Severity.BLOCKER, message, None, where)
         found.append(Breach(i, j, nearest.lateral_m, nearest.vertical_m, nearest.time_s, finding))
     return found
+
+
+def _near_now(plans: Sequence[FlightPlan], i: int, j: int, met: Encounter, frame: LocalFrame, minima: Minima) -> Breach:
+    where = frame.to_geo(*met.place_m[:2])
+    message = (
+        f"{plans[i].vehicle_id} and {plans[j].vehicle_id}, both in the air, are too near to each other now: within "
+        f"{met.lateral_m:.0f} m across and {met.vertical_m:.0f} m in height near {where.latitude_deg:.5f}, {where.longitude_deg:.5f}; "
+        f"{minima.lateral_m:.0f} m or {minima.vertical_m:.0f} m are needed: as planned they are apart after "
+        f"{met.end_s:.0f} s, bring them apart by hand before that if you can"
+    )
+    finding = Finding("separation-now", Severity.WARNING, message, None, where)
+    return Breach(i, j, met.lateral_m, met.vertical_m, met.time_s, finding, now=True, until_s=met.end_s)
 
 
 def _pieces(

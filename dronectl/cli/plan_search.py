@@ -17,6 +17,7 @@ from rich.table import Table
 from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
 from dronectl.cli.limits import PlanClock
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.flying_on import changes_text
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
 from dronectl.operations.plan_outputs import common_files, with_common_keys
@@ -36,6 +37,7 @@ from missions.search.probability import ProbabilityMap
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 _AFTERWARDS = 0.4  # what checks and files take, beside the reading and the map: measured
+_KEEPING_APART = 0.04  # the same for each drone in the air, of several
 
 
 def search(
@@ -154,10 +156,13 @@ def search(
     The map is changed by Bayes' rule and saved again, and the rest is planned for the drones that are left.
 
     Drones start one after another where their flights would come too near to each other; each .plan says its start.
+    Drones in the air (--from) hover at waypoints where they would meet, else fly a few metres higher or lower, search
+    a little less, or are brought home: the least that helps is done, and said.
 
     Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
     """
-    clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS)
+    apart = _KEEPING_APART * len(where) if where and len(where) > 1 else 0.0
+    clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS + apart)
     opened = open_site(site)
     chart, place, lines = _chart(
         opened, form, at, category, terrain, hours, features, ignore, map_file, cell_size, north_first
@@ -274,7 +279,7 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     table.add_column("drone", no_wrap=True)
     for heading in ("starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for flight in plan.flown:
+    for flight in plan.flights:
         minutes, seconds = divmod(round(flight.energy.time_s), 60)
         table.add_row(
             flight.plan.vehicle_id,
@@ -287,19 +292,24 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
     out.print(table)
     if (starts := starts_text(plan.slack_s)) is not None:
         out.print(starts, markup=False)
+    if (changes := changes_text(plan.changes)) is not None:
+        out.print(changes, markup=False)
     out.print(
         f"Probability of success {plan.pos:.1%}; no search with these batteries could beat {plan.bound:.1%} "
         f"(ratio {plan.ratio:.2f}). Kept: {plan.pattern}.",
         markup=False,
     )
     out.print("Tried: " + ", ".join(f"{c.name} {c.pos:.1%}" for c in plan.candidates), markup=False)
-    if plan.idle:
-        out.print(f"Of no use here: {', '.join(plan.idle)}", markup=False)
+    home = [f.plan.vehicle_id for f in plan.homeward]
+    if home:
+        out.print(f"Brought home: {', '.join(home)}", markup=False)
+    if idle := [d for d in plan.idle if d not in home]:
+        out.print(f"Of no use here: {', '.join(idle)}", markup=False)
     out.print(f"Source: {found.chart.source}", markup=False)
     for doubt in found.doubts:
         out.print("[yellow]doubtful[/yellow] ", end="")
         out.print(doubt, markup=False)
-    for flight, findings in zip(plan.flown, found.findings, strict=True):
+    for flight, findings in zip(plan.flights, found.findings, strict=True):
         for finding in findings:
             out.print(f"{_MARK[finding.severity]} ", end="")
             out.print(f"{flight.plan.vehicle_id}: {finding.message} ({finding.code})", markup=False)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dronectl.operations.circuits import STRATEGIES
+from dronectl.operations.flying_on import holds_document
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
 from dronectl.operations.timetable_plans import flight_name
 from dronectl.report.routes_page import minutes
@@ -107,8 +108,15 @@ def search_flights(site: Site, found: SiteSearch) -> PlannedFlights:
     """Flights of `plan search`."""
     plan = found.plan
     flights = tuple(
-        PlannedFlight(f.plan.vehicle_id, f.plan, f.energy, findings, start_text(f.plan.start_after_s))
-        for f, findings in zip(plan.flown, found.findings, strict=True)
+        PlannedFlight(
+            f.plan.vehicle_id,
+            f.plan,
+            f.energy,
+            findings,
+            start_text(f.plan.start_after_s),
+            properties={"holds": holds_document(f.plan), "brought_home": f.plan.vehicle_id in plan.idle},
+        )
+        for f, findings in zip(plan.flights, found.findings, strict=True)
     )
     goal = Goal(
         1.0 - plan.pos,

@@ -202,21 +202,24 @@ def with_meetings(
     """The findings of flights that are planned together, with a blocker for both of two that come too near.
 
     They start when their plans say, so planners that keep their flights apart leave nothing to be found here. aloft:
-    drones that fly on from the air at once; two of these can only be held by hand, and get a warning.
+    drones that fly on from the air at once; two of these that are too near to each other already get a warning.
     """
     found = [list(f) for f in findings]
     for breach in check_separation(plans, site.limits, wind_m_s=wind_m_s, aloft=aloft):
-        code, severity = "separation", Severity.BLOCKER
+        if breach.now:
+            for one in (breach.first, breach.second):
+                found[one].append(breach.finding)
+            continue
         mend = "let `dronectl plan separate` keep the plans apart, or start one later"
         if plans[breach.first].vehicle_id in aloft and plans[breach.second].vehicle_id in aloft:
-            code, severity, mend = "separation-aloft", Severity.WARNING, "both are in the air, hold one before that"
+            mend = "both are in the air and no hold was found that helps: bring one home, or plan without it"
         for one, other in ((breach.first, breach.second), (breach.second, breach.first)):
             message = (
                 f"comes within {breach.lateral_m:.0f} m across and {breach.vertical_m:.1f} m in height of {names[other]} "
                 f"{breach.time_s:.0f} s after the first start; {MINIMA.lateral_m:.0f} m or {MINIMA.vertical_m:.0f} m are "
                 f"needed: {mend}"
             )
-            found[one].append(Finding(code, severity, message, None, breach.finding.position))
+            found[one].append(Finding("separation", Severity.BLOCKER, message, None, breach.finding.position))
     return tuple(tuple(f) for f in found)
 
 

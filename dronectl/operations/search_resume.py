@@ -103,8 +103,8 @@ def plan_rest(
     """Plan the rest of a search: today's map, the drones that are left where they are, the wind and the zones of now.
 
     A drone that is over a new zone cannot be planned for: it stays idle, and the doubts say by how much it is in.
-    Flights of drones in the air begin where the drone is; `Flown.battery_from_pad` makes checks that know flights from
-    pads only come out right. Raises BadInputError when nobody is left to search, or nothing is in reach.
+    Flights of drones in the air begin where the drone is and are kept apart (`missions.deconflict.aloft`);
+    `Flown.battery_from_pad` makes checks that know flights from pads only come out right. Raises BadInputError when nobody is left to search, or nothing is in reach.
     """
     changes = changes or Changes()
     doubts: list[str] = []
@@ -122,7 +122,7 @@ def plan_rest(
             where = "in the air" if now.at is not None else "on its pad"
             doubts.append(
                 f"{now.drone_id} {where} is {off:.0f} m inside what may not be flown over: bring it out by hand; "
-                "it is not planned for"
+                "it is not planned for" + (", and nobody is kept clear of it" if now.at is not None else "")
             )
             continue
         layer = LAYER_STEP_M * (order_of[drone.drone_id] % MAX_LAYERS)
@@ -141,7 +141,13 @@ def plan_rest(
         found = replan(belief, sweep, vehicles, rests, order, fence, site.limits, site.terrain, budget)
     except PlanningError as error:
         raise BadInputError("\n".join(f"{site.file}: {line}" for line in str(error).splitlines())) from error
-    flying = [v.vehicle_id for v in vehicles if v.at is not None and v.vehicle_id not in found.idle]
+    planned = {f.plan.vehicle_id for f in found.flights}
+    flying = [v.vehicle_id for v in vehicles if v.at is not None and v.vehicle_id in planned]
+    doubts += [
+        f"{v.vehicle_id} is in the air and no way home is known for it: bring it home by hand, nobody is kept clear of it"
+        for v in vehicles
+        if v.at is not None and v.vehicle_id not in planned
+    ]
     return checked_search(site, chart, at, sensing, found, width, [*doubt, *doubts], changes.wind_m_s, flying)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dronectl.errors import BadInputError
+from dronectl.operations.flying_on import aloft_doubts, change_document, holds_document, homeward_finding
 from dronectl.operations.planning import (
     LAYER_STEP_M,
     MAX_LAYERS,
@@ -45,7 +46,7 @@ class Sensing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SiteSearch:
-    """A search at a site: the plan, the map it rests on, findings per flight, and what is doubtful."""
+    """A search at a site: the plan, the map it rests on, findings per flight (`plan.flights`), and what is doubtful."""
 
     site_id: str
     at: GeoPoint
@@ -123,8 +124,8 @@ def checked_search(
 ) -> SiteSearch:
     """A plan with its findings at the site, and with what its reader has to doubt.
 
-    airborne: drones that are planned for from the air. They are checked as if they flew on at once: two of them that
-    then meet get a warning, since only their pilots can hold them.
+    airborne: drones that are planned for from the air, those that are only brought home among them. They are checked
+    as if they flew on at once, as planned.
     """
     said = [*chart.doubts, *doubts]
     if sensing.certain:
@@ -141,15 +142,13 @@ def checked_search(
                 f"{f.plan.vehicle_id} flies as low as {low:.0f} m above ground in places, not at {height_m:.0f} m: there it "
                 "sees less wide than is reckoned"
             )
-    if airborne and len(found.flown) > 1:
-        said.append(
-            f"{', '.join(airborne)} are taken to fly on from the air at once and as planned: whoever does so later may come "
-            "nearer to others than the checks say"
-        )
+    said += aloft_doubts(found, airborne)
     own = [
-        list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flown
+        list(check_at_site(site, f.plan, battery_fraction=f.battery_from_pad, wind_m_s=wind_m_s)) for f in found.flights
     ]
-    plans = [f.plan for f in found.flown]
+    for findings, f in zip(own[len(found.flown) :], found.homeward, strict=True):
+        findings[:] = [homeward_finding(x, f, site.limits.reserve_fraction) for x in findings]
+    plans = [f.plan for f in found.flights]
     met = with_meetings(site, plans, own, [p.vehicle_id for p in plans], wind_m_s=wind_m_s, aloft=airborne)
     return SiteSearch(
         site.site_id,
@@ -211,11 +210,15 @@ def search_document(found: SiteSearch) -> dict[str, Any]:
         "probability_in_reach": round(1.0 - plan.belief.outside, 5),
         "clean": found.clean,
         "slack_s": plan.slack_s,
+        "slack_aloft_s": plan.slack_aloft_s,
         "idle": list(plan.idle),
+        "brought_home": [f.plan.vehicle_id for f in plan.homeward],
+        "changes": [change_document(c) for c in plan.changes],
         "patterns": [
             {"pattern": c.name, "pos": round(c.pos, 5), "length_m": round(c.length_m, 1)} for c in plan.candidates
         ],
         "flights": [
-            plan_document(f.plan, f.energy, findings) for f, findings in zip(plan.flown, found.findings, strict=True)
+            {**plan_document(f.plan, f.energy, findings), "holds": holds_document(f.plan)}
+            for f, findings in zip(plan.flights, found.findings, strict=True)
         ],
     }

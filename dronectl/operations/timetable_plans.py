@@ -11,6 +11,7 @@ from dronectl.site import Drone, Site
 from missions.energy import PlanEnergy
 from missions.model import Finding, FlightPlan, Severity
 from missions.patrol_ways import NARROW_BAND_M
+from missions.revisit.chains import put_off
 from missions.revisit.day import DayTask, Flight, Settled
 from missions.revisit.day_plans import DayCraft, DayOrder, DayRules, day_plan, kept_apart
 from missions.revisit.reasons import clock
@@ -69,6 +70,7 @@ class DayPlanner:
             DayRules(
                 as_good=lambda others, index, moved: day_allows(task, others, index, moved),
                 possible=lambda others, index, moved: day_has_room(task, others, index, moved),
+                put_off=lambda others, index, seconds, since: put_off(task, others, index, seconds, since),
             ),
             from_s=from_s,
             wind_m_s=self.wind_m_s,

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from dronectl.operations.flying_on import aloft_change_text
 from dronectl.operations.line_features import LineFeature
 from dronectl.operations.searching import SiteSearch
 from dronectl.report.hillshade import png_bytes
@@ -33,7 +34,7 @@ _LINE_NAME = {"road": "road", "track": "track or path", "stream": "stream", "edg
 
 def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] = ()) -> str:
     """Draw the map: probability, lines on the ground, fence, tracks, the place last seen, and the figures beside it."""
-    plans = [f.plan for f in found.plan.flown]
+    plans = [f.plan for f in found.plan.flights]
     sheet = _Sheet(site.frame, [*_everything(site, plans, (), ()), found.at])
     sheet.ground(site)
     url = _tint_png_url(found.chart, sheet.frame, sheet.box_m)
@@ -51,6 +52,9 @@ def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] =
         way = [plan.home, *(w.position for w in plan.waypoints)]
         sheet.line("plan", way, f"stroke:{colour};stroke-width:1.8")
         sheet.line("return-thin", [way[-1], plan.home], f"stroke:{colour}")
+        for waypoint in plan.waypoints:
+            if waypoint.hold_s > 0.0:
+                sheet.parts.append(hold_mark(*sheet.px(waypoint.position), waypoint.hold_s, colour))
     sheet.parts.append(last_seen_mark(*sheet.px(found.at)))
     sheet.furniture()
     name = escape(site.model.name.get("en", site.site_id), quote=True)
@@ -74,10 +78,18 @@ def last_seen_mark(x: float, y: float) -> str:
     )
 
 
+def hold_mark(x: float, y: float, seconds: float, colour: str) -> str:
+    """A ring where a drone hovers, with the seconds that it does so."""
+    return (
+        f'<circle class="hold-mark" cx="{x:.1f}" cy="{y:.1f}" r="6" fill="#fff" fill-opacity="0.7" stroke="{colour}" stroke-width="2.4"/>'
+        f'<text class="soft" x="{x + 9:.1f}" y="{y + 4:.1f}">{seconds:.0f} s</text>'
+    )
+
+
 def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature]) -> tuple[str, float]:
     """The words beside the map, and how far down they go, in pixels."""
     plan = found.plan
-    plans = [f.plan for f in plan.flown]
+    plans = [f.plan for f in plan.flights]
     lines: list[tuple[str, str, float]] = [
         ("Search", "title", 26.0),
         (site.model.name.get("en", site.site_id), "head", 20.0),
@@ -97,7 +109,7 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
                 )
                 continue
             parts.append(f'<text class="{kind}" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
-    for flight in plan.flown:
+    for flight in plan.flights:
         at += 30.0
         colour = colour_of(flight.plan.vehicle_id, plans)
         parts.append(f'<rect x="{x:.0f}" y="{at - 11:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')
@@ -109,6 +121,10 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
             f"lands with {max(0.0, flight.energy.landing_fraction):.0%}"
         )
         parts.append(f'<text class="figure" x="{x + 30:.0f}" y="{at:.0f}">{said}</text>')
+        changed = [aloft_change_text(c) for c in plan.changes if c.vehicle_id == flight.plan.vehicle_id]
+        for line in (part for words in changed for part in wrapped(words)):
+            at += 15.0
+            parts.append(f'<text class="soft" x="{x + 30:.0f}" y="{at:.0f}">{escape(line)}</text>')
     at += 14.0
     for doubt in (f"source: {found.chart.source}", *found.doubts):
         at += 6.0

@@ -27,16 +27,25 @@ _PER_S = 10.0  # delays are given in tenths of a second
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Forbidden:
-    """Open intervals of delays, one per pair of pieces that can meet; piece is that of the delayed flight."""
+    """Open intervals of delays, one per pair of pieces that can meet.
+
+    piece is that of the delayed flight, other that of whom it meets, both as their `Segments` number them.
+    """
 
     low_s: FloatArray
     high_s: FloatArray
     piece: NDArray[np.int64]
+    other: NDArray[np.int64]
 
     def of_pieces(self, first: int, last: int) -> Forbidden:
         """Those of pieces from first up to, not including, last."""
         chosen = (self.piece >= first) & (self.piece < last)
-        return Forbidden(self.low_s[chosen], self.high_s[chosen], self.piece[chosen])
+        return Forbidden(self.low_s[chosen], self.high_s[chosen], self.piece[chosen], self.other[chosen])
+
+    def of_others(self, other: int) -> Forbidden:
+        """Those of one piece of the others."""
+        chosen = self.other == other
+        return Forbidden(self.low_s[chosen], self.high_s[chosen], self.piece[chosen], self.other[chosen])
 
     def forbids(self, delay_s: float) -> bool:
         return bool(np.any((self.low_s < delay_s) & (delay_s < self.high_s)))
@@ -81,7 +90,9 @@ def forbidden_delays(
         minima,
     )
     met, pad = high > low, slack_s + _PAD_S
-    return Forbidden(base[met] + low[met] - pad, base[met] + high[met] + pad, flight.piece[a[met]])
+    return Forbidden(
+        base[met] + low[met] - pad, base[met] + high[met] + pad, flight.piece[a[met]], others.piece[b[met]]
+    )
 
 
 def _come_near(

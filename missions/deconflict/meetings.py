@@ -11,7 +11,7 @@ import numpy as np
 
 from missions.deconflict.delays import forbidden_delays
 from missions.deconflict.segments import Minima, segments
-from missions.deconflict.trajectory import Trajectory, common_frame, fly, from_first_waypoint, places_m
+from missions.deconflict.trajectory import HOVERED_S, Trajectory, common_frame, fly, from_first_waypoint, places_m
 from missions.energy import plan_energy
 from missions.geo import FloatArray
 from missions.model import FlightPlan, VehicleLimits
@@ -31,7 +31,7 @@ class Motion:
 class Meetings:
     """What flights forbid each other; found once for each pair. Raises DatumError as the energy model does.
 
-    The last `aloft` of the plans are of vehicles in the air, each at its first waypoint.
+    The last `aloft` of the plans are of vehicles in the air, each at its first waypoint; if it flies on late it waits there.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Meetings:
             motions = tuple(fly(plan, limits, places_m(plan, frame), wind_m_s=w) for w in winds)
             energies = [plan_energy(plan, limits, wind_m_s=w) for w in winds]
             if number >= len(plans) - aloft:
-                motions = tuple(from_first_waypoint(m) for m in motions)
+                motions = tuple(from_first_waypoint(m, hovered_s=HOVERED_S) for m in motions)
                 longest_s = max(e.time_s - e.arrival_s[0] for e in energies)
             else:
                 longest_s = max(e.time_s for e in energies)
@@ -59,12 +59,12 @@ class Meetings:
         if (one, other) not in self._forbidden:
             found = []
             for mine, theirs in zip(self.flown[one].in_wind, self.flown[other].in_wind, strict=True):
-                before_s = mine.duration_s + 1.0  # so that the one may start before the other, too
+                before_s = mine.duration_s + HOVERED_S + 1.0  # so that the one may start before the other, too
                 forbidden = forbidden_delays(
                     segments(mine),
                     segments(theirs, start_s=before_s),
                     self._minima,
-                    before_s + theirs.duration_s + 1.0,
+                    before_s + theirs.duration_s + HOVERED_S + 1.0,
                 )
                 found.append(np.stack([forbidden.low_s - before_s, forbidden.high_s - before_s], axis=1))
             self._forbidden[one, other] = _merged(np.concatenate(found))

@@ -66,14 +66,17 @@ class ChangeKind(StrEnum):
     HOLD = "hold"
     SIDESTEP = "sidestep"
     RETURN_LAYER = "return-layer"
+    SHORTER = "shorter"  # the end of its way is left out
+    HOME = "home"  # all of it is
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one flight: seconds for a delay or a hold, metres for the others.
+    """One change of one flight: seconds for a delay, a hold or a shorter flight, metres for the others.
 
     item: the waypoint (index in the changed plan) of a hold or sidestep. because: the meeting that the unchanged
-    flight would have had, or within the slack could have had; None for what is there for the day the site is lost.
+    flight would have had, or within the slack could have had; None for what is there for the day the site is lost, and
+    where several together are the reason.
     """
 
     vehicle_id: str

@@ -21,6 +21,7 @@ from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import FlightPlan, VehicleLimits
 from missions.plan_legs import return_height_m
 
+HOVERED_S = 30.0  # of `from_first_waypoint`: as long as the greatest slack that planners look for
 SPIN_UP_S = 5.0  # as the energy model's: on the pad, but a vehicle that others keep away from
 _LANDING_SLOW_M = 10.0
 _SLOWEST_M_S = 0.5
@@ -40,9 +41,9 @@ class Phase(IntEnum):
 class Trajectory:
     """Knots of one flight, n of them, and what happens in the n - 1 pieces between.
 
-    time_s: (n,), from 0, strictly rising. place_m: (n, 3) east and north in the common frame, height above mean sea
-    level. phase: (n - 1,) of Phase. item: (n - 1,) the waypoint that a piece leads to or stays at; -1 before the first
-    leg, the number of waypoints from the return on.
+    time_s: (n,), from 0 (`from_first_waypoint` may begin before it), strictly rising. place_m: (n, 3) east and north in
+    the common frame, height above mean sea level. phase: (n - 1,) of Phase. item: (n - 1,) the waypoint that a piece
+    leads to or stays at; -1 before the first leg, the number of waypoints from the return on.
     """
 
     time_s: FloatArray
@@ -64,13 +65,20 @@ class Trajectory:
         return Phase(int(self.phase[min(max(piece, 0), len(self.phase) - 1)]))
 
 
-def from_first_waypoint(flown: Trajectory) -> Trajectory:
-    """What is left of a motion for a vehicle that is at its first waypoint already, in the air: there at 0."""
+def from_first_waypoint(flown: Trajectory, *, hovered_s: float = 0.0) -> Trajectory:
+    """What is left of a motion for a vehicle that is at its first waypoint already, in the air: there at 0.
+
+    hovered_s: for how long before 0 it has stood there; the motion then begins with that, at a negative time. Whoever
+    moves such a motion later in time has the vehicle wait in its place, which is what one that flies on late does.
+    """
     there = (flown.item > 0) | ((flown.item == 0) & (flown.phase != Phase.ROUTE))
     first = int(np.argmax(there))
-    return Trajectory(
-        flown.time_s[first:] - flown.time_s[first], flown.place_m[first:], flown.phase[first:], flown.item[first:]
-    )
+    times, places = flown.time_s[first:] - flown.time_s[first], flown.place_m[first:]
+    phase, item = flown.phase[first:], flown.item[first:]
+    if hovered_s > 0.0:
+        times, places = np.append(-hovered_s, times), np.vstack([places[:1], places])
+        phase, item = np.append(int(Phase.STAY), phase), np.append(0, item)
+    return Trajectory(times, places, phase, item)
 
 
 def common_frame(plans: Sequence[FlightPlan]) -> LocalFrame:

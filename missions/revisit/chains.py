@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from missions.revisit.day import TOLERANCE_S, Craft, DayTask, Flight, Miss, Move, Stop, Urgent, Watch
+from missions.revisit.day import TOLERANCE_S, Craft, DayTask, Flight, Miss, Move, Stop, Urgent, Watch, later
 from missions.revisit.flights import Do, cut_at, fly, place_at, room_s, slot_s
 from missions.revisit.reasons import why_gap
 from missions.revisit.ways import Window
@@ -181,3 +181,36 @@ def _turned(task: DayTask, craft: Craft, flight: Flight, order: Urgent, place: i
             lost,
         )
     return None
+
+
+def put_off(task: DayTask, flights: list[Flight], index: int, seconds: float, from_s: float) -> list[Flight] | None:
+    """The day with an urgent flight from its dock that much later, and what its drone flies after it if need be.
+
+    None where it then comes too late: the first one after five minutes, one that relieves another when hardly any of
+    their time together is left; and where swaps, hours or closed areas do not allow it.
+    """
+    was = flights[index]
+    stays = [s for s in was.stops if s.kind == "urgent"]
+    if was.kind != "urgent" or was.depart_s < from_s or not stays:
+        return None
+    same = [s for f in flights for s in f.stops if s.kind == "urgent" and s.item_id == stays[0].item_id]
+    relieves = min(s.arrive_s for s in same) < stays[0].arrive_s
+    if seconds > task.overlap_s / 2.0 if relieves else stays[0].arrive_s + seconds > from_s + _LONG_WAIT_S:
+        return None
+    out = list(flights)
+    ready, late = -math.inf, seconds
+    for i in sorted(
+        (i for i, f in enumerate(flights) if f.vehicle_id == was.vehicle_id), key=lambda i: flights[i].depart_s
+    ):
+        if flights[i].depart_s < was.depart_s:
+            continue
+        late = seconds if i == index else max(0.0, ready - flights[i].depart_s)
+        if late > 0.0 and i != index and flights[i].kind != "patrol":
+            return None
+        out[i] = later(flights[i], late)
+        if late > 0.0 and i != index and out[i].landed_s > max(task.hours[1], flights[i].landed_s):
+            return None
+        if late > 0.0 and not all(task.ways.open_for(m.path_m, m.start_s, m.end_s) for m in out[i].moves):
+            return None
+        ready = out[i].landed_s + task.swap_s
+    return out

@@ -6,7 +6,7 @@ All times are seconds of the day; places are numbers of `Ways`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from missions.revisit.ways import Place, Ways, Window
@@ -163,3 +163,16 @@ def gaps(arrivals_s: list[float], window: Window) -> list[Window]:
     inside = [t for t in sorted(arrivals_s) if window[0] <= t <= window[1]]
     edges = [window[0], *inside, window[1]]
     return list(pairwise(edges))
+
+
+def later(flight: Flight, seconds: float) -> Flight:
+    """The same flight, all of it that much later (earlier, below 0)."""
+    if seconds == 0.0:
+        return flight
+    return replace(
+        flight,
+        depart_s=flight.depart_s + seconds,
+        landed_s=flight.landed_s + seconds,
+        stops=tuple(replace(s, arrive_s=s.arrive_s + seconds, leave_s=s.leave_s + seconds) for s in flight.stops),
+        moves=tuple(replace(m, start_s=m.start_s + seconds, end_s=m.end_s + seconds) for m in flight.moves),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from missions.deconflict.encounters import encounters_with
 from missions.deconflict.segments import Minima, Segments, joined, segments
@@ -20,7 +20,7 @@ from missions.errors import PlanningError
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.model import Aim, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.patrol_waypoints import aimed, looking_down_between, merged_waypoints
-from missions.revisit.day import Flight, Move, Settled, Stop
+from missions.revisit.day import Flight, Move, Settled, Stop, later
 from missions.revisit.ways import Place
 from missions.terrain import OutsideTerrainError, Terrain
 from missions.terrain_follow import Corner, HeightBand, follow
@@ -46,11 +46,14 @@ class DayRules:
     """How flights may be moved: (flights of the day, index, that one moved) to yes or no.
 
     as_good: nothing more is missed, asked for moves up to most_s. possible: the drone and the areas that are closed by
-    the hour allow it, whatever is missed; asked up to most_forced_s where nothing as good keeps apart.
+    the hour allow it, whatever is missed; asked up to most_forced_s where nothing as good keeps apart. put_off: (flights,
+    index, seconds, from_s) to the flights with an urgent one, and what its drone flies after it, that much later; None
+    where it has to be there sooner.
     """
 
     as_good: Callable[[list[Flight], int, Flight], bool]
     possible: Callable[[list[Flight], int, Flight], bool]
+    put_off: Callable[[list[Flight], int, float, float], list[Flight] | None]
     most_s: float = 120.0
     most_forced_s: float = 900.0
 
@@ -108,7 +111,7 @@ def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]
         line = lines.get(id(move))
         last = number == len(flight.moves) - 1
         path = move.path_m[1:-1] if last else move.path_m[1:]
-        if last and flight.stops[-1].kind != "visit":
+        if last:
             path = (_aside(move.path_m), *path)
         corners += [Corner(*place, narrow=line is not None) for place in path]
         notes += [_none() for _ in path]
@@ -124,7 +127,7 @@ def _corners(flight: Flight, order: DayOrder) -> tuple[list[Corner], list[_Note]
 
 
 def _aside(way_m: Sequence[Place]) -> Place:
-    """A first place on the way home: whoever relieves a drone hovers beside it, so it does not climb there to return."""
+    """A first place on the way home: somebody may hover above the last stop, so no drone climbs there to return."""
     (east, north), after = way_m[0], way_m[1]
     length = math.dist(way_m[0], after)
     share = min(_ASIDE_M, length / 2.0) / length if length > 0.0 else 0.0
@@ -143,19 +146,6 @@ def _line_of(flight: Flight, stop: Stop) -> Move | None:
     return None
 
 
-def later(flight: Flight, seconds: float) -> Flight:
-    """The same flight, all of it that much later (earlier, below 0)."""
-    if seconds == 0.0:
-        return flight
-    return replace(
-        flight,
-        depart_s=flight.depart_s + seconds,
-        landed_s=flight.landed_s + seconds,
-        stops=tuple(replace(s, arrive_s=s.arrive_s + seconds, leave_s=s.leave_s + seconds) for s in flight.stops),
-        moves=tuple(replace(m, start_s=m.start_s + seconds, end_s=m.end_s + seconds) for m in flight.moves),
-    )
-
-
 def kept_apart(
     flights: Sequence[Flight],
     plan_of: Callable[[Flight], FlightPlan],
@@ -168,8 +158,8 @@ def kept_apart(
 ) -> Settled:
     """Flights, each moved by as little as keeps it apart: first stay those that may not be moved, then the others.
 
-    Watches and urgent missions are not moved, nor what starts before from_s. A flight is rather put off than brought
-    forward, and rather moved so that nothing more is missed; one that meets another at every time that is possible is
+    Watches are not moved, nor what starts before from_s; urgent missions leave a little later at most. A flight is
+    rather put off than brought forward, and rather moved so that nothing more is missed; one that meets another at every time that is possible is
     given up, since a visit that is missed is said so, and two that meet are not flown.
     """
     minima = minima or Minima()
@@ -194,7 +184,9 @@ def kept_apart(
 
         if not apart(flight):
             movable = flight.kind == "patrol" and flight.depart_s >= from_s
-            moved = _moved(out, index, rules, apart, from_s) if movable else flight
+            if not movable and (put_off := _put_off(out, index, rules, apart, from_s)) is not None:
+                out, movable = put_off, True
+            moved = _moved(out, index, rules, apart, from_s) if movable and not apart(out[index]) else out[index]
             if moved is None:
                 given_up.append(out.pop(index))
                 continue
@@ -204,6 +196,17 @@ def kept_apart(
         settled.append((flight.depart_s + flown.duration_s, segments(flown, start_s=flight.depart_s, owner=index)))
         index += 1
     return Settled(out, tuple(given_up), meeting)
+
+
+def _put_off(
+    flights: list[Flight], index: int, rules: DayRules, apart: Callable[[Flight], bool], from_s: float
+) -> list[Flight] | None:
+    """The flights with an urgent one as little later as keeps it apart."""
+    for number in range(1, int(rules.most_s / _STEP_S) + 1):
+        changed = rules.put_off(flights, index, number * _STEP_S, from_s)
+        if changed is not None and apart(changed[index]):
+            return changed
+    return None
 
 
 def _moved(

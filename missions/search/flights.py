@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -128,6 +128,16 @@ class Flights:
             length = min(length, cost_m(short, allowance, self.turn_m))
             length *= max(0.5, 0.998 - 1.02 * lacking / max(energy.battery_fraction_used, 0.01))
         return None
+
+    def homeward(self, vehicle: SearchVehicle) -> Flown:
+        """The flight of a vehicle in the air straight home. Raises PlanningError where heights cannot be kept."""
+        here = np.asarray([self.room.frame.to_enu(vehicle.at or vehicle.home)])
+        plan = self._plan(vehicle, here)
+        return Flown(plan, self._energy(vehicle, plan), here, self.battery_from_pad(vehicle, plan))
+
+    def replanned(self, vehicle: SearchVehicle, flown: Flown, plan: FlightPlan) -> Flown:
+        """A flight whose plan was changed in its holds or heights, with the energy that it then takes."""
+        return replace(flown, plan=plan, energy=self._energy(vehicle, plan))
 
     def battery_from_pad(self, vehicle: SearchVehicle, plan: FlightPlan) -> float:
         """The battery with which a flight from the pad would be where this vehicle is, with what it still holds.

@@ -8,15 +8,16 @@ Every result states its probability of success, what no search with the same bat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from missions.deconflict.starts import started_apart
+from missions.deconflict.model import Change
 from missions.errors import PlanningError
 from missions.geo import FloatArray, GeoPoint, LocalFrame
 from missions.model import Budget, Geofence, VehicleLimits
+from missions.search.apart import kept_apart
 from missions.search.area import Room, search_room
 from missions.search.belief import Belief, belief_in
 from missions.search.effort import optimal_effort, perfect_bound
@@ -36,21 +37,32 @@ class SearchPlan:
     """Flights of one search and how good they are.
 
     belief: what is believed before it. flown: a flight per drone that is of use, those from pads with starts that keep
-    them apart; slack_s: that of their starts (`deconflict.starts`). pos: probability of success of the
-    flights as planned; bound: what no flights with these batteries can beat; pattern: the name of the one kept;
-    candidates: every pattern that was tried, best first.
+    them apart, those in the air with what keeps these apart; homeward: straight home, of drones in the air that are of
+    no use any more (they are among the idle). changes: what was changed in flights from the air, nothing where nobody
+    would meet. slack_s: that of the starts (`deconflict.starts`); slack_aloft_s: that among those in the air
+    (`deconflict.aloft`); None for less than two. pos: probability of success of the flights as planned; bound: what no
+    flights with these batteries can beat; pattern: the name of the one kept; candidates: every pattern that was tried,
+    best first.
     """
 
     belief: Belief
     raster: Raster
     sweep: Sweep
     flown: tuple[Flown, ...]
+    homeward: tuple[Flown, ...]
+    changes: tuple[Change, ...]
     slack_s: float | None
+    slack_aloft_s: float | None
     idle: tuple[str, ...]
     pattern: str
     pos: float
     bound: float
     candidates: tuple[Candidate, ...]
+
+    @property
+    def flights(self) -> tuple[Flown, ...]:
+        """All that is in the air then: the searching ones, and those on their way home."""
+        return (*self.flown, *self.homeward)
 
     @property
     def ratio(self) -> float:
@@ -150,6 +162,18 @@ def _candidate(name: str, tracks: Sequence[FloatArray], raster: Raster, sweep: S
     return Candidate(name, tuple(tracks), success(tracks, raster, sweep))
 
 
+def _flown(
+    tracks: Sequence[FloatArray], vehicles: Sequence[SearchVehicle], allowances: Sequence[Allowance], flights: Flights
+) -> dict[str, Flown]:
+    """The flights of tracks, by vehicle; those of no use are left out."""
+    flown = {}
+    for vehicle, track, allowance in zip(vehicles, tracks, allowances, strict=True):
+        flight = flights.fly(vehicle, track, allowance) if len(track) > 1 else None
+        if flight is not None:
+            flown[vehicle.vehicle_id] = flight
+    return flown
+
+
 def _raster(belief: Belief, room: Room, vehicles: Sequence[SearchVehicle]) -> Raster:
     blocked = room.blocked(belief.west_m, belief.south_m, belief.cell_m, belief.mass.shape)
     for vehicle in vehicles:  # a drone may always leave the place where it stands
@@ -192,33 +216,15 @@ def _kept(
     flights: Flights,
 ) -> SearchPlan:
     best = found[0]
-    flown: list[Flown] = []
-    idle: list[str] = []
-    for vehicle, track, allowance in zip(vehicles, best.tracks, allowances, strict=True):
-        flight = flights.fly(vehicle, track, allowance) if len(track) > 1 else None
-        if flight is None:
-            idle.append(vehicle.vehicle_id)
-        else:
-            flown.append(flight)
+    flown = _flown(best.tracks, vehicles, allowances, flights)
     if not flown:
         raise PlanningError(_TOO_LITTLE)
-    flown, slack_s = _started(flown, {v.vehicle_id for v in vehicles if v.at is not None}, flights)
+    apart = kept_apart(vehicles, flown, allowances, flights, raster, sweep)
     return SearchPlan(
-        belief, raster, sweep, tuple(flown), slack_s, tuple(idle), best.name,
-        success([f.track for f in flown], raster, sweep), search_bound(raster, sweep, allowances), found,
+        belief, raster, sweep, apart.flown, apart.homeward, apart.changes, apart.slack_s, apart.slack_aloft_s,
+        tuple(v.vehicle_id for v in vehicles if v.vehicle_id not in {f.plan.vehicle_id for f in apart.flown}), best.name,
+        success([f.track for f in apart.flown], raster, sweep), search_bound(raster, sweep, allowances), found,
     )  # fmt: skip
-
-
-def _started(flown: Sequence[Flown], aloft: Collection[str], flights: Flights) -> tuple[list[Flown], float | None]:
-    """Flights with their starts, and the slack of these.
-
-    Those in the air are taken to fly on at once, from where they are: whoever starts from a pad keeps clear of them too.
-    """
-    from_pads = [f.plan for f in flown if f.plan.vehicle_id not in aloft]
-    in_air = [f.plan for f in flown if f.plan.vehicle_id in aloft]
-    apart = started_apart(from_pads, flights.limits, wind_m_s=flights.order.wind_m_s, aloft=in_air)
-    plan_of = {p.vehicle_id: p for p in apart.plans}
-    return [replace(f, plan=plan_of.get(f.plan.vehicle_id, f.plan)) for f in flown], apart.slack_s
 
 
 def search_bound(raster: Raster, sweep: Sweep, allowances: Sequence[Allowance]) -> float:

@@ -27,7 +27,8 @@ from missions.feasibility import blockers
 from missions.judge_patrol import judge_day
 from missions.judge_separation import judge_separation
 from missions.model import Aim, Budget
-from missions.revisit.day_plans import DayRules, kept_apart, later
+from missions.revisit.day import later
+from missions.revisit.day_plans import DayRules, kept_apart
 from missions.revisit.timetable import day_has_room
 from missions.validate import MustLine, MustPoint, judge_patrol
 
@@ -110,7 +111,9 @@ def test_a_flight_that_would_meet_another_is_put_off_or_else_given_up(site, room
     assert meetings(site, crowd, [planner.plan_of(f) for f in crowd])
     no = lambda *_: False  # noqa: E731
     yes = lambda flights, index, moved: day_has_room(made.task, flights, index, moved)  # noqa: E731
-    done = kept_apart(crowd, planner.plan_of, site.limits, DayRules(as_good=no, possible=yes if room else no))
+    done = kept_apart(
+        crowd, planner.plan_of, site.limits, DayRules(as_good=no, possible=yes if room else no, put_off=lambda *_: None)
+    )
     assert done.meeting == 0
     assert meetings(site, done.flights, [planner.plan_of(f) for f in done.flights]) == []
     assert len(done.flights) + len(done.given_up) == len(crowd)

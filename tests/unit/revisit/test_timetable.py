@@ -362,3 +362,19 @@ def test_a_watch_that_hardly_lasts_from_one_relief_to_the_next_says_so(site, mod
     made = day_at_site(site, long, SUNDAY, Budget(1))
     (miss,) = made.found.misses
     assert "being relieved twice 1200 s, a battery lasts" in miss.why
+
+
+def test_an_urgent_mission_leaves_a_little_later_where_it_would_meet_one_that_lands(site):
+    """From the dock at once it would climb beside another drone that comes down there."""
+    asked = TimetableModel.model_validate(
+        {"schema_version": 1, "hours": "08:00-10:00", "swap_min": 5, "default_interval_min": 15.0}
+    )
+    place = next(p.position for p in site.points if p.place_id == "dam")
+    met, late = [], []
+    for at in range(31235, 31255, 5):
+        made = day_at_site(site, asked, MONDAY, Budget(1, seed=0), urgent=[(float(at), place, 600.0)])
+        met += [f for found in made.findings for f in found if f.code == "separation"]
+        late += [f.depart_s - at for f in made.found.flights if f.kind == "urgent" and f.depart_s >= at]
+        assert complaints(site, made) == []
+    assert met == []
+    assert 0.0 < max(late) <= 120.0

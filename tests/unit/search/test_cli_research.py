@@ -128,7 +128,9 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
         "--out", tmp_path / "out", "--json",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert any(d.startswith("d2 are taken to fly on from the air at once") for d in json.loads(result.stdout)["doubts"])
+    assert any(
+        d.startswith("in the air: d2. Taken to be at the place and height") for d in json.loads(result.stdout)["doubts"]
+    )
     shape = Polygon(square)
     for drone in ("d1", "d2", "d3"):
         plan = read_plan_file(site, tmp_path / "out" / f"{drone}.plan")
@@ -144,6 +146,53 @@ def test_a_drone_in_the_air_goes_on_from_there_around_a_new_zone(site, first, tm
     starts = [plans[d].start_after_s + (0.0 if d == "d2" else begun) for d in plans]
     met = judge_separation(list(plans.values()), starts, site.limits, wind_m_s=5.0)
     assert met == []
+
+
+def test_drones_in_the_air_that_would_meet_are_kept_apart_and_it_is_said_how(site, first, tmp_path):
+    folder, _ = first
+    places = {"d1": (60.0, 40.0), "d2": (66.0, 44.0), "d3": (-80.0, 120.0)}  # d1 and d2 are too near already
+    at = {d: site.frame.to_geo(*p) for d, p in places.items()}
+    arguments = [
+        word
+        for d, p in at.items()
+        for word in (
+            "--from",
+            f"{d}={p.latitude_deg},{p.longitude_deg}",
+            "--battery",
+            f"{d}={27.5 if d == 'd3' else 60}",
+        )
+    ]
+    shown = run(
+        "--map", folder / "map.npz", *arguments, "--wind", 4, "--sweep-width", WIDTH, "--iterations", 3000,
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert shown.exit_code == 0, shown.output
+    said = " ".join(shown.output.split())
+    assert "So that those in the air keep apart:" in said
+    assert "Brought home: d3" in said
+    assert "they keep apart while they are at most" in said
+    assert "d1 and d2, both in the air, are too near to each other now" in said
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["brought_home"] == summary["idle"] == ["d3"]
+    assert summary["clean"]
+    assert {c["vehicle_id"] for c in summary["changes"]} <= {"d1", "d2"}
+    plans = [read_plan_file(site, tmp_path / f"{d}.plan") for d in at]
+    holds = {f["vehicle_id"]: f["holds"] for f in summary["flights"]}
+    routes = json.loads((tmp_path / "routes.geojson").read_text())["features"]
+    for plan in plans:
+        mine = [{"waypoint": i + 1, "hold_s": w.hold_s} for i, w in enumerate(plan.waypoints) if w.hold_s > 0.0]
+        assert holds[plan.vehicle_id] == mine  # what is said is what goes aboard
+        route = next(r["properties"] for r in routes if r["properties"].get("vehicle_id") == plan.vehicle_id)
+        assert route["holds"] == mine
+        assert route["brought_home"] == (plan.vehicle_id == "d3")
+    assert (tmp_path / "search.svg").read_text().count("hold-mark") == sum(len(h) for h in holds.values()) > 0
+    codes = {f["vehicle_id"]: {(x["code"], x["severity"]) for x in f["findings"]} for f in summary["flights"]}
+    assert ("separation-now", "warning") in codes["d1"] & codes["d2"]
+    assert ("battery", "warning") in codes["d3"]  # what it has is for coming home
+    for wind in (0.0, 4.0):
+        met = judge_separation(plans, [0.0, 0.0, 0.0], site.limits, wind_m_s=wind, aloft=list(at))
+        assert {(b.first, b.second) for b in met} == {("d1", "d2")}
+        assert all(b.time_s < 10.0 for b in met)
 
 
 def test_a_drone_over_a_new_zone_is_said_and_not_planned_for(site):
