@@ -5,10 +5,11 @@
 """
 
 import argparse
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from bench.children import child, end_by_signals
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ def main() -> int:
         for name in wanted:
             print(f"{name:16} {BENCHMARKS[name].shows} (bench/{' '.join(BENCHMARKS[name].arguments)})")
         return 0
+    end_by_signals()
     failed = []
     for name in wanted:
         print(f"== {name}: {BENCHMARKS[name].shows}", flush=True)
         script, *arguments = BENCHMARKS[name].arguments
-        done = subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *arguments], check=False)
-        if done.returncode:
-            failed.append(name)
+        with child([sys.executable, str(Path(__file__).with_name(script)), *arguments]) as running:
+            if running.wait():
+                failed.append(name)
     if failed:
         print(f"did not run to the end, or missed its goal: {', '.join(failed)}")
     return 1 if failed else 0

@@ -3,11 +3,12 @@
 
     python bench/bench_fire.py [--scenes N] [--seed FIRST] [--seconds S] [--out FILE]
 
-Scenes are rendered by the simulator's eyes from seeds that no bound was tuned on (1 to 9 were used for that). Each is
-flown as a patrol passes, as a drone hovers, slowly, and with the camera at 45 degrees; poses are those of a vehicle with
-an unknown gimbal bias. A thing counts from the first frame in which its source is well inside the picture; a false
-alarm is a confirmed fire, smoke, or hot spot of 80 C and more in a scene that holds no fire and no smoke. Rendered
-smoke is not smoke: the figures say that the rules do what they are meant to, not how often they will in the field.
+Scenes are rendered by the simulator's eyes from seeds that no bound was tuned on (1 to 99 were used for that, and 1000
+to 1999 have shown faults that were mended). Each is flown as a patrol passes, as a drone hovers, slowly, and with the
+camera at 45 degrees; poses are those of a vehicle with an unknown gimbal bias. A thing counts from the first frame in
+which its source is well inside the picture; a false alarm is a confirmed fire, smoke, or hot spot of 80 C and more in a
+scene that holds no fire and no smoke. Rendered smoke is not smoke: the figures say that the rules do what they are
+meant to, not how often they will in the field.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from vision.thermal import HotSpotDetector
 
 WITHIN_S = 60.0
 EMBER_C = 80.0
-FIRST_SEED = 1000
+FIRST_SEED = 5000
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from pyproj import CRS, Transformer
+from rounds_judged import again, complaints
 from shapely.geometry import MultiPoint, Point, Polygon, box
 
 from dronectl.operations.circuits import circuits_at_site
@@ -37,7 +38,7 @@ from missions.geo import GeoPoint, LocalFrame
 from missions.heat.grid import Case, heat_grid
 from missions.heat.score import backtest
 from missions.heat.warn import hot_spots
-from missions.judge_patrol import RoundFlight, judge_rounds, simulate_idleness
+from missions.judge_patrol import simulate_idleness
 from missions.judge_separation import judge_separation
 from missions.model import Budget
 from missions.revisit.graph import parse_graph
@@ -175,7 +176,7 @@ def show_rounds(options):
     ring = Polygon([site.frame.to_enu(p) for p in site.fence.inclusion[0]]).buffer(-40.0)
     for keep_out in site.fence.exclusion:
         ring = ring.difference(Polygon([site.frame.to_enu(p) for p in keep_out]).buffer(40.0))
-    start, ratios, better, chosen, complaints, breaches = time.process_time(), [], [], Counter(), 0, 0
+    start, ratios, better, chosen, said, breaches = time.process_time(), [], [], Counter(), 0, 0
     for seed in range(options.rounds):
         rng = np.random.default_rng(seed)
         places = [p for p in rng.uniform(-900.0, 900.0, (200, 2)) if ring.contains(Point(p))][
@@ -195,19 +196,10 @@ def show_rounds(options):
         shown = replace(site, points=points, lines=())
         made = circuits_at_site(shown, model, Budget(options.iterations, seed), drone_ids=drones, wind_m_s=wind)
         best, found = made.found.best, made.found
-        flights = [
-            RoundFlight(
-                plan.vehicle_id,
-                plan.start_after_s,
-                energy.time_s,
-                tuple((i, a) for w, a in zip(plan.waypoints, energy.arrival_s, strict=True) for i in w.serves),
-            )
-            for plan, energy in zip(best.plans, made.energies, strict=True)
-        ]
-        said = dict(zip(found.items, best.idleness_s, strict=True))
-        complaints += len(judge_rounds(flights, best.period_s, made.swap_s, said)) + (not made.clean)
-        starts = [p.start_after_s + k * best.period_s for k in range(3) for p in best.plans]
-        breaches += sum(len(judge_separation(best.plans * 3, starts, site.limits, wind_m_s=w)) for w in {0.0, wind})
+        said += len(complaints(found.items, best, made.energies, made.swap_s)) + (not made.clean)
+        flown = again(best.plans, best.period_s)
+        starts = [p.start_after_s for p in flown]
+        breaches += sum(len(judge_separation(flown, starts, site.limits, wind_m_s=w)) for w in {0.0, wind})
         ratios.append(found.ratio)
         plain = min(r.worst_ratio for r in found.rounds if r.strategy in {"tour", "partition"})
         better.append(plain / best.worst_ratio)
@@ -216,7 +208,7 @@ def show_rounds(options):
         f"{options.rounds} standing patrols: worst idleness over interval {np.median(ratios):.2f} x its bound (median; most "
         f"{max(ratios):.2f}), the better of one tour and partition {np.median(better):.2f} x that (most {max(better):.2f}); "
         f"chosen: {', '.join(f'{name} {n}' for name, n in chosen.most_common())}; by the judges {breaches} breaches of "
-        f"separation, {complaints} complaints; {time.process_time() - start:.0f} s CPU"
+        f"separation, {said} complaints; {time.process_time() - start:.0f} s CPU"
     )
 
 

@@ -20,7 +20,6 @@ import json
 import math
 import os
 import shutil
-import signal
 import socket
 import statistics
 import subprocess
@@ -36,6 +35,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from bench_fleet import _BARE, MESSAGES_PER_S, calibration_s, cpu_s
+from children import child, end_by_signals
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -70,45 +70,37 @@ _UNDER_WAY = ("arming", "taking_off", "flying", "failed")
 
 
 @contextlib.contextmanager
-def child(log, *arguments, piped=False):
-    """`python -m ARGUMENTS` with its log; ended by its pid. When the measurement fails, the log's end is shown."""
-    with log.open("ab") as file:
-        process = subprocess.Popen(
+def module(log, *arguments, piped=False):
+    """`python -m ARGUMENTS` with its log. When the measurement fails, the log's end is shown."""
+    with (
+        log.open("ab") as file,
+        child(
             [sys.executable, "-m", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if piped else file,
             stderr=file,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        yield process
-    except BaseException:
-        print(
-            f"the log of {' '.join(arguments[:2])} ends:",
-            *log.read_text(encoding="utf-8").splitlines()[-8:],
-            sep="\n  ",
-            flush=True,
-        )
-        raise
-    finally:
-        process.terminate()
+        ) as process,
+    ):
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdin.close()
-        if piped:
-            process.stdout.close()
+            yield process
+        except BaseException:
+            print(
+                f"the log of {' '.join(arguments[:2])} ends:",
+                *log.read_text(encoding="utf-8").splitlines()[-8:],
+                sep="\n  ",
+                flush=True,
+            )
+            raise
 
 
 def simulator(stage):
-    return child(stage.folder / "sim.log", "sim", "run", str(stage.sim_document), "--exit-with-parent", piped=True)
+    return module(stage.folder / "sim.log", "sim", "run", str(stage.sim_document), "--exit-with-parent", piped=True)
 
 
 def service(stage, state=None):
     where = ("--site", str(stage.site.file), "--state", str(state or stage.state))
-    return child(stage.folder / "service.log", "dronectl", "up", *where, "--exit-with-parent")
+    return module(stage.folder / "service.log", "dronectl", "up", *where, "--exit-with-parent")
 
 
 def sim_status(sim):
@@ -333,12 +325,8 @@ def bench_cpu(options):
         bare = []
         for n in range(len(workers)):
             share = json.dumps(links[n * _SHARD : (n + 1) * _SHARD])
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BARE, share], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-            bare.append(process)
+            connection = [sys.executable, "-c", _BARE, share]
+            bare.append(stack.enter_context(child(connection, stdin=subprocess.PIPE, stdout=subprocess.PIPE)))
         for process in bare:
             process.stdout.readline()
         time.sleep(5.0)
@@ -439,7 +427,7 @@ def bench_latency(options):
         until("every part of the service", lambda: (said := healthy(port)) and said["ok"])
         log = stage.folder / "tail.log"
         where = ("--site", str(stage.site.file), "--state", str(stage.state))
-        stack.enter_context(child(log, "dronectl", "alerts", "tail", "--ack", "--json", *where))
+        stack.enter_context(module(log, "dronectl", "alerts", "tail", "--ack", "--json", *where))
         client = ServiceClient(StateDir(stage.state))
         fly(client, plan_site_patrol(stage.site, Budget(iterations=5000)).plans)
         looked = frame_counts(client)
@@ -485,7 +473,7 @@ def main():
     latency.add_argument("--people", type=int, default=30, help="more than in the demonstration: percentiles need many")
     latency.set_defaults(bench=bench_latency)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # everything that was started is ended then, too
+    end_by_signals()
     print(f"load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores, calibration {calibration_s():.3f} s")
     options.bench(options)
 

@@ -9,7 +9,6 @@ service adopts them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import json
 import logging
@@ -21,14 +20,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-import uvicorn
-
 from dronectl.alerts.service import AlertService
 from dronectl.alerts.site import alert_site
 from dronectl.alerts.visits import footprint
-from dronectl.api.app import create_app
 from dronectl.api.auth import read_or_make_token
-from dronectl.api.connections import http_connections, websocket_connections
+from dronectl.api.door import listening, serve, url_of
 from dronectl.bus.broker import BrokerChild
 from dronectl.bus.client import Bus
 from dronectl.bus.settings import BrokerAccess, BusSettings, access_from, check_broker
@@ -101,7 +97,7 @@ class Service:
         """
         with _writable(self._state.root):
             self._state.create()
-        with self._only_service(), _listening(self._site) as door:
+        with self._only_service(), listening(self._site) as door:
             with _writable(self._state.token):
                 token = read_or_make_token(self._state.token)
             async with Store.open(self._state.database, self._site.site_id) as store:
@@ -334,36 +330,9 @@ class Service:
     # --- the door
 
     async def _http(self, desk: Desk, token: str, door: socket.socket, on_serving: Callable[[str], None]) -> None:
-        counts = self._http_counts
-        app = create_app(desk, token, counts)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            http=http_connections(counts),
-            ws=websocket_connections(counts),
-            ws_per_message_deflate=False,  # loopback: packing costs more than it saves
-            timeout_graceful_shutdown=2,
-            h11_max_incomplete_event_size=64 * 1024,
-            limit_concurrency=200,
-            ws_max_size=64 * 1024,
-        )
-        server = _Server(config)
-        http = self._site.model.http
-        host = f"[{http.host}]" if ":" in http.host else http.host
-        url = f"http://{host}:{http.port}"
+        url = url_of(self._site)
         async with self._announced(url):
-            task = asyncio.create_task(server.serve(sockets=[door]))
-            try:
-                while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn has no event for it
-                    await asyncio.sleep(0.01)
-                on_serving(url)
-                await asyncio.shield(task)
-            finally:
-                server.should_exit = True
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await serve(desk, token, self._http_counts, door, lambda: on_serving(url))
 
     @asynccontextmanager
     async def _announced(self, url: str) -> AsyncIterator[None]:
@@ -378,14 +347,6 @@ class Service:
             self._state.service_file.unlink(missing_ok=True)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers: the service has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @contextmanager
 def _writable(path: Path) -> Iterator[None]:
     """A full disk or a read-only folder is named, with the file that wanted to be written."""
@@ -395,20 +356,3 @@ def _writable(path: Path) -> Iterator[None]:
         raise BadInputError(
             f"{path}: cannot be written: {error.strerror}; make room, or give another --state"
         ) from error
-
-
-@contextmanager
-def _listening(site: Site) -> Iterator[socket.socket]:
-    http = site.model.http
-    host = "127.0.0.1" if http.host == "localhost" else http.host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            door.bind((host, http.port))
-            door.listen(128)
-        except OSError as error:
-            raise BadInputError(
-                f"{site.file}: http.port: {host}:{http.port} cannot be used ({error.strerror}); end the other program or set another port"
-            ) from error
-        yield door

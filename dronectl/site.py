@@ -10,22 +10,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from shapely.geometry import LinearRing, LineString, Point, Polygon
-from shapely.validation import explain_validity
 
 from dronectl.errors import BadInputError
+from dronectl.site_checks import (
+    ToPoint,
+    area_findings,
+    camera_findings,
+    fence_findings,
+    ids_twice,
+    place_findings,
+    unknown_zone,
+)
 from dronectl.site_model import AimModel, DroneModel, ReferenceSystem, SiteModel
 from dronectl.terrain_io import load_terrain
 from dronectl.terrain_raster import RasterOptions, load_raster
-from dronectl.yaml_lines import LineFinder, load_yaml
-from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, distance_m, from_gcj02
+from dronectl.yaml_lines import load_yaml
+from missions.geo import Altitude, Datum, GeoPoint, LocalFrame, from_gcj02
 from missions.model import Aim, Authority, Camera, Geofence, Mission, VehicleLimits
-from missions.terrain import GridTerrain, OutsideTerrainError, height_at
+from missions.terrain import GridTerrain
 from vision.model_card import COLOUR_MODEL
-
-_MAX_EXTENT_M = 50_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +146,13 @@ def load_site(file: Path) -> Site:
     to_point = _reader(model.reference_system)
     docks = tuple(Place(d.id, d.name, to_point(d.position)) for d in model.docks)
     frame = LocalFrame(docks[0].position)
-    findings = _ids_twice(model, lines) + _zone(model, lines) + _cameras(model, lines)
+    findings = ids_twice(model, lines) + unknown_zone(model, lines) + camera_findings(model, lines)
     fence = Geofence(
         inclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.inclusion),
         exclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.exclusion),
         max_altitude=Altitude(model.geofence.max_height_m, Datum.HOME),
     )
-    findings += _fence(fence, frame, lines)
+    findings += fence_findings(fence, frame, lines)
     if findings:
         raise BadInputError("\n".join(findings))
     terrain_path, terrain = _terrain(file, model, fence, to_point)
@@ -157,8 +160,8 @@ def load_site(file: Path) -> Site:
     for index, drone in enumerate(model.drones):
         if drone.dock not in dock_of:
             findings.append(lines.say(("drones", index, "dock"), f"there is no dock {drone.dock!r}"))
-    findings += _areas(model, to_point, frame, lines)
-    findings += _places(model, to_point, fence, frame, terrain, lines)
+    findings += area_findings(model, to_point, frame, lines)
+    findings += place_findings(model, to_point, fence, frame, terrain, lines)
     if model.colour_model not in (None, "shipped") and not (file.parent / model.colour_model).is_file():
         findings.append(
             lines.say(("colour_model",), f"no file {model.colour_model!r}; `shipped` is the one that comes along")
@@ -189,7 +192,7 @@ def load_site(file: Path) -> Site:
     )
 
 
-def _terrain(file: Path, model: SiteModel, fence: Geofence, to_point: _Reader) -> tuple[Path, GridTerrain]:
+def _terrain(file: Path, model: SiteModel, fence: Geofence, to_point: ToPoint) -> tuple[Path, GridTerrain]:
     said = model.terrain
     path = (file.parent / (said if isinstance(said, Path) else said.file)).resolve()
     if path.suffix.lower() == ".npz":
@@ -214,21 +217,13 @@ def _aim(model: AimModel | None) -> Aim | None:
     return None if model is None else Aim(model.yaw_deg % 360.0, model.pitch_deg)
 
 
-class _Reader:
-    def __init__(self, system: ReferenceSystem) -> None:
-        self._system = system
-
-    def __call__(self, position: tuple[float, float]) -> GeoPoint:
-        if self._system is ReferenceSystem.GCJ02:
-            return from_gcj02(*position)
-        return GeoPoint(*position)
+def _reader(system: ReferenceSystem) -> ToPoint:
+    if system is ReferenceSystem.GCJ02:
+        return lambda position: from_gcj02(*position)
+    return lambda position: GeoPoint(*position)
 
 
-def _reader(system: ReferenceSystem) -> _Reader:
-    return _Reader(system)
-
-
-def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Place], to_point: _Reader) -> Drone:
+def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Place], to_point: ToPoint) -> Drone:
     cameras: list[tuple[Camera, str, int]] = []
     recorders: list[Camera] = []
     for mounted in drone.cameras:
@@ -256,7 +251,7 @@ def _drone(model: SiteModel, index: int, drone: DroneModel, docks: dict[str, Pla
     )
 
 
-def _masts(model: SiteModel, to_point: _Reader) -> tuple[Mast, ...]:
+def _masts(model: SiteModel, to_point: ToPoint) -> tuple[Mast, ...]:
     masts = []
     for fixed in model.fixed_cameras:
         look = fixed.look
@@ -265,147 +260,3 @@ def _masts(model: SiteModel, to_point: _Reader) -> tuple[Mast, ...]:
             at = to_point(fixed.position)
             masts.append(Mast(camera, at, look.height_m, look.yaw_deg, look.pitch_deg, look.address, look.every_s))
     return tuple(masts)
-
-
-def _ids_twice(model: SiteModel, lines: LineFinder) -> list[str]:
-    findings = []
-    groups: list[tuple[str, str, list[object]]] = [
-        ("drones", "id", [d.id for d in model.drones]),
-        ("drones", "system_id", [d.system_id for d in model.drones]),
-        ("drones", "connection", [d.connection for d in model.drones]),
-        ("docks", "id", [d.id for d in model.docks]),
-        ("responders", "id", [r.id for r in model.responders]),
-        ("schools", "id", [s.id for s in model.schools]),
-        ("areas", "id", [a.id for a in model.areas]),
-        ("fixed_cameras", "id", [c.id for c in model.fixed_cameras]),
-    ]
-    for group, field, values in groups:
-        first: dict[object, int] = {}
-        for index, value in enumerate(values):
-            if value in first:
-                message = f"{value!r} is used twice, by entries {first[value] + 1} and {index + 1}; each needs its own"
-                findings.append(lines.say((group, index, field), message))
-            first.setdefault(value, index)
-    items = [("points", i, p.id) for i, p in enumerate(model.patrol.points)]
-    items += [("lines", i, p.id) for i, p in enumerate(model.patrol.lines)]
-    seen: set[str] = set()
-    for group, index, name in items:
-        if name in seen:
-            findings.append(lines.say(("patrol", group, index, "id"), f"{name!r} is used twice; each needs its own"))
-        seen.add(name)
-    return findings
-
-
-def _zone(model: SiteModel, lines: LineFinder) -> list[str]:
-    try:
-        ZoneInfo(model.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return [lines.say(("timezone",), f"{model.timezone!r} is no time zone; use a name like Asia/Shanghai")]
-    return []
-
-
-def _cameras(model: SiteModel, lines: LineFinder) -> list[str]:
-    named: list[tuple[tuple[str | int, ...], str]] = []
-    for i, drone in enumerate(model.drones):
-        named += [(("drones", i, "cameras", j, "type"), mounted.type) for j, mounted in enumerate(drone.cameras)]
-    for i, fixed in enumerate(model.fixed_cameras):
-        named += [] if fixed.look is None else [(("fixed_cameras", i, "look", "type"), fixed.look.type)]
-    mounted_ids = {f"{drone.id}-{mounted.type}" for drone in model.drones for mounted in drone.cameras}
-    twice = [
-        lines.say(("fixed_cameras", i, "id"), f"{fixed.id!r} is also what a drone's camera is called; give another")
-        for i, fixed in enumerate(model.fixed_cameras)
-        if fixed.id in mounted_ids
-    ]
-    known = ", ".join(model.cameras) or "none"
-    return twice + [
-        lines.say(where, f"there is no camera type {kind!r}; there are: {known}")
-        for where, kind in named
-        if kind not in model.cameras
-    ]
-
-
-def _areas(model: SiteModel, to_point: _Reader, frame: LocalFrame, lines: LineFinder) -> list[str]:
-    findings = []
-    for i, area in enumerate(model.areas):
-        field = "ring" if area.ring is not None else "path"
-        points = [to_point(p) for p in area.ring or area.path or ()]
-        far = [(j, distance_m(frame.origin, p)) for j, p in enumerate(points)]
-        for j, away in far:
-            if away > _MAX_EXTENT_M:
-                message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
-                findings.append(lines.say(("areas", i, field, j), message))
-        if area.ring is not None:
-            shape = Polygon([frame.to_enu(p) for p in points])
-            if not shape.is_valid:
-                findings.append(lines.say(("areas", i, "ring"), f"the ring crosses itself {_crossing(shape, frame)}"))
-        elif area.width_m is not None:
-            line = LineString([frame.to_enu(p) for p in points])
-            outline = line.buffer(area.width_m / 2.0, cap_style="flat", join_style="mitre", mitre_limit=2.0)
-            if line.length < area.width_m or outline.geom_type != "Polygon" or outline.interiors:
-                message = "the path is shorter than its width, or comes back to itself; draw it as a ring or in parts"
-                findings.append(lines.say(("areas", i, "path"), message))
-    return findings
-
-
-def _fence(fence: Geofence, frame: LocalFrame, lines: LineFinder) -> list[str]:
-    findings = []
-    for kind, rings in (("inclusion", fence.inclusion), ("exclusion", fence.exclusion)):
-        for index, ring in enumerate(rings):
-            for corner, point in enumerate(ring):
-                away = distance_m(frame.origin, point)
-                if away > _MAX_EXTENT_M:
-                    message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
-                    findings.append(lines.say(("geofence", kind, index, corner), message))
-            shape = Polygon([frame.to_enu(p) for p in ring])
-            if not shape.is_valid or not LinearRing(shape.exterior).is_simple:
-                place = _crossing(shape, frame)
-                findings.append(lines.say(("geofence", kind, index), f"the ring crosses itself {place}; reorder it"))
-    return findings
-
-
-def _crossing(shape: Polygon, frame: LocalFrame) -> str:
-    reason = explain_validity(shape)
-    if "[" in reason:
-        east, north = (float(v) for v in reason.split("[")[1].rstrip("]").split()[:2])
-        point = frame.to_geo(east, north)
-        return f"near {point.latitude_deg:.5f}, {point.longitude_deg:.5f}"
-    return "or touches itself"
-
-
-def inside_fence(fence: Geofence, frame: LocalFrame, point: GeoPoint) -> bool:
-    """Whether a point lies inside every inclusion ring and outside every exclusion ring."""
-    at = Point(frame.to_enu(point))
-    inside = all(Polygon([frame.to_enu(p) for p in ring]).covers(at) for ring in fence.inclusion)
-    return inside and not any(Polygon([frame.to_enu(p) for p in ring]).intersects(at) for ring in fence.exclusion)
-
-
-def _places(
-    model: SiteModel, to_point: _Reader, fence: Geofence, frame: LocalFrame, terrain: GridTerrain, lines: LineFinder
-) -> list[str]:
-    """Docks, pads and must-patrol items lie inside the fence; everything lies on the terrain and near the first dock."""
-    findings = []
-    checked: list[tuple[tuple[int | str, ...], GeoPoint, bool]] = []
-    checked += [(("docks", i, "position"), to_point(d.position), True) for i, d in enumerate(model.docks)]
-    checked += [(("drones", i, "pad"), to_point(d.pad), True) for i, d in enumerate(model.drones) if d.pad]
-    checked += [
-        (("patrol", "points", i, "position"), to_point(p.position), True) for i, p in enumerate(model.patrol.points)
-    ]
-    for i, line in enumerate(model.patrol.lines):
-        checked += [(("patrol", "lines", i, "path", j), to_point(p), True) for j, p in enumerate(line.path)]
-    for i, school in enumerate(model.schools):
-        checked += [(("schools", i, "ring", j), to_point(p), False) for j, p in enumerate(school.ring)]
-    for group, entries in (("fixed_cameras", model.fixed_cameras), ("responders", model.responders)):
-        checked += [((group, i, "position"), to_point(e.position), False) for i, e in enumerate(entries)]
-    for path, point, must_be_inside in checked:
-        away = distance_m(frame.origin, point)
-        if away > _MAX_EXTENT_M:
-            message = f"is {away / 1000:.0f} km from the first dock; check for swapped or mistyped coordinates"
-            findings.append(lines.say(path, message))
-        elif must_be_inside and not inside_fence(fence, frame, point):
-            findings.append(lines.say(path, "lies outside the geofence or in its keep-out; move it or the fence"))
-        elif must_be_inside:
-            try:
-                height_at(terrain, point)
-            except OutsideTerrainError as error:
-                findings.append(lines.say(path, str(error)))
-    return findings

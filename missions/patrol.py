@@ -17,7 +17,7 @@ from missions.deconflict.starts import started_apart
 from missions.energy import PlanEnergy
 from missions.errors import PlanningError
 from missions.model import Budget, FlightPlan, Geofence, VehicleLimits
-from missions.patrol_reach import within_reach
+from missions.patrol_reach import too_much, within_reach
 from missions.patrol_ways import PatrolLine, PatrolPoint, PatrolTask, PatrolVehicle, PatrolWays
 from missions.routing.minmax import Route, split
 from missions.terrain import Terrain
@@ -98,16 +98,17 @@ def patrol_routes(ways: PatrolWays, budget: Budget) -> list[tuple[int, Route]]:
             return given if rounds == 1 else _shared_out(ways, given)
         if not knows_reach:
             task, knows_reach = within_reach(ways), True
-        if rounds * count >= len(ways.items):
+        elif rounds >= len(ways.items):  # it may be that one drone alone reaches them all, with a battery for each
             vehicle, route = given[short.index(max(short))]
             raise PlanningError(
-                f"even {len(given)} flights do not do: {ways.vehicles[vehicle].vehicle_id} would use {max(short):.0%} of its "
-                f"battery too much for {', '.join(ways.names[stop.item] for stop in route)}; plan for other drones, or put a "
-                "dock nearer"
+                f"even {len(given)} flights do not do: {ways.vehicles[vehicle].vehicle_id} would use "
+                f"{too_much(max(short))} of its battery too much for {', '.join(ways.names[stop.item] for stop in route)}; "
+                "plan for other drones, or put a dock nearer"
             )
         # Flights in more pieces cost more in all, so that there are at least as many as the batteries they take now.
         batteries = max(1.0 - energy.margin_fraction for energy in energies) / (1.0 - reserve)
-        rounds = max(rounds + 1, math.floor(rounds * 0.9 * batteries))
+        more = max(rounds + 1, math.floor(rounds * 0.9 * batteries))
+        rounds = max(more, 2 * rounds) if rounds * count >= len(ways.items) else more
 
 
 def _shared_out(ways: PatrolWays, given: list[tuple[int, Route]]) -> list[tuple[int, Route]]:

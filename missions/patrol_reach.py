@@ -13,6 +13,11 @@ from missions.routing.minmax import Route, Stop, Task
 _OUT_OF_REACH_S = 1e6  # above all times: what a drone cannot fly to goes to another one
 
 
+def too_much(share: float) -> str:
+    """A share of a battery in whole percent, rounded up: what is too much is never 0 %."""
+    return f"{math.ceil(100.0 * share)}%"
+
+
 def within_reach(ways: PatrolWays) -> Task:
     """The task in which no drone begins with an item that its battery does not last for, flown to alone.
 
@@ -37,7 +42,7 @@ def within_reach(ways: PatrolWays) -> Task:
             mend = "put a dock nearer" if point else "put a dock nearer, or draw it as two lines"
             mend = f"wait for less wind, or {mend}" if ways.performance.wind_m_s > 0.0 else mend
             problems.append(
-                f"{ways.names[number]!r}: {who} would use {-best:.0%} of its battery too much, {what}; {mend}"
+                f"{ways.names[number]!r}: {who} would use {too_much(-best)} of its battery too much, {what}; {mend}"
             )
     if problems:
         raise PlanningError("\n".join(problems))

@@ -2,11 +2,11 @@
 """When a track is worth telling anybody about, as what, and how sure we are: k of n looks, in words. Pure.
 
 The rules, in order; a chance is a frame in which the thing should have been in view:
-1. fire: 2 of the last 3 chances at or above the fire temperature, and it is not the sun in a mirror: metal, glass and
-   water show the sun to one direction only. Where the looks are known to come from one direction (a hovering or fixed
-   camera) and the sun is up, it must grow, or flicker as flames do and mirrors do not. The same holds for hot spots
-   above `glint_c`. With the sun down there is nothing to wait for. Where nobody knows whether it is down, what may be
-   a mirror is told as a hot spot at once: silence could cost more than a look.
+1. fire: 2 of the last 3 chances at or above the fire temperature, and it is not the sun in a mirror (`vision/mirror.py`).
+   Where the looks are known to come from about one direction and the sun is up, its heat must flicker as flames do and
+   mirrors do not. The same holds for hot spots above `glint_c`. With the sun down there is nothing to wait for. Where
+   nobody knows whether it is down, what may be a mirror is told as a hot spot at once: silence could cost more than a
+   look.
    Fire by its look alone, as a learned detector with such a class says: 3 of the last 5 chances, whose scores average at
    least `mean_score`. Where the camera measures degrees, looks at what is as cool as `glint_c` are none of fire.
 2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
@@ -29,9 +29,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import correlation, fmean, median, stdev
+from statistics import fmean, median
 from typing import Final
 
+from vision.mirror import MirrorSettings, area, as_hot_as_it_gets, why_no_mirror
 from vision.sighting import Kind
 from vision.unite import SMOKE_CUES, Observation
 
@@ -87,10 +88,8 @@ class ConfirmSettings:
     fire_chances: int = 3
     warm_body: WarmBody = field(default_factory=WarmBody)
     glint_c: float = 60.0  # cooler than this is nothing that the sun in a mirror would be mistaken for
-    glint_view_deg: float = 4.0  # wider than the lobe in which sheet metal shows the sun
-    flicker: float = 0.08  # standard deviation of area or of heat above the fire temperature, relative
-    flicker_looks: int = 4
-    growth: float = 1.3  # of the area, over at least flicker_looks
+    mirror: MirrorSettings = field(default_factory=MirrorSettings)
+    growth: float = 1.3  # of a fire's area over the looks, to be called growing
     smoke_looks: int = 3
     heat_bonus: float = 0.3  # share of the remaining doubt that an agreeing hot spot takes away
 
@@ -105,11 +104,17 @@ class Verdict:
 
 
 def judge(
-    window: Sequence[Observation | None], settings: ConfirmSettings | None = None, *, sun_up: bool | None = None
+    window: Sequence[Observation | None],
+    settings: ConfirmSettings | None = None,
+    *,
+    spaced: Sequence[Observation | None] | None = None,
+    hottest_c: float | None = None,
+    sun_up: bool | None = None,
 ) -> Verdict | None:
     """The verdict on the newest chances (oldest first, None where it was not seen); None: not confirmed.
 
-    Only the last `chances` entries count, and for what tells fires from mirrors the whole window. sun_up: whether the
+    Only the last `chances` entries count. spaced: chances that lie some tenths of a second apart, for what tells fires
+    from mirrors; None: those of the window do. hottest_c: that it ever was, if not in the window. sun_up: whether the
     sun may have stood above the horizon at the newest look; None: not known.
     """
     s = settings or ConfirmSettings()
@@ -117,7 +122,8 @@ def judge(
     seen = [o for o in recent if o is not None]
     if not seen:
         return None
-    fire = _fire(recent, list(window), s, sun_up)
+    apart = list(window if spaced is None else spaced)
+    fire = _fire(recent, apart, s, sun_up)
     if fire is not None:
         return fire
     best = _flames(recent, s)
@@ -125,12 +131,14 @@ def judge(
         verdict = _learned(kind, recent, seen, s)
         if verdict is not None and (best is None or verdict.confidence > best.confidence):
             best = verdict
-    return best or _smoke(recent, s) or _warm_body(recent, seen, s) or _hot_spot(recent, seen, list(window), s, sun_up)
+    return (
+        best or _smoke(recent, s) or _warm_body(recent, seen, s) or _hot_spot(recent, seen, apart, hottest_c, s, sun_up)
+    )
 
 
 def _fire(
     recent: Sequence[Observation | None],
-    window: Sequence[Observation | None],
+    spaced: Sequence[Observation | None],
     s: ConfirmSettings,
     sun_up: bool | None,
 ) -> Verdict | None:
@@ -139,7 +147,8 @@ def _fire(
     if len(burning) < s.fire_looks:
         return None
     hottest = max(o.temperature_max_c or 0.0 for o in burning)
-    proof = _no_mirror([o for o in window if o is not None and o.fire], s)
+    hot = [o if o is not None and o.fire else None for o in spaced]
+    proof = why_no_mirror(hot if any(hot) else burning, s.mirror)
     if proof is None and sun_up is None:
         return Verdict(
             Kind.HOT_SPOT,
@@ -151,7 +160,7 @@ def _fire(
         proof = ", and the sun is down"
     if proof is None:
         return None
-    areas = [_area(o) for o in recent if o is not None and o.fire and o.area_px]
+    areas = [area(o) for o in recent if o is not None and o.fire and o.area_px]
     growing = len(areas) >= 3 and areas[-1] > s.growth * areas[0] and areas[-1] > areas[len(areas) // 2]
     unit = "m2" if burning[-1].area_m2 is not None else "pixels"
     grows = f", growing from {areas[0]:.2g} to {areas[-1]:.2g} {unit}" if growing else ""
@@ -180,39 +189,6 @@ def _flames(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict
         min(_BY_LOOK, 1.0 - (1.0 - mean * hit) ** 2),
         f"fire by its look alone: {len(burning)} of {len(recent)} looks, learned {mean:.2f}{heat}",
     )
-
-
-def _area(observation: Observation) -> float:
-    area = observation.area_m2
-    return area if area is not None else float(observation.area_px or 0)
-
-
-def _no_mirror(looks: Sequence[Observation], s: ConfirmSettings) -> str | None:
-    """Why hot looks are not the sun in a mirror, in words; empty where directions are not known; None: they may be."""
-    views = [o.view for o in looks if o.view is not None]
-    if len(views) < len(looks):
-        return ""
-    cosine = min((sum(a * b for a, b in zip(v, w, strict=True)) for v in views for w in views), default=1.0)
-    spread_deg = math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
-    if spread_deg >= s.glint_view_deg:
-        return f", from directions {spread_deg:.0f} degrees apart"
-    if len(looks) < s.flicker_looks:
-        return None
-    areas = [_area(o) for o in looks]
-    half = len(areas) // 2
-    if median(areas[half:]) >= s.growth * median(areas[:half]) > 0:
-        return f", growing {median(areas[half:]) / median(areas[:half]):.1f} times"
-    heats = [o.temperature_max_c or 0.0 for o in looks]
-    # a mirror that a drifting camera sees blinks all its facets together; a flame's area and heat go their own ways
-    flickers = [stdev(values) / fmean(values) for values in (areas, heats) if fmean(values) > 0]
-    together = _correlation(areas, heats)
-    if max(flickers, default=0.0) >= s.flicker and together < 0.8:
-        return f", flickering by {max(flickers):.0%}"
-    return None
-
-
-def _correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    return correlation(a, b) if len(set(a)) > 1 and len(set(b)) > 1 else 0.0
 
 
 def _smoke(recent: Sequence[Observation | None], s: ConfirmSettings) -> Verdict | None:
@@ -307,15 +283,17 @@ def _warm_body(recent: Sequence[Observation | None], seen: Sequence[Observation]
 def _hot_spot(
     recent: Sequence[Observation | None],
     seen: Sequence[Observation],
-    window: Sequence[Observation | None],
+    spaced: Sequence[Observation | None],
+    hottest_c: float | None,
     s: ConfirmSettings,
     sun_up: bool | None,
 ) -> Verdict | None:
     sigmas = [o.hot_sigma for o in seen if o.hot_sigma > 0]
     if len(sigmas) < s.looks:
         return None
-    hot = [o for o in window if o is not None and (o.temperature_max_c or 0.0) >= s.glint_c]
-    mirror = len(hot) >= s.looks and sun_up is not False and _no_mirror(hot, s) is None
+    hottest = max([o.temperature_max_c or 0.0 for o in seen] + [hottest_c or 0.0])
+    suspect = hottest >= s.glint_c and sun_up is not False
+    mirror = suspect and why_no_mirror(as_hot_as_it_gets(spaced, hottest), s.mirror) is None
     if mirror and sun_up:
         return None
     mean = sum(sigmas) / len(sigmas)

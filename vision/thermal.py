@@ -173,6 +173,25 @@ def parts(
             yield peak, (left, top), values
 
 
+def _is_a_corner(frame: Frame, spot: Detection, most_px: float) -> bool:
+    """Whether a spot too hot for a body belongs to something larger that is as hot: a roof in the sun leaves its corners.
+
+    An opening by an upright square does not reach into the corners of what lies askew. What is cooler may be somebody
+    who leans on it, and stays.
+    """
+    if spot.temperature_max_c is None or spot.contrast_c is None or spot.temperature_max_c < _NO_BODY_C:
+        return False
+    reach = math.ceil(most_px)
+    x0, y0 = max(0, int(spot.left_px) - reach), max(0, int(spot.top_px) - reach)
+    around = frame.pixels[y0 : int(spot.bottom_px) + reach, x0 : int(spot.right_px) + reach]
+    as_hot = (cv2.blur(around, (3, 3)) >= spot.temperature_max_c - spot.contrast_c / 2).view(np.uint8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(as_hot, connectivity=8)
+    own = labels[int(spot.top_px) - y0 : int(spot.bottom_px) - y0, int(spot.left_px) - x0 : int(spot.right_px) - x0]
+    counts = np.bincount(own.ravel(), minlength=len(boxes))
+    counts[0] = 0  # the rest
+    return bool(counts.any()) and max(boxes[counts.argmax(), [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]) > most_px
+
+
 class HotSpotDetector:
     """Warm spots and fires. Without a ground sample distance only fires and, on cold ground, the few that stand out far.
 
@@ -243,7 +262,9 @@ class HotSpotDetector:
                 self.spots_left_off += 1
                 continue
             contrast = (peak - median) / counts
-            spots.append(self._spot(frame, (left, top, right, bottom), contrast, sigma / counts, x, y))
+            spot = self._spot(frame, (left, top, right, bottom), contrast, sigma / counts, x, y)
+            if not _is_a_corner(frame, spot, most):
+                spots.append(spot)
         return spots
 
     def _spot(

@@ -49,6 +49,7 @@ class TrackerSettings:
     update_s: float = 3.0  # at most so often an update without news
     max_tracks: int = 300  # unconfirmed ones beyond it are dropped, oldest first, and counted
     keep_looks: int = 30
+    apart_s: float = 0.4  # chances that are to tell a flame's flicker: nearer ones of a quick camera hardly differ
     confirm: ConfirmSettings = field(default_factory=ConfirmSettings)
 
 
@@ -63,6 +64,8 @@ class Track:
 
     number: int
     window: deque[Observation | None]
+    spaced: deque[Observation | None]  # those chances that lie at least `apart_s` apart
+    spaced_s: float  # when the newest of them was
     looks: deque[Look]
     first_s: float
     last_s: float
@@ -142,8 +145,7 @@ class Tracker:
             seen.add(track.number)
         for track in self.tracks:
             if track.number not in seen and in_view(self._expected(track, time_s), track.amsl_m):
-                track.window.append(None)
-                track.chances_total += 1
+                self._chance(track, time_s, None)
                 track.misses += 1
         for observation, fix in unmatched:
             if not self._part_of_known(observation, fix, seen):
@@ -185,6 +187,8 @@ class Tracker:
         track = Track(
             number=self._next,
             window=deque([observation], maxlen=max(8, self.settings.confirm.chances)),
+            spaced=deque([observation], maxlen=8),
+            spaced_s=time_s,
             looks=deque([look], maxlen=self.settings.keep_looks),
             first_s=time_s,
             last_s=time_s,
@@ -197,15 +201,21 @@ class Tracker:
         self.tracks.append(track)
         return track
 
-    def _look(self, track: Track, time_s: float, observation: Observation, fix: GroundFix) -> None:
+    def _chance(self, track: Track, time_s: float, observation: Observation | None) -> None:
         track.window.append(observation)
+        track.chances_total += 1
+        if time_s >= track.spaced_s + self.settings.apart_s:
+            track.spaced.append(observation)
+            track.spaced_s = time_s
+
+    def _look(self, track: Track, time_s: float, observation: Observation, fix: GroundFix) -> None:
+        self._chance(track, time_s, observation)
         track.looks.append(Look(time_s, fix))
         track.motion = estimate(track.looks)
         track.amsl_m = fix.amsl_m
         track.last_s = time_s
         track.misses = 0
         track.looks_total += 1
-        track.chances_total += 1
         sizes = [o.size_m for o in track.window if o is not None and o.size_m is not None]
         track.size_m = float(np.median(sizes)) if sizes else None
         if observation.temperature_max_c is not None:
@@ -264,7 +274,13 @@ class Tracker:
     def _tell(self, track: Track, time_s: float, *, seen: bool, sun_up: bool | None) -> TrackEvent | None:
         if not seen:
             return None
-        verdict = judge(list(track.window), self.settings.confirm, sun_up=sun_up)
+        verdict = judge(
+            list(track.window),
+            self.settings.confirm,
+            spaced=list(track.spaced),
+            hottest_c=track.temperature_max_c,
+            sun_up=sun_up,
+        )
         if verdict is None:
             return None
         if track.verdict is not None and _rank(track.verdict) > _rank(verdict):

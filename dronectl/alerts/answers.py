@@ -21,7 +21,8 @@ from dronectl.alerts import incidents as things
 from dronectl.alerts import outbox, records
 from dronectl.alerts.actions import Refusal, apply
 from dronectl.alerts.model import AlertRecord, Incident, Note, Said
-from dronectl.bus.messages import Ack, Action, AlertPhase, CloudEvent, decode
+from dronectl.bus.envelope import CloudEvent, decode
+from dronectl.bus.messages import Ack, Action, AlertPhase
 from dronectl.clock import Clock
 from dronectl.store import Store, StoreError, audit
 from dronectl.store.models import AlertActionRow, AlertRow

@@ -35,7 +35,8 @@ from dronectl.alerts.model import AlertRecord, AlertSite, Decision, Facts, Incid
 from dronectl.alerts.rules import decide
 from dronectl.bus import messages
 from dronectl.bus.client import Bus
-from dronectl.bus.messages import AlertPhase, AlertState, encode
+from dronectl.bus.envelope import encode
+from dronectl.bus.messages import AlertPhase, AlertState
 from dronectl.clock import Clock, SystemClock
 from dronectl.store import Store, StoreError
 from dronectl.streams import Hub

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dronectl.bus.messages import MAX_PAYLOAD_BYTES
+from dronectl.bus.envelope import MAX_PAYLOAD_BYTES
 from dronectl.bus.topics import Topics
 from dronectl.errors import BadInputError
 

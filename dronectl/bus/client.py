@@ -25,7 +25,8 @@ import aiomqtt
 from pydantic import BaseModel
 
 from dronectl import __version__
-from dronectl.bus.messages import MAX_PAYLOAD_BYTES, DroneState, DroneStatus, ServiceStatus, Telemetry, encode
+from dronectl.bus.envelope import MAX_PAYLOAD_BYTES, encode
+from dronectl.bus.messages import DroneState, DroneStatus, ServiceStatus, Telemetry
 from dronectl.bus.settings import BusSettings, explain, quiet
 from dronectl.bus.topics import Topics
 from dronectl.clock import Clock, SystemClock

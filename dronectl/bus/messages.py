@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Every payload on MQTT: a CloudEvents 1.0 envelope (structured mode, JSON) around one of these models.
+"""Every payload on MQTT: one of these models, in the envelope of `dronectl/bus/envelope.py`.
 
 What we publish is strict; what others send to us may carry more than we know, as CloudEvents asks, and anything that
 does not fit raises pydantic's ValidationError. The JSON Schemas beside this file are generated from these models.
@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 SCHEMA_VERSION: Final = 1
-MAX_PAYLOAD_BYTES: Final = 64 * 1024
-Data = TypeVar("Data", bound=BaseModel)
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
 LongText = Annotated[str, Field(max_length=4000)]
@@ -354,72 +352,3 @@ class Action(Theirs):
         if field is not None and not (getattr(self, field) or "").strip():
             raise ValueError(f"the action {self.action} needs {field}")
         return self
-
-
-class CloudEvent(BaseModel, Generic[Data]):
-    """The envelope. `id` is the idempotency key of one message; `sequence` sorts as text, as CloudEvents wants it."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    specversion: Literal["1.0"] = "1.0"
-    id: Text
-    source: Text
-    type: Text
-    time: Utc
-    subject: Text | None = None
-    datacontenttype: Literal["application/json"] = "application/json"
-    dataschema: str | None = None
-    sequence: str | None = Field(default=None, max_length=32)
-    data: Data
-
-
-ENVELOPES: Final[dict[str, type[CloudEvent[Any]]]] = {
-    "service_status": CloudEvent[ServiceStatus],
-    "drone_status": CloudEvent[DroneStatus],
-    "drone_state": CloudEvent[DroneState],
-    "telemetry": CloudEvent[Telemetry],
-    "alert": CloudEvent[Alert],
-    "ack": CloudEvent[Ack],
-    "action": CloudEvent[Action],
-    "incident": CloudEvent[Incident],
-}
-
-
-def event_type(name: str) -> str:
-    """The CloudEvents type of a message."""
-    return f"dronectl.{name}.v1"
-
-
-def encode(
-    name: str,
-    data: BaseModel,
-    *,
-    event_id: str,
-    source: str,
-    time: datetime,
-    subject: str | None = None,
-    sequence: int | None = None,
-) -> bytes:
-    """One message as it goes on the wire."""
-    envelope = ENVELOPES[name](
-        id=event_id,
-        source=source,
-        type=event_type(name),
-        time=time,
-        subject=subject,
-        dataschema=f"urn:dronectl:schema:v1:{name}",
-        sequence=None if sequence is None else f"{sequence:010d}",
-        data=data,
-    )
-    absent = {field for field, value in (("subject", subject), ("sequence", sequence)) if value is None}
-    return envelope.model_dump_json(exclude=absent).encode()
-
-
-def decode(name: str, payload: bytes) -> CloudEvent[Any]:
-    """Read a message of that name; raises ValueError (pydantic's ValidationError is one) when it is none."""
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a payload of {len(payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
-    envelope = ENVELOPES[name].model_validate_json(payload)
-    if envelope.type != event_type(name):
-        raise ValueError(f"the type is {envelope.type!r}, not {event_type(name)!r}")
-    return envelope

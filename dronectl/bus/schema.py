@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from dronectl.bus import asyncapi
-from dronectl.bus.messages import ENVELOPES, event_type
+from dronectl.bus.envelope import ENVELOPES, event_type
 
 
 def generate() -> dict[str, str]:

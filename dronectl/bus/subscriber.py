@@ -15,7 +15,8 @@ from datetime import datetime
 
 import aiomqtt
 
-from dronectl.bus.messages import Ack, encode
+from dronectl.bus.envelope import encode
+from dronectl.bus.messages import Ack
 from dronectl.bus.settings import BrokerAccess, explain, quiet
 from dronectl.bus.topics import Topics
 from dronectl.errors import BadInputError

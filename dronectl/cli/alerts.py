@@ -24,7 +24,8 @@ import typer
 from dronectl.alerts.card import card
 from dronectl.alerts.memory import ActionLog
 from dronectl.bus.broker import ACCESS_FILE
-from dronectl.bus.messages import Alert, CloudEvent, decode
+from dronectl.bus.envelope import CloudEvent, decode
+from dronectl.bus.messages import Alert
 from dronectl.bus.settings import BrokerAccess, access_from
 from dronectl.bus.subscriber import Subscriber
 from dronectl.cli.common import (

@@ -117,15 +117,14 @@ def say_ended(clock: PlanClock) -> None:
         )
 
 
-def say_findings(sorties: Sequence[Sortie], findings: Sequence[Sequence[Finding]], written: Sequence[Path]) -> None:
-    """What the checks say of each flight, and the files."""
+def say_findings(sorties: Sequence[Sortie], findings: Sequence[Sequence[Finding]]) -> None:
+    """What the checks say of each flight."""
     for sortie, found in zip(sorties, findings, strict=True):
         for finding in found:
             out.print(
                 f"{finding.severity.value}: {sortie.vehicle_id}-{sortie.number}: {finding.message} ({finding.code})",
                 markup=False,
             )
-    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
 
 
 def minutes(seconds: float) -> str:

@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import typer
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, day_of, open_site, out, print_json, write_files
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, day_of, open_site, out, print_json
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_files import HeightOption, HeightsOption
+from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.closed_hours import GeoRing, closed_rings
 from dronectl.operations.plan_check import check_files, checked_document
-from dronectl.operations.plan_outputs import PlannedFlights, common_files, with_common_keys
 from dronectl.operations.planned import patrol_flights, start_text, starts_text
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.operations.timetable import read_timetable_file
@@ -102,13 +101,14 @@ def patrol(
         wind_m_s=wind,
         closed=tuple(closed.values()),
     )
-    common = patrol_flights(opened, found)
-    document = {**with_common_keys(patrol_document(found), common), "closed": sorted(closed)}
-    written = _write(common, document, out_dir)
+    pictures = {"plan.svg": site_map_svg(opened, found.plans, energies=found.energies)}
+    besides = {"closed": sorted(closed)}
+    written = write_result(out_dir, patrol_flights(opened, found), patrol_document(found), pictures, besides=besides)
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
-        _say_patrol(opened, found, written)
+        _say_patrol(opened, found)
+        written.say()
         if closed:
             out.print(f"Kept clear of: {', '.join(sorted(closed))}", markup=False)
     if not found.clean:
@@ -194,16 +194,7 @@ def _closed(site: Site, at: str | None, day: str | None, file: Path | None) -> d
     return closed_rings(site, model, day_of(day, site.model.timezone), start, start + site.limits.endurance_s)
 
 
-def _write(common: PlannedFlights, document: dict[str, Any], folder: Path) -> list[Path]:
-    files = common_files(common)
-    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(
-        common.site, [f.plan for f in common.flights], energies=[f.energy for f in common.flights]
-    )
-    return write_files(folder, files)
-
-
-def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
+def _say_patrol(site: Site, found: SitePlan) -> None:
     table = Table(title=f"Patrol of {site.model.name.get('en', site.site_id)}", title_justify="left")
     for heading, justify in (
         ("flight", "left"),
@@ -246,7 +237,6 @@ def _say_patrol(site: Site, found: SitePlan, written: Sequence[Path]) -> None:
         out.print(f"Not needed: {', '.join(found.idle)}", markup=False)
     for name, findings in zip(found.names, found.findings, strict=True):
         _say_findings(findings, f"{name}: ")
-    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
 
 
 def _say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str | None] = ()) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +10,11 @@ import typer
 from rich.table import Table
 
 from dronectl.cli.area_options import DronesOption, chosen_drones, minutes, shown_budget
-from dronectl.cli.common import JsonOption, SiteOption, day_of, open_site, out, print_json, write_files
+from dronectl.cli.common import JsonOption, SiteOption, day_of, open_site, out
+from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.circuits import STRATEGIES, SiteCircuits, circuits_at_site, circuits_document, why
 from dronectl.operations.closed_hours import closed_rings
-from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import circuit_flights, start_text
 from dronectl.operations.timetable import read_timetable_file, read_weights
 from dronectl.report.plan_picture import site_map_svg
@@ -85,22 +84,16 @@ def circuits(
             wind_m_s=wind,
             closed=closed,
         )
-    common = circuit_flights(made)
-    document = with_common_keys(circuits_document(made), common)
-    written = write_files(
-        out_dir,
-        {
-            **common_files(common),
-            "summary.json": json.dumps(document, ensure_ascii=False, indent=2) + "\n",
-            "plan.svg": site_map_svg(opened, made.found.best.plans, energies=made.energies),
-            "round.svg": round_svg(made),
-        },
-    )
+    pictures = {
+        "plan.svg": site_map_svg(opened, made.found.best.plans, energies=made.energies),
+        "round.svg": round_svg(made),
+    }
+    written = write_result(out_dir, circuit_flights(made), circuits_document(made), pictures)
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
         _say(made)
-        out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)
+        written.say()
     if not (made.clean and made.kept):
         raise typer.Exit(EXIT_GOAL_MISSED)
 

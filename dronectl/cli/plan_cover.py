@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,10 +32,10 @@ from dronectl.cli.area_options import (
     say_findings,
     shown_budget,
 )
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json, write_files
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out
+from dronectl.cli.plan_results import Written, write_result
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
-from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import cover_flights, start_text, starts_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
@@ -89,29 +88,25 @@ def cover(
     )
     with shown_budget(iterations, seed, quiet=as_json, clock=clock) as budget:
         found = plan_site_cover(opened, area, wishes, budget, drone_ids=chosen_drones(drones))
-    document, written = _write(opened, found, out_dir, {"seed": seed, "iterations": iterations, "steps": clock.steps})
+    written = _write(opened, found, out_dir, {"seed": seed, "iterations": iterations, "steps": clock.steps})
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
-        _say(found, written)
+        _say(found)
+        written.say()
         say_ended(clock)
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _write(site: Site, found: SiteCover, folder: Path, own: dict[str, Any]) -> tuple[dict[str, Any], list[Path]]:
+def _write(site: Site, found: SiteCover, folder: Path, besides: dict[str, Any]) -> Written:
     shown = with_area(site, found.area)
-    common = cover_flights(site, found, shown)
-    files = common_files(common)
-    document = {**with_common_keys(cover_document(found), common), **own}
-    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(
-        shown, [s.plan for s in found.plan.sorties], energies=[s.energy for s in found.plan.sorties]
-    )
-    return document, write_files(folder, files)
+    sorties = found.plan.sorties
+    pictures = {"plan.svg": site_map_svg(shown, [s.plan for s in sorties], energies=[s.energy for s in sorties])}
+    return write_result(folder, cover_flights(site, found, shown), cover_document(found), pictures, besides=besides)
 
 
-def _say(found: SiteCover, written: list[Path]) -> None:
+def _say(found: SiteCover) -> None:
     table = Table(title="Coverage", title_justify="left")
     for heading in ("flight", "starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="left" if heading == "flight" else "right", no_wrap=True)
@@ -135,4 +130,4 @@ def _say(found: SiteCover, written: list[Path]) -> None:
         markup=False,
     )
     out.print(f"Seen: {found.verdict.fraction:.2%} of {found.area.shape.area / 10_000:.2f} ha.", markup=False)
-    say_findings(found.plan.sorties, found.findings, written)
+    say_findings(found.plan.sorties, found.findings)

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -29,10 +28,10 @@ from dronectl.cli.area_options import (
     say_findings,
     shown_budget,
 )
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json, write_files
+from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out
+from dronectl.cli.plan_results import Written, write_result
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
-from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import map_flights, start_text, starts_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
@@ -120,28 +119,24 @@ def map_(
     )
     with shown_budget(iterations, seed, quiet=as_json) as budget:
         found = plan_site_map(opened, area, wishes, budget, drone_ids=chosen_drones(drones))
-    document, written = _write(opened, found, out_dir)
+    written = _write(opened, found, out_dir)
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
-        _say(found, written)
+        _say(found)
+        written.say()
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def _write(site: Site, found: SiteMap, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+def _write(site: Site, found: SiteMap, folder: Path) -> Written:
     shown = with_area(site, found.area)
-    common = map_flights(site, found, shown)
-    document = with_common_keys(map_document(found), common)
-    files = common_files(common)
-    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["plan.svg"] = site_map_svg(
-        shown, [s.plan for s in found.plan.sorties], energies=[s.energy for s in found.plan.sorties]
-    )
-    return document, write_files(folder, files)
+    sorties = found.plan.sorties
+    pictures = {"plan.svg": site_map_svg(shown, [s.plan for s in sorties], energies=[s.energy for s in sorties])}
+    return write_result(folder, map_flights(site, found, shown), map_document(found), pictures)
 
 
-def _say(found: SiteMap, written: list[Path]) -> None:
+def _say(found: SiteMap) -> None:
     table = Table(title="Pictures", title_justify="left")
     for heading in ("flight", "starts", "time", "length", "pictures", "battery at landing", "waypoints"):
         table.add_column(heading, justify="left" if heading == "flight" else "right", no_wrap=True)
@@ -192,4 +187,4 @@ def _say(found: SiteMap, written: list[Path]) -> None:
             "keep-outs are near the area, lines cannot reach beyond it; overlap more, fly higher or widen the fence.",
             markup=False,
         )
-    say_findings(found.plan.sorties, found.findings, written)
+    say_findings(found.plan.sorties, found.findings)

@@ -15,9 +15,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from dronectl.cli.common import JsonOption, SiteOption, day_of, err, open_site, out, print_json, write_files
+from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.heat import HeatOptions, SiteHeat, heat_at_site, heat_document, heat_geojson
-from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import day_flights
 from dronectl.operations.timetable import (
     SiteDay,
@@ -183,23 +183,15 @@ def timetable(
             drone_ids=chosen,
             wind_m_s=wind,
         )
-    common = day_flights(made)
-    document = with_common_keys(timetable_document(made), common)
-    written = write_files(
-        out_dir,
-        {
-            "timetable.json": json.dumps(document, ensure_ascii=False, indent=2) + "\n",
-            "timetable.csv": timetable_csv(made),
-            "timetable.svg": gantt_svg(made),
-            **common_files(common),
-        },
-    )
+    flights = day_flights(made)
+    texts = {"timetable.csv": timetable_csv(made), "timetable.svg": gantt_svg(made)}
+    written = write_result(out_dir, flights, timetable_document(made), texts, summary_name="timetable.json")
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
         _say_day(made)
-        few = [str(p) for p in written if p.suffix != ".plan"]
-        out.print(f"Written: {', '.join(few)} and {len(common.flights)} plans beside them", markup=False)
+        few = [str(p) for p in written.files if p.suffix != ".plan"]
+        out.print(f"Written: {', '.join(few)} and {len(flights.flights)} plans beside them", markup=False)
     if made.found.misses or not made.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 

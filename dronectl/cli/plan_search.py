@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,13 +13,13 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out, print_json, write_files
+from dronectl.cli.common import JsonOption, SiteOption, err, open_site, out
 from dronectl.cli.limits import PlanClock
+from dronectl.cli.plan_results import Written, write_result
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.flying_on import changes_text
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
-from dronectl.operations.plan_outputs import common_files, with_common_keys
 from dronectl.operations.planned import search_flights, start_text, starts_text
 from dronectl.operations.probability_files import MapReading, read_probability_map, write_probability_map
 from dronectl.operations.search_inputs import drones_now, read_flown, read_place, read_zones
@@ -196,11 +195,12 @@ def search(
     own: dict[str, Any] = {"seed": seed, "iterations": iterations, "steps": clock.steps}
     if flown:
         own["found_if_flown_before"] = round(found_before, 5)
-    document, written = _write(opened, found, out_dir, lines, own)
+    written = _write(opened, found, out_dir, lines, own)
     if as_json:
-        print_json({**document, "files": [str(p) for p in written]})
+        written.print_json()
     else:
-        _say(found, written)
+        _say(found)
+        written.say()
     if not found.clean:
         raise typer.Exit(EXIT_GOAL_MISSED)
 
@@ -261,19 +261,17 @@ def _chart(
 
 
 def _write(
-    site: Site, found: SiteSearch, folder: Path, lines: tuple[LineFeature, ...], own: dict[str, Any]
-) -> tuple[dict[str, Any], list[Path]]:
-    common = search_flights(site, found)
-    document = {**with_common_keys(search_document(found), common), **own}
-    files = common_files(common)
-    files["summary.json"] = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
-    files["search.svg"] = search_map_svg(site, found, lines)
-    written = write_files(folder, files)
-    write_probability_map(folder / "map.npz", found.chart)
-    return document, [*written, folder / "map.npz"]
+    site: Site, found: SiteSearch, folder: Path, lines: tuple[LineFeature, ...], besides: dict[str, Any]
+) -> Written:
+    pictures = {"search.svg": search_map_svg(site, found, lines)}
+    flights = search_flights(site, found)
+    written = write_result(folder, flights, search_document(found), pictures, besides=besides)
+    chart = folder / "map.npz"
+    write_probability_map(chart, found.chart)
+    return replace(written, files=(*written.files, chart))
 
 
-def _say(found: SiteSearch, written: list[Path]) -> None:
+def _say(found: SiteSearch) -> None:
     plan = found.plan
     table = Table(title="Search flights", title_justify="left")
     table.add_column("drone", no_wrap=True)
@@ -313,4 +311,3 @@ def _say(found: SiteSearch, written: list[Path]) -> None:
         for finding in findings:
             out.print(f"{_MARK[finding.severity]} ", end="")
             out.print(f"{flight.plan.vehicle_id}: {finding.message} ({finding.code})", markup=False)
-    out.print(f"Written: {', '.join(str(p) for p in written)}", markup=False)

@@ -13,7 +13,8 @@ from dronectl.alerts.model import AlertSite, EventSite
 from dronectl.alerts.rules import DEFAULT_RULES
 from dronectl.alerts.service import AlertService
 from dronectl.bus.client import Bus
-from dronectl.bus.messages import Level, decode
+from dronectl.bus.envelope import decode
+from dronectl.bus.messages import Level
 from dronectl.bus.settings import BrokerAccess, BusSettings
 from dronectl.store import Store
 from dronectl.store.models import OutboxRow

@@ -11,7 +11,8 @@ from alerts_on_store import START, Hand, alert_service, outbox, sighting, until
 from sqlalchemy import func, select, text
 
 from dronectl.alerts.incidents import MAX_MISSIONS
-from dronectl.bus.messages import Action, AlertPhase, Level, decode
+from dronectl.bus.envelope import decode
+from dronectl.bus.messages import Action, AlertPhase, Level
 from dronectl.store.models import AlertRow, IncidentRow, OutboxRow
 from vision.sighting import Evidence, GroundEllipse, Kind
 

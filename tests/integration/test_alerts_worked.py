@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
-from dronectl.bus.messages import Action, AlertPhase, AlertState, Level, decode
+from dronectl.bus.envelope import decode
+from dronectl.bus.messages import Action, AlertPhase, AlertState, Level
 from dronectl.store import audit
 from dronectl.store.models import AlertActionRow
 from vision.sighting import Evidence, Kind

@@ -19,7 +19,8 @@ import pytest
 
 from dronectl.bus.broker import BrokerChild, find_mosquitto
 from dronectl.bus.client import Bus
-from dronectl.bus.messages import DroneState, Incident, Telemetry, decode
+from dronectl.bus.envelope import decode
+from dronectl.bus.messages import DroneState, Incident, Telemetry
 from dronectl.bus.settings import BusSettings, access_from_file, check_broker
 from dronectl.errors import BadInputError, UnavailableError
 from dronectl.supervise import RestartBudget, keep_running

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from dronectl.bus import schema
 from dronectl.bus.broker_files import mosquitto_hash
+from dronectl.bus.envelope import ENVELOPES, MAX_PAYLOAD_BYTES, decode, encode
 from dronectl.bus.messages import (
-    ENVELOPES,
-    MAX_PAYLOAD_BYTES,
     Ack,
     Action,
     Alert,
@@ -27,8 +26,6 @@ from dronectl.bus.messages import (
     Level,
     ServiceStatus,
     Telemetry,
-    decode,
-    encode,
 )
 from dronectl.bus.settings import BrokerAccess, access_from
 from dronectl.bus.topics import Topics

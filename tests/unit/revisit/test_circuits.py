@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,10 @@ from missions.revisit.model import Endurance, RevisitTask
 from missions.revisit.plan import plan_revisit
 from missions.terrain import FlatTerrain
 from missions.validate import MustLine, MustPoint, judge_patrol
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
+
+from rounds_judged import again, complaints
 
 HOME = GeoPoint(-33.9, 151.2)
 FRAME = LocalFrame(HOME)
@@ -85,19 +91,7 @@ def plan(task, intervals, vehicles, *, limits=LIMITS, swap_s=SWAP_S, wind_m_s=0.
 
 def judged(found, swap_s=SWAP_S):
     """What the judge hears of every round that was made, in seconds of the careful energy model."""
-    out = []
-    for made in found.rounds:
-        flights = [
-            RoundFlight(
-                p.vehicle_id,
-                p.start_after_s,
-                e.time_s,
-                tuple((i, a) for w, a in zip(p.waypoints, e.arrival_s, strict=True) for i in w.serves),
-            )
-            for p, e in zip(made.plans, made.energies, strict=True)
-        ]
-        out += judge_rounds(flights, made.period_s, swap_s, dict(zip(found.items, made.idleness_s, strict=True)))
-    return out
+    return [c for made in found.rounds for c in complaints(found.items, made, made.energies, swap_s)]
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4), st.sampled_from([1, 2]), st.sampled_from([0.0, 4.0]))
@@ -117,12 +111,10 @@ def test_rounds_can_be_flown_again_and_again(seed, count, docks, wind_m_s):
     for made in found.rounds:
         for p in made.plans:
             assert blockers(check_plan(p, LIMITS, FLAT, wind_m_s=wind_m_s)) == []
-        again = [replace(p, start_after_s=p.start_after_s + k * made.period_s) for k in range(3) for p in made.plans]
-        assert judge_separation(again, [p.start_after_s for p in again], LIMITS) == []
-        complaints = judge_patrol(made.plans, points, lines, FENCE, LIMITS, FLAT)
-        assert [
-            c for c in complaints if not re.search(r"is served [1-9]", c)
-        ] == []  # several times in a round, which is the aim
+        flown = again(made.plans, made.period_s)
+        assert judge_separation(flown, [p.start_after_s for p in flown], LIMITS) == []
+        heard = judge_patrol(made.plans, points, lines, FENCE, LIMITS, FLAT)
+        assert [c for c in heard if not re.search(r"is served [1-9]", c)] == []  # several times is the aim
         ratios = [i / w for i, w in zip(made.idleness_s, intervals, strict=True)]
         assert made.worst_ratio == max(ratios) >= found.bound - 1e-9
         assert made.worst_s >= found.bound_s - 1e-6
@@ -210,12 +202,9 @@ def test_a_round_that_cannot_be_kept_apart_in_its_period_gets_a_longer_one():
     found = round_apart(meetings, lambda p: [0.0, p / 2.0], lasts, 10.0 * lasts, swap_s=0.0, slack_s=10.0)
     assert found is not None
     assert found.period_s > 1.3 * lasts
-    again = [
-        replace(p, start_after_s=s + k * found.period_s)
-        for k in range(4)
-        for p, s in zip(plans, found.starts_s, strict=True)
-    ]
-    assert judge_separation(again, [p.start_after_s for p in again], LIMITS) == []
+    started = [replace(p, start_after_s=s) for p, s in zip(plans, found.starts_s, strict=True)]
+    flown = again(started, found.period_s, rounds=4)
+    assert judge_separation(flown, [p.start_after_s for p in flown], LIMITS) == []
     assert round_apart(meetings, lambda p: [0.0, p / 2.0], lasts, 1.2 * lasts, swap_s=0.0, slack_s=10.0) is None
 
 

@@ -8,7 +8,8 @@ import yaml
 from dronectl.errors import BadInputError
 from dronectl.paths import config_dir
 from dronectl.perception.masts import mast_feeds
-from dronectl.site import inside_fence, load_site
+from dronectl.site import load_site
+from dronectl.site_checks import inside_fence
 from missions.geo import distance_m, to_gcj02
 
 LIDU = config_dir() / "lidu" / "site.yaml"

@@ -38,9 +38,13 @@ def hot(view_deg: float | None, area_px: int = 30, celsius: float = 300.0) -> Ob
 
 
 def test_a_fire_seen_from_two_directions_is_one():
-    verdict = judge([hot(0.0), hot(8.0)])
+    verdict = judge([hot(0.0), hot(8.0), hot(14.0)], sun_up=True)
     assert verdict.kind is Kind.FIRE
-    assert "8 degrees apart" in verdict.rule
+    assert "14 degrees apart" in verdict.rule
+
+
+def test_a_sheet_of_metal_shows_the_sun_to_directions_some_degrees_apart():
+    assert judge([hot(0.0), hot(8.0)], sun_up=True) is None  # a camera that passes has two such looks of one glint
 
 
 def test_something_steady_that_shines_to_one_direction_may_be_the_sun():
@@ -59,7 +63,7 @@ def test_where_nobody_knows_whether_the_sun_is_down_it_is_told_as_what_it_may_be
     verdict = judge([hot(0.0)] * 2)
     assert verdict.kind is Kind.HOT_SPOT
     assert "may be a reflection" in verdict.rule
-    assert judge([hot(0.0), hot(8.0)]).kind is Kind.FIRE
+    assert judge([hot(0.0), hot(14.0)]).kind is Kind.FIRE
     warm = replace(hot(0.0, celsius=90.0), fire=False, hot_sigma=30.0)
     assert judge([warm] * 5, sun_up=True) is None
     assert "reflection" in judge([warm] * 5).rule
@@ -101,6 +105,51 @@ def test_a_mirror_that_blinks_blinks_with_all_it_has(shares):
     growing = sorted(o.area_px for o in looks) == [o.area_px for o in looks]
     verdict = judge(looks, sun_up=True)
     assert verdict is None or growing or "growing" in verdict.rule
+
+
+def test_a_mirror_that_drifts_into_view_and_out_of_it_neither_flickers_nor_grows():
+    """As a hovering camera saw sheet metal: a second facet cools below the bound and no longer counts as area."""
+    cooling = [301, 297, 292, 286, 279, 273, 268, 263]
+    areas = [34, 32, 26, 26, 25, 23, 23, 24]
+    looks = [hot(0.05 * n, a, c) for n, (a, c) in enumerate(zip(areas, cooling, strict=True))]
+    assert judge(looks, sun_up=True) is None
+    assert judge(looks[::-1], sun_up=True) is None  # and back, when it seems to grow
+    assert (
+        judge(
+            [hot(0.0, a, c) for a, c in zip((24, 25, 26, 24, 34, 36, 36, 35), cooling[::-1], strict=True)], sun_up=True
+        )
+        is None
+    )
+
+
+def test_looks_that_were_not_hot_are_no_flicker_of_what_was():
+    steady = [hot(0.0), None] * 4
+    assert judge(steady, sun_up=True) is None
+    drifting = [None if n % 2 else hot(0.0, 30, 300.0 - 8.0 * n) for n in range(8)]
+    assert judge(drifting, sun_up=True) is None
+
+
+def test_where_the_camera_measures_no_hotter_the_area_tells():
+    areas = (30, 41, 26, 38, 29, 33)
+    assert "flickering" in judge([hot(0.0, a, 150.0) for a in areas], sun_up=True).rule
+    assert judge([hot(0.0, 30, 150.0)] * 6, sun_up=True) is None
+
+
+def test_what_was_much_hotter_a_moment_ago_may_be_a_mirror_still():
+    faded = [replace(hot(0.0, celsius=c), fire=False, hot_sigma=30.0, contrast_c=c - 25.0) for c in (50.0, 48.0, 46.0)]
+    assert judge(faded, sun_up=True).kind is Kind.HOT_SPOT
+    assert judge(faded, sun_up=True, hottest_c=140.0) is None
+    assert judge(faded, sun_up=True, hottest_c=55.0).kind is Kind.HOT_SPOT
+    passing = [replace(o, view=hot(8.0 * n).view) for n, o in enumerate(faded)]
+    assert judge(passing, sun_up=True, hottest_c=61.0).kind is Kind.HOT_SPOT
+
+
+def test_the_area_of_a_spot_is_not_compared_with_that_of_a_fire():
+    cooled = [hot(0.0, 3, 172.0), hot(0.0, 3, 180.0), hot(0.0, 3, 166.0), hot(0.0, 3, 158.0)]
+    cooled += [
+        replace(hot(0.0, 10, c), fire=False, hot_sigma=30.0, contrast_c=c - 25.0) for c in (139.0, 126.0, 120.0, 119.0)
+    ]
+    assert judge(cooled, sun_up=True) is None
 
 
 def test_flames_flicker_and_grow():
@@ -297,3 +346,21 @@ def test_somebody_at_a_fire_is_told_beside_it(box_px):
 
 def test_a_box_of_the_flames_alone_is_no_person():
     assert {s.kind for s in at_a_fire((43, 42, 58, 55))} == {Kind.FIRE}
+
+
+def test_flames_below_a_quick_camera_that_hovers_are_told_within_seconds():
+    """At 30 frames a second neighbours hardly differ; looks some tenths of a second apart do."""
+    camera = Camera("cam", Modality.THERMAL, 64, 48, 80.0, 80.0, 31.5, 23.5)
+    locator = Locator(FlatTerrain(200.0), GeoPoint(29.7, 107.3))
+    eye = CameraEye(camera, "v", None, HotSpotDetector(), locator, None, "run")
+    pose = CameraPose(29.7, 107.3, 260.0, 60.0, 0.0, -90.0, 0.0)
+    noon_s = datetime(2026, 6, 21, 5, tzinfo=UTC).timestamp()
+    told = []
+    for n in range(150):
+        time_s = n / 30.0
+        picture = np.full((48, 64), 15.0, np.float32)
+        picture[20:23, 30:33] = 320.0 + 90.0 * math.sin(2 * math.pi * 1.5 * time_s)  # puffs of a fire a metre wide
+        frame = Frame("cam", "v", n, time_s, picture, PixelKind.CELSIUS, camera, pose, noon_s + time_s)
+        told += [(time_s, s.kind) for s in eye.look(frame).sightings]
+    assert told[0][1] is Kind.FIRE
+    assert told[0][0] < 3.0

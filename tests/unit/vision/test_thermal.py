@@ -70,6 +70,19 @@ def test_what_is_too_large_too_small_or_too_thin_is_no_person() -> None:
     assert HotSpotDetector().detect(frame(pixels), GSD_M) == []
 
 
+@pytest.mark.parametrize("angle", [0.0, 10.0, 25.0, 45.0, 70.0])
+def test_the_corners_of_a_hot_roof_are_no_spots_and_an_ember_beside_it_is_one(angle: float) -> None:
+    pixels = night()
+    corners = cv2.boxPoints(((320.0, 250.0), (200.0, 140.0), angle))
+    cv2.fillPoly(pixels, [np.round(corners).astype(np.int32)], 84.0)
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 0.8)
+    assert HotSpotDetector().detect(frame(pixels), GSD_M) == []
+    put(pixels, 520, 420, 0.9, 0.7, 95.0, 20)
+    (ember,) = HotSpotDetector().detect(frame(pixels), GSD_M)
+    assert ember.kind is Kind.HOT_SPOT
+    assert ember.centre_px == pytest.approx((520, 420), abs=2.5)
+
+
 def test_a_fire_is_one_fire_however_ragged_and_no_spot() -> None:
     pixels = night()
     for dx, dy in ((0, 0), (7, 3), (-5, 6)):
