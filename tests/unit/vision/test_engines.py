@@ -99,8 +99,15 @@ def test_pictures_give_what_their_tensors_give(name: str) -> None:
     bgr = np.stack(colours, axis=-1)
     as_tensor = np.stack(colours[::-1])[None].astype(np.float32) * np.float32(1 / 255)
     answer = engine.run_picture(bgr)
-    assert np.abs(answer - engine.run(as_tensor)).max() <= 1e-2  # pixels of a box; scores are far closer
-    assert np.abs(answer - engine.run(np.ascontiguousarray(as_tensor[:, ::-1]))).max() > 1.0
+    off = np.abs(answer - engine.run(as_tensor))
+    if "bf16" in engine.name:  # eight bits of mantissa: the order of the first sums shows in boxes of no score
+        assert off[:, 4:].max() <= 2 * SCORE_TOLERANCE
+        assert np.median(off[:, :4]) <= BOX_TOLERANCE_PX
+    else:
+        assert off.max() <= 1e-2  # pixels of a box; scores are far closer
+    swapped = np.abs(answer - engine.run(np.ascontiguousarray(as_tensor[:, ::-1])))
+    assert swapped[:, 4:].max() > 10 * SCORE_TOLERANCE
+    assert np.median(swapped[:, :4]) > 4 * BOX_TOLERANCE_PX
 
 
 def test_a_compiled_model_is_kept_and_a_spoilt_one_is_made_anew(
