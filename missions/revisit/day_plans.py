@@ -27,6 +27,7 @@ from missions.terrain_follow import Corner, HeightBand, follow
 
 _SAME_S = 0.01
 _STEP_S = 2.0
+_TENTH_S = 0.1  # starts are told in tenths of a second: two of them may be that much nearer
 _ASIDE_M = 30.0
 _Note = tuple[float, tuple[str, ...], Aim | None]
 
@@ -177,10 +178,13 @@ def kept_apart(
         flown = motion(plan, limits, places_m(plan, frame), wind_m_s=wind_m_s)
 
         def apart(moved: Flight, flown: Trajectory = flown, index: int = index) -> bool:
-            end = moved.depart_s + flown.duration_s
-            beside = [s for e, s in settled if e > moved.depart_s and float(s.start_s[0]) < end]
-            piece = segments(flown, start_s=moved.depart_s, owner=index)
-            return not beside or not encounters_with(piece, joined(beside), minima)
+            begin, end = moved.depart_s - _TENTH_S, moved.depart_s + flown.duration_s + _TENTH_S
+            beside = [s for e, s in settled if e > begin and float(s.start_s[0]) < end]
+            if not beside:
+                return True
+            others = joined(beside)
+            pieces = (segments(flown, start_s=moved.depart_s + s, owner=index) for s in (-_TENTH_S, _TENTH_S))
+            return not any(encounters_with(piece, others, minima) for piece in pieces)
 
         if not apart(flight):
             movable = flight.kind == "patrol" and flight.depart_s >= from_s

@@ -22,6 +22,7 @@ from dronectl.operations.planning import check_at_site, plan_site_patrol, read_p
 from dronectl.operations.timetable import day_at_site, read_timetable_file
 from dronectl.operations.timetable_file import TimetableModel
 from dronectl.operations.timetable_plans import DayPlanner, flight_name
+from missions.deconflict.trajectory import common_frame, fly, places_m
 from missions.energy import plan_energy
 from missions.feasibility import blockers
 from missions.judge_patrol import judge_day
@@ -121,6 +122,24 @@ def test_a_flight_that_would_meet_another_is_put_off_or_else_given_up(site, room
     for one in site.drones:
         own = sorted((f for f in done.flights if f.vehicle_id == one.drone_id), key=lambda f: f.depart_s)
         assert all(a.landed_s < b.depart_s for a, b in pairwise(own))
+
+
+def test_starts_that_are_told_in_tenths_bring_no_two_flights_together(site, made):
+    """The second starts from the neighbouring pad two hundredths of a second after the first has landed."""
+    planner = DayPlanner(site, site.drones)
+    own = {
+        d.drone_id: [f for f in made.found.flights if f.kind == "patrol" and f.vehicle_id == d.drone_id]
+        for d in site.drones
+    }
+    first, second = (flights[-1] for flights in list(own.values())[1:3])
+    first = later(first, 18.0 * 3600.0 + 0.04 - first.depart_s)
+    plan = planner.plan_of(first)
+    landed_s = first.depart_s + fly(plan, site.limits, places_m(plan, common_frame([plan]))).duration_s
+    second = later(second, landed_s + 0.02 - second.depart_s)
+    rules = DayRules(lambda *_: True, lambda *_: True, put_off=lambda *_: None)
+    done = sorted(kept_apart([first, second], planner.plan_of, site.limits, rules).flights, key=lambda f: f.depart_s)
+    off_s = [done[0].depart_s + 0.05, done[1].depart_s - 0.05]
+    assert judge_separation([planner.plan_of(f) for f in done], off_s, site.limits) == []
 
 
 def test_no_flight_is_brought_forward_to_before_the_patrols_hours(made):
