@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import average, card, export, folder, hituav, limits, quantise, render_people, warm_start
+from . import average, card, export, figure_prepare, folder, hituav, limits, quantise, render_people, warm_start
 from .dataset import Sample, fingerprint, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
@@ -44,6 +44,7 @@ class Job:
     split: str = "official"
     held_out: Path | None = None
     tiles: int = 3200
+    figures: Path | None = None  # of a "rgb" job: dressed figures in place of plain bodies
     extra_test: Path | None = None
     version: str = "0.1.0"
     steps: tuple[str, ...] = STEPS
@@ -77,6 +78,8 @@ class Job:
             raise UserError("give the class names (--names person,car)")
         if not self.source.is_dir():
             raise UserError(f"{self.source}: no such folder")
+        if self.figures is not None and not self.figures.is_file():
+            raise UserError(f"--figures {self.figures}: no such file; 'python -m vision.train figures' writes one")
         if "train" in self.steps and (self.weights is None or not self.weights.is_file()):
             raise UserError(f"--weights: no such file ({self.weights})")
         if self.weights is not None and self.weights.resolve() == self.model.resolve():
@@ -133,6 +136,10 @@ def _prepare(job: Job, root: Path, say: Callable[[str], None]) -> dict[str, int]
         return hituav.prepare(job.source, root, job.split, job.held_out, job.config.seed)
     if job.kind == "rgb":
         tiles = {"train": job.tiles, "val": max(24, job.tiles // 10), "test": max(24, job.tiles // 6)}
+        if job.figures is not None:
+            return figure_prepare.prepare_figures(
+                job.source, job.figures, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say
+            )
         return render_people.prepare(job.source, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say)
     return folder.prepare(job.source, root, list(job.names), job.config.seed, any_colours=job.modality_stated)
 
