@@ -10,30 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import UserError
 from .figure_cloth import bottom_colour, cloth, hair_colour, skin_colour, top_colour
-from .figure_store import BONES, BUILDS, ORIGINS
+from .figure_store import BONES, BUILDS, HAIR, HATS, ORIGINS, missing, shoes, suits
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 _DECIMETRE: Final = 0.1
-_HEADS: Final = (
-    "short01",
-    "short02",
-    "short03",
-    "short04",
-    "bob01",
-    "bob02",
-    "long01",
-    "ponytail01",
-    "braid01",
-    "afro01",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +48,16 @@ class Figures:
             self._vertices = self._store["body.vertices"].astype(np.float32)
             self._faces = self._store["body.faces"].astype(np.int64)
             weights = self._store["bones.weights"].astype(np.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: not a file of figures ({error}); write one with 'figures'") from None
+            ends = [
+                [self._store[f"bone.{i}.{end}"].astype(np.int64) for i in range(len(BONES))] for end in ("head", "tail")
+            ]
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, BadZipFile) as error:
+            raise UserError(
+                f"{path}: not a file of figures ({error}); 'python -m vision.train figures' writes one"
+            ) from None
+        if lacking := missing(self.garments):
+            raise UserError(f"{path}: figures cannot be dressed from it: no {lacking}; gather them anew with 'figures'")
         self._used = np.unique(self._faces)
-        ends = [
-            [self._store[f"bone.{i}.{end}"].astype(np.int64) for i in range(len(BONES))] for end in ("head", "tail")
-        ]
         self._ends = [np.stack([np.resize(part, 48) for part in parts]) for parts in ends]
         total = weights.sum(axis=1, keepdims=True)
         self._weights = np.where(total > 0, weights / np.maximum(total, 1e-6), 0).astype(np.float32)
@@ -102,11 +95,11 @@ class Figures:
         self, rng: np.random.Generator, sex: str, body: Floats
     ) -> tuple[list[tuple[Floats, Ints, Floats, str, Ints]], Ints]:
         other = rng.random() < 0.15
-        suits = [g for g in self.garments if "suit" in g and (g.startswith(sex) != other)]
-        chosen = [suits[int(rng.integers(len(suits)))]]
+        fitting = suits(self.garments, sex if not other else "female" if sex == "male" else "male")
+        chosen = [fitting[int(rng.integers(len(fitting)))]]
         if rng.random() < 0.93:
-            shoes = [g for g in self.garments if g.startswith("shoes")]
-            chosen.append(shoes[int(rng.integers(len(shoes)))])
+            pairs = shoes(self.garments)
+            chosen.append(pairs[int(rng.integers(len(pairs)))])
         parts, hidden = [], [np.zeros(0, np.int64)]
         for name in chosen:
             vertices, weights = self._worn(name, body)
@@ -119,12 +112,12 @@ class Figures:
     def _head(self, rng: np.random.Generator, sex: str, body: Floats) -> tuple[Floats, Ints, Floats, str, Ints]:
         draw = rng.random()
         if draw < 0.08:
-            name = "fedora" if rng.random() < 0.5 else "fedora_cocked"
+            name = HATS[0] if rng.random() < 0.5 else HATS[1]
         else:
-            names = _HEADS[:4] if sex == "male" and rng.random() < 0.9 else _HEADS[1:]
+            names = HAIR[:4] if sex == "male" and rng.random() < 0.9 else HAIR[1:]
             name = names[int(rng.integers(len(names)))]
         vertices, weights = self._worn(name, body)
-        kind = "hat" if name.startswith("fedora") else "hair"
+        kind = "hat" if name in HATS else "hair"
         piece = self._store[f"garment.{name}.piece"].astype(np.int64)
         return vertices, self._store[f"garment.{name}.faces"].astype(np.int64), weights, kind, piece
 

@@ -26,7 +26,7 @@ POSES: Final = {
     "standing": 0.22, "walking": 0.24, "running": 0.04, "waving": 0.07, "busy": 0.09, "bending": 0.04,
     "sitting": 0.08, "chair": 0.04, "crouching": 0.05, "lying": 0.10, "curled": 0.03,
 }  # fmt: skip
-#: Poses that count as upright: seen from straight above they are head and shoulders.
+#: Poses in which the trunk lies on the ground.
 _LYING: Final = ("lying", "curled")
 
 

@@ -68,12 +68,11 @@ def prepare_figures(
     seed: int = 0,
     workers: int = 1,
     say: Callable[[str], None] = lambda _: None,
-    first: int = 0,
 ) -> dict[str, int]:
     """Write a rendered set of ``counts`` tiles per split; test tiles stand on grounds of their own.
 
     The same folders, counts, size and seed give the same tiles, whatever the number of workers. UserError for grounds or
-    figures that cannot be read. With ``first`` above 0 tiles of training are added after those that are there.
+    figures that cannot be read.
     """
     grounds = read_grounds(root)
     laid = [ground for ground in grounds if ground.kind == "textures"]
@@ -84,15 +83,13 @@ def prepare_figures(
     tasks: list[_Task] = []
     for number, split in enumerate(SPLITS):
         rng = np.random.default_rng([seed, 99 + number])
-        if first == 0:
-            empty_folders(out, split)
+        empty_folders(out, split)
         chosen = [g for g in grounds if g.use == ("test" if split == "test" else "train")]
         weights = np.array([g.weight for g in chosen])
         for at in range(0, counts.get(split, 0), BLOCK):
             ground = chosen[int(rng.choice(len(chosen), p=weights / weights.sum()))]
             path = ground.pictures[int(rng.integers(len(ground.pictures)))] if ground.kind == "pictures" else None
-            if at >= first:
-                tasks.append(_Task(path, ground, out, split, at, min(BLOCK, counts[split] - at), size, seed))
+            tasks.append(_Task(path, ground, out, split, at, min(BLOCK, counts[split] - at), size, seed))
     done, total = 0, sum(task.count for task in tasks)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _load, (figures, textures)) as pool:

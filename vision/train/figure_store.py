@@ -10,8 +10,9 @@ body each, so that they fit whatever shape it has. Textures are not taken: colou
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from .errors import UserError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+_T = TypeVar("_T")
 
 #: Bones that move; every other bone of the skeleton goes with the nearest of these above it.
 BONES: Final = (
@@ -37,27 +39,61 @@ BUILDS: Final = (
     "maxmuscle-averageweight",
     "minmuscle-averageweight",
 )
-SUITS: Final = ("casual", "elegant", "sport", "work")
+#: Hair of the head, short first: what figures wear who wear no hat.
+HAIR: Final = (
+    "short01", "short02", "short03", "short04", "bob01", "bob02", "long01", "ponytail01", "braid01", "afro01",
+)  # fmt: skip
+HATS: Final = ("fedora", "fedora_cocked")
 
 
 def gather(program: Path, assets: Path, out: Path) -> dict[str, int]:
-    """Write the figures' file from folders of the two repositories; return what is in it. UserError if parts miss."""
+    """Write the figures' file from folders of the two repositories; return what is in it.
+
+    UserError if a part is missing or cannot be understood, or if the file cannot be written.
+    """
+    if out.suffix != ".npz":
+        raise UserError(f"--out {out}: figures are written as .npz; give the file such a name")
     data = program / "makehuman" / "data"
     store: dict[str, npt.NDArray[np.generic]] = {}
-    vertices, faces = _mesh(data / "3dobjs" / "base.obj", "body")
+    mesh, rigs, shapes = data / "3dobjs" / "base.obj", data / "rigs", data / "targets" / "macrodetails"
+    vertices, faces = _understood(mesh, lambda: _mesh(mesh, "body"))
     store["body.vertices"] = vertices.astype(np.float32)
     store["body.faces"] = faces.astype(np.uint16)
-    _bones(data / "rigs", len(vertices), store)
-    targets = _targets(data / "targets" / "macrodetails", store)
-    garments = []
+    _understood(rigs, lambda: _bones(rigs, len(vertices), store))
+    targets = _understood(shapes, lambda: _targets(shapes, store))
+    garments: list[str] = []
     for path in sorted(assets.glob("base/clothes/*/*.mhclo")) + sorted(assets.glob("base/hair/*/*.mhclo")):
-        _garment(path, store)
+        _understood(path, lambda path=path: _garment(path, store))  # type: ignore[misc]
         garments.append(path.stem)
-    if not garments:
-        raise UserError(f"{assets}: no clothes or hair (base/clothes/*/*.mhclo) in it")
+    lacking = missing(garments)
+    if lacking:
+        raise UserError(f"{assets}: no {lacking} in it (base/clothes/*/*.mhclo, base/hair/*/*.mhclo)")
     store["garments"] = np.array(garments)
-    np.savez_compressed(out, **store)  # type: ignore[arg-type]
+    try:
+        np.savez_compressed(out, **store)  # type: ignore[arg-type]
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
     return {"vertices": len(vertices), "targets": targets, "garments": len(garments)}
+
+
+def suits(garments: Iterable[str], sex: str) -> list[str]:
+    """Garments that dress the body of somebody of a sex, from neck to ankles."""
+    return [name for name in garments if name.startswith(f"{sex}_") and "suit" in name]
+
+
+def shoes(garments: Iterable[str]) -> list[str]:
+    """Garments that are shoes."""
+    return [name for name in garments if name.startswith("shoes")]
+
+
+def missing(garments: Sequence[str]) -> str | None:
+    """What figures cannot be dressed without and these garments do not have; None where nothing lacks."""
+    for sex in SEXES:
+        if not suits(garments, sex):
+            return f"suit for a {sex} body"
+    if not shoes(garments):
+        return "shoes"
+    return next((f"hair or hat {name}" for name in (*HAIR, *HATS) if name not in garments), None)
 
 
 def _lines(path: Path) -> list[str]:
@@ -65,6 +101,14 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); it belongs to MakeHuman") from None
+
+
+def _understood(path: Path, read: Callable[[], _T]) -> _T:
+    """What ``read`` makes of a file; UserError with its name where it is not as MakeHuman writes it."""
+    try:
+        return read()
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{path}: not as MakeHuman has it ({type(error).__name__}: {error})") from None
 
 
 def _mesh(path: Path, group: str | None) -> tuple[Floats, Ints]:

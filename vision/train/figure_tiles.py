@@ -94,7 +94,7 @@ def figure_tile(
         sprite = figure_sprite(cloud, view, at, (size, size), light, scene.ground)
         if sprite is None:
             continue
-        box = _bounds(sprite.cover, sprite.left, sprite.top)
+        box = bounds(sprite.cover, sprite.left, sprite.top)
         if box is None or (what == "person" and not LONGEST_MIN <= max(box[2:]) <= LONGEST_MAX):
             continue
         if any(_covers(other, box) for other in taken):
@@ -128,9 +128,16 @@ def _put(
     visible = place(scene.canvas, sprite, darkness, scene.contact, scene.blur_px, hidden)
     if hidden is not None:
         scene.canvas += (scene.cover_with - scene.canvas) * hidden[..., None]
-    if what == "person" and visible >= VISIBLE_MIN:
-        left, top = max(box[0], 0.0), max(box[1], 0.0)
-        boxes.append((0, left, top, min(box[0] + box[2], size) - left, min(box[1] + box[3], size) - top))
+    if what == "person" and (label := labelled(box, visible, size)) is not None:
+        boxes.append(label)
+
+
+def labelled(box: tuple[float, float, float, float], visible: float, size: int) -> Box | None:
+    """What of a figure's box lies in the tile, as a label; None where cover leaves less than VISIBLE_MIN of the figure."""
+    if visible < VISIBLE_MIN:
+        return None
+    left, top = max(box[0], 0.0), max(box[1], 0.0)
+    return 0, left, top, min(box[0] + box[2], size) - left, min(box[1] + box[3], size) - top
 
 
 def _cloud(what: str, scale: float, props: Props, rng: np.random.Generator) -> Cloud:
@@ -222,7 +229,8 @@ def _old_thing(scene: _Scene, at: tuple[float, float], size: int, rng: np.random
         blend(scene.canvas, layer, scene.darkness if view.direct > 0.12 else 0.05, scene.blur_px, None)
 
 
-def _bounds(cover: Floats, left: int, top: int) -> tuple[float, float, float, float] | None:
+def bounds(cover: Floats, left: int, top: int) -> tuple[float, float, float, float] | None:
+    """Left, top, width, height in pixels of what a sprite with its corner at ``left``, ``top`` covers; None for nothing."""
     ys, xs = np.nonzero(cover > 0.3)
     if not len(xs):
         return None

@@ -12,7 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from . import average, card, export, figure_prepare, folder, hituav, limits, quantise, render_people, warm_start
+from . import (
+    average,
+    card,
+    export,
+    figure_prepare,
+    figure_tiles,
+    folder,
+    hituav,
+    limits,
+    quantise,
+    render_people,
+    warm_start,
+)
 from .dataset import Sample, fingerprint, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
@@ -285,7 +297,8 @@ def _about(
             "basis": "estimated from cars 4.6 m long in the training data; scale augmentation .55 to 2.4 widens it",
         }
     elif job.kind == "rgb":
-        low, high = (100 / scale for scale in (render_people.SCALE_MAX, render_people.SCALE_MIN))
+        rendered = render_people if job.figures is None else figure_tiles
+        low, high = (100 / scale for scale in (rendered.SCALE_MAX, rendered.SCALE_MIN))
         gsd = {"min": round(low, 1), "max": round(high, 1), "basis": "of the rendered tiles, on the model's input"}
     weights = job.weights
     return {
@@ -355,7 +368,7 @@ def command(job: Job, config: dict[str, Any]) -> str:
     if job.kind == "hituav":
         words.append(f"--cold {config.get('augment', {}).get('p_cold', 0.0):g}")
     if job.kind == "rgb":
-        words.append(f"--tiles {job.tiles}")
+        words.append(f"--tiles {job.tiles}" + (f" --figures {job.figures.name}" if job.figures else ""))
     if (config["width"], config["height"]) != (640, 512):
         words.append(f"--width {config['width']} --height {config['height']}")
     words += [

@@ -93,8 +93,10 @@ def read_grounds(root: Path) -> list[Ground]:
             ) from None
         if ground.use not in ("train", "test"):
             raise UserError(f"{path}: {name}: use is {ground.use!r}, expected train or test")
-        if ground.kind not in ("pictures", "textures") or ground.weight <= 0:
-            raise UserError(f"{path}: {name}: kind is pictures or textures, weight above 0")
+        if ground.kind not in ("pictures", "textures"):
+            raise UserError(f"{path}: {name}: kind is {ground.kind!r}, expected pictures or textures")
+        if not 0 < ground.weight < math.inf:
+            raise UserError(f"{path}: {name}: weight is {ground.weight:g}, expected a number above 0")
         if not 10 <= ground.elevation_deg[0] <= ground.elevation_deg[1] <= 90 or ground.gsd_cm <= 0:
             raise UserError(f"{path}: {name}: elevation_deg must lie in 10..90, gsd_cm above 0")
         out.append(ground)

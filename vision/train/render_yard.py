@@ -30,13 +30,16 @@ _GAMMA: Final = 2.2
 
 
 def samples(folder: Path) -> tuple[list[Image], list[float]]:
-    """All samples of the sheets in a folder, and the weight of each. UserError where there are none."""
+    """All samples of the sheets in a folder, and the weight of each. UserError for none, or a sheet that is no picture."""
     out: list[Image] = []
     weights: list[float] = []
     for name, weight in _SHEETS.items():
-        sheet = cv2.imread(str(folder / f"{name}.webp"), cv2.IMREAD_COLOR)
-        if sheet is None:
+        path = folder / f"{name}.webp"
+        if not path.is_file():
             continue
+        sheet = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if sheet is None:
+            raise UserError(f"{path}: cannot be read as a picture")
         mine = [
             cut
             for y in range(_MARGIN, sheet.shape[0] - _SAMPLE, _STEP_Y)
