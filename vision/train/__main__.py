@@ -75,7 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
     rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
-    rgb.add_argument("source", type=Path, help="folder of background folders with backgrounds.json")
+    rgb.add_argument(
+        "source",
+        type=Path,
+        help=(
+            "folder of folders of ground, with backgrounds.json: for each gsd_cm, elevation_deg [low, high], shadow [low, high],"
+            " licence, source, use (train or test); with --figures also kind (pictures or textures) and weight"
+        ),
+    )
     rgb.add_argument("--figures", type=Path, help="file of dressed figures, as 'figures' writes it; else plain bodies")
     rgb.add_argument("--tiles", type=int, default=3200, help="rendered tiles to train on (default 3200)")
     for command in (hit, own, rgb):

@@ -315,7 +315,7 @@ def _about(
                 "use": "trained on",
                 "name": f"{source['data']}, {'official' if source['split'] == 'official' else source['split']} train split",
                 "pictures": description["images"]["train"],
-                "citation": source.get("citation", "Grounds:" if job.kind == "rgb" else "A data set of the user's."),
+                "citation": _citation(source, job.kind),
                 "licence": source.get("licence") or job.licence,
             }
         ],
@@ -331,6 +331,15 @@ def _about(
             "command": command(job, trained["config"]),
         },
     }
+
+
+def _citation(source: Mapping[str, Any], kind: str) -> str:
+    """What the card says before the licences: whose data it is, and what figures were drawn from."""
+    if "citation" in source:
+        return str(source["citation"])
+    if kind != "rgb":
+        return "A data set of the user's."
+    return f"Figures: {source['figures']}. Grounds:" if source.get("figures") else "Grounds:"
 
 
 def _start(job: Job) -> str:
