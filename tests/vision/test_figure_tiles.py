@@ -222,7 +222,10 @@ def test_the_command_on_the_card_names_the_figures(tmp_path: Path) -> None:
     job = Job("rgb", tmp_path / "grounds", tmp_path, tmp_path / "m.onnx", tmp_path / "m.md", TrainConfig(epochs=1))
     config = {"minutes": None, "epochs": 1, "width": 640, "height": 512, "batch": 8, "lr": 1e-3}
     assert "--figures" not in command(job, config)
-    assert "--figures people.npz" in command(replace(job, figures=tmp_path / "people.npz"), config)
+    assert "--seed" not in command(job, config)
+    said = command(replace(job, figures=tmp_path / "people.npz"), {**config, "seed": 2})
+    assert "--figures people.npz" in said
+    assert "--seed 2" in said
 
 
 def test_photographed_ground_may_be_webp(tmp_path: Path) -> None:

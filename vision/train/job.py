@@ -377,14 +377,16 @@ def command(job: Job, config: dict[str, Any]) -> str:
     if job.kind == "hituav":
         words.append(f"--cold {config.get('augment', {}).get('p_cold', 0.0):g}")
     if job.kind == "rgb":
-        words.append(f"--tiles {job.tiles}" + (f" --figures {job.figures.name}" if job.figures else ""))
+        words.append(f"--tiles {job.tiles}")
     if (config["width"], config["height"]) != (640, 512):
         words.append(f"--width {config['width']} --height {config['height']}")
     words += [
         f"--{name.replace('_', '-')} {config[name]}"
-        for name in ("warmup_steps", "freeze")
+        for name in ("warmup_steps", "freeze", "seed")
         if config.get(name, getattr(TrainConfig, name)) != getattr(TrainConfig, name)
     ]
+    if job.figures is not None:
+        words.append(f"--figures {job.figures.name}")
     weights = job.weights.name if job.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
     if config.get("device", "cpu") != "cpu":
