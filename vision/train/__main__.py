@@ -12,7 +12,7 @@ from typing import Any
 
 from vision.errors import EngineMissingError, VisionError
 
-from . import card
+from . import card, figure_store
 from .augment import COLOUR, AugmentConfig
 from .dataset import iter_flat, list_samples
 from .errors import MissingExtraError, UserError
@@ -28,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.command == "evaluate":
             return _evaluate(args)
+        if args.command == "figures":
+            found = figure_store.gather(args.program, args.assets, args.out)
+            _say(f"wrote {args.out}: " + ", ".join(f"{count} {what}" for what, count in found.items()))
+            return 0
         if args.command == "single":
             from .single import SingleJob  # needs an inference engine, which training does not
             from .single import run as fit_single
@@ -71,10 +75,22 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--gsd", help="ground sample distance of the pictures in cm per pixel, MIN-MAX")
     own.add_argument("--licence", default="not stated", help="licence of the data, for the card")
     rgb = commands.add_parser("rgb", help="the RGB person detector: people rendered on your pictures of ground")
-    rgb.add_argument("source", type=Path, help="folder of background folders with backgrounds.json")
+    rgb.add_argument(
+        "source",
+        type=Path,
+        help=(
+            "folder of folders of ground, with backgrounds.json: for each gsd_cm, elevation_deg [low, high], shadow [low, high],"
+            " licence, source, use (train or test); with --figures also kind (pictures or textures) and weight"
+        ),
+    )
+    rgb.add_argument("--figures", type=Path, help="file of dressed figures, as 'figures' writes it; else plain bodies")
     rgb.add_argument("--tiles", type=int, default=3200, help="rendered tiles to train on (default 3200)")
     for command in (hit, own, rgb):
         _add_training(command)
+    gathered = commands.add_parser("figures", help="gather figures from MakeHuman's body, clothes and hair (CC0)")
+    gathered.add_argument("program", type=Path, help="folder of the repository makehumancommunity/makehuman")
+    gathered.add_argument("assets", type=Path, help="folder of the repository makehumancommunity/makehuman-assets")
+    gathered.add_argument("--out", type=Path, required=True, help="the file to write (.npz)")
     single = commands.add_parser("single", help="the weights by which single thermal pictures are judged")
     single.add_argument("model", type=Path, help="the thermal detector whose scores are weighed")
     single.add_argument("--out", type=Path, required=True, help="the JSON file to write")
@@ -150,7 +166,7 @@ def _job(args: argparse.Namespace) -> Job:
         "average_with",
     )
     more: dict[str, Any] = {
-        name: given[name] for name in ("gsd", "licence", "split", "held_out", "tiles") if name in given
+        name: given[name] for name in ("gsd", "licence", "split", "held_out", "tiles", "figures") if name in given
     }
     if given.get("names"):
         more["names"] = tuple(name.strip() for name in args.names.split(",") if name.strip())

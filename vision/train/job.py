@@ -12,7 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from . import average, card, export, folder, hituav, limits, quantise, render_people, warm_start
+from . import (
+    average,
+    card,
+    export,
+    figure_prepare,
+    figure_tiles,
+    folder,
+    hituav,
+    limits,
+    quantise,
+    render_people,
+    warm_start,
+)
 from .dataset import Sample, fingerprint, iter_flat, list_samples, read_description, read_image
 from .errors import UserError
 from .evaluate import Picture, evaluate
@@ -44,6 +56,7 @@ class Job:
     split: str = "official"
     held_out: Path | None = None
     tiles: int = 3200
+    figures: Path | None = None  # of a "rgb" job: dressed figures in place of plain bodies
     extra_test: Path | None = None
     version: str = "0.1.0"
     steps: tuple[str, ...] = STEPS
@@ -77,6 +90,8 @@ class Job:
             raise UserError("give the class names (--names person,car)")
         if not self.source.is_dir():
             raise UserError(f"{self.source}: no such folder")
+        if self.figures is not None and not self.figures.is_file():
+            raise UserError(f"--figures {self.figures}: no such file; 'python -m vision.train figures' writes one")
         if "train" in self.steps and (self.weights is None or not self.weights.is_file()):
             raise UserError(f"--weights: no such file ({self.weights})")
         if self.weights is not None and self.weights.resolve() == self.model.resolve():
@@ -133,6 +148,10 @@ def _prepare(job: Job, root: Path, say: Callable[[str], None]) -> dict[str, int]
         return hituav.prepare(job.source, root, job.split, job.held_out, job.config.seed)
     if job.kind == "rgb":
         tiles = {"train": job.tiles, "val": max(24, job.tiles // 10), "test": max(24, job.tiles // 6)}
+        if job.figures is not None:
+            return figure_prepare.prepare_figures(
+                job.source, job.figures, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say
+            )
         return render_people.prepare(job.source, root, tiles, seed=job.config.seed, workers=job.config.threads, say=say)
     return folder.prepare(job.source, root, list(job.names), job.config.seed, any_colours=job.modality_stated)
 
@@ -278,7 +297,8 @@ def _about(
             "basis": "estimated from cars 4.6 m long in the training data; scale augmentation .55 to 2.4 widens it",
         }
     elif job.kind == "rgb":
-        low, high = (100 / scale for scale in (render_people.SCALE_MAX, render_people.SCALE_MIN))
+        rendered = render_people if job.figures is None else figure_tiles
+        low, high = (100 / scale for scale in (rendered.SCALE_MAX, rendered.SCALE_MIN))
         gsd = {"min": round(low, 1), "max": round(high, 1), "basis": "of the rendered tiles, on the model's input"}
     weights = job.weights
     return {
@@ -295,7 +315,7 @@ def _about(
                 "use": "trained on",
                 "name": f"{source['data']}, {'official' if source['split'] == 'official' else source['split']} train split",
                 "pictures": description["images"]["train"],
-                "citation": source.get("citation", "Grounds:" if job.kind == "rgb" else "A data set of the user's."),
+                "citation": _citation(source, job.kind),
                 "licence": source.get("licence") or job.licence,
             }
         ],
@@ -311,6 +331,15 @@ def _about(
             "command": command(job, trained["config"]),
         },
     }
+
+
+def _citation(source: Mapping[str, Any], kind: str) -> str:
+    """What the card says before the licences: whose data it is, and what figures were drawn from."""
+    if "citation" in source:
+        return str(source["citation"])
+    if kind != "rgb":
+        return "A data set of the user's."
+    return f"Figures: {source['figures']}. Grounds:" if source.get("figures") else "Grounds:"
 
 
 def _start(job: Job) -> str:
@@ -353,9 +382,11 @@ def command(job: Job, config: dict[str, Any]) -> str:
         words.append(f"--width {config['width']} --height {config['height']}")
     words += [
         f"--{name.replace('_', '-')} {config[name]}"
-        for name in ("warmup_steps", "freeze")
+        for name in ("warmup_steps", "freeze", "seed")
         if config.get(name, getattr(TrainConfig, name)) != getattr(TrainConfig, name)
     ]
+    if job.figures is not None:
+        words.append(f"--figures {job.figures.name}")
     weights = job.weights.name if job.weights else "WEIGHTS.pt"
     words.append(f"--weights {weights} --work work {length} --batch {config['batch']} --lr {config['lr']:g}")
     if config.get("device", "cpu") != "cpu":

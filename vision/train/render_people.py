@@ -50,6 +50,8 @@ class Ground:
     licence: str
     source: str
     use: str
+    kind: str = "pictures"  # or textures: sheets of samples that ground is laid from
+    weight: float = 1.0  # how often the folder is taken, beside the others
 
     @property
     def nadir(self) -> bool:
@@ -68,7 +70,7 @@ def read_grounds(root: Path) -> list[Ground]:
         raise UserError(f"{path}: expected an object with one entry per folder")
     out = []
     for name, entry in sorted(described.items()):
-        pictures = tuple(sorted(p for p in (root / name).glob("*") if p.suffix.lower() in IMAGE_SUFFIXES))
+        pictures = tuple(sorted(p for p in (root / name).glob("*") if p.suffix.lower() in (*IMAGE_SUFFIXES, ".webp")))
         if not pictures:
             raise UserError(f"{root / name}: no pictures in it")
         try:
@@ -81,6 +83,8 @@ def read_grounds(root: Path) -> list[Ground]:
                 str(entry["licence"]),
                 str(entry["source"]),
                 str(entry["use"]),
+                str(entry.get("kind", "pictures")),
+                float(entry.get("weight", 1.0)),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(
@@ -89,6 +93,10 @@ def read_grounds(root: Path) -> list[Ground]:
             ) from None
         if ground.use not in ("train", "test"):
             raise UserError(f"{path}: {name}: use is {ground.use!r}, expected train or test")
+        if ground.kind not in ("pictures", "textures"):
+            raise UserError(f"{path}: {name}: kind is {ground.kind!r}, expected pictures or textures")
+        if not 0 < ground.weight < math.inf:
+            raise UserError(f"{path}: {name}: weight is {ground.weight:g}, expected a number above 0")
         if not 10 <= ground.elevation_deg[0] <= ground.elevation_deg[1] <= 90 or ground.gsd_cm <= 0:
             raise UserError(f"{path}: {name}: elevation_deg must lie in 10..90, gsd_cm above 0")
         out.append(ground)
@@ -238,14 +246,12 @@ def prepare(
     The same folder, counts, size and seed give the same tiles, whatever the number of workers.
     """
     grounds = read_grounds(root)
+    if any(ground.kind == "textures" for ground in grounds):
+        raise UserError(f"{root}: ground laid from textures needs figures (--figures)")
     tasks = []
     for number, split in enumerate(SPLITS):
         rng = np.random.default_rng([seed, 99 + number])
-        for kind in ("images", "labels", "ignore"):
-            folder = out / kind / split
-            if folder.exists():
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True)
+        empty_folders(out, split)
         chosen = [g for g in grounds if g.use == ("test" if split == "test" else "train")]
         for first in range(0, counts.get(split, 0), BLOCK):
             ground = chosen[int(rng.integers(len(chosen)))]
@@ -257,6 +263,20 @@ def prepare(
             done += count
             if done % (50 * BLOCK) < count:
                 say(f"rendered {done} of {total} tiles")
+    return described(out, counts, grounds)
+
+
+def empty_folders(out: Path, split: str) -> None:
+    """Make the folders of one split, without what an earlier run left in them."""
+    for kind in ("images", "labels", "ignore"):
+        folder = out / kind / split
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+
+
+def described(out: Path, counts: dict[str, int], grounds: list[Ground], figures: str | None = None) -> dict[str, int]:
+    """Write what a rendered set is made of; return the number of tiles per split."""
     made = {split: counts.get(split, 0) for split in SPLITS}
     source: dict[str, object] = {
         "data": "people rendered on real ground",
@@ -267,5 +287,7 @@ def prepare(
         ],
         "licence": "; ".join(f"{g.source} ({g.licence})" for g in grounds),
     }
+    if figures is not None:
+        source["figures"] = figures
     write_description(out, ["person"], made, source)
     return made

@@ -110,10 +110,10 @@ def test_eval_looks_in_tiles_and_finds_rendered_people(folder: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["classes"]["person"]
-    print(found)
     assert found["objects"] == 24
-    assert found["recall"] >= 0.5
-    assert found["ap50"] >= 0.4
+    assert found["recall"] >= 0.85
+    assert found["ap50"] >= 0.85
+    assert found["false_per_picture"] <= 2.0
 
 
 def test_figures_of_a_colour_model_are_those_in_colour_also_where_its_classes_are_named(
@@ -142,7 +142,7 @@ def test_detect_uses_it_for_colour_and_says_once_that_it_is_experimental(folder:
     frames = [frame for frame in frames if frame["type"] == "frame"]
     assert len(frames) == 5
     assert all(frame["experimental"] and frame["model"].startswith("rgb_person@") for frame in frames)
-    assert sum(len(frame["detections"]) for frame in frames) >= 4
+    assert sum(len(frame["detections"]) for frame in frames) >= 12
 
 
 def named(tmp_path: Path, name: str) -> Path:
@@ -177,7 +177,10 @@ def test_what_a_users_model_calls_fire_is_told_as_fire_after_three_looks(folder:
     lines = list(Examiner(Lookers(load_yolo(named(tmp_path, "fire"))), HotSpotDetector()).stream("v", looks))
     found = [d for line in lines if line["type"] == "frame" for d in line["detections"]]
     assert {d["kind"] for d in found} == {"fire"}
-    assert all(d["rule"] == f"fire: one look, learned {d['confidence']:.2f}" for d in found if d["confidence"] < 0.995)
+    for d in found:
+        said, score = d["rule"].rsplit(" ", 1)
+        assert said == "fire: one look, learned"
+        assert float(score) == pytest.approx(d["confidence"], abs=0.0056)  # each is rounded by itself
     sure = {corner: score for corner, score in boxes.items() if score >= 0.45}
     assert sure
     for corner, score in sure.items():
@@ -210,7 +213,7 @@ def test_who_is_too_unsure_to_be_told_of_is_blurred_all_the_same(folder: Path, t
         for _ in range(4):
             writer.write(original)
         writer.release()
-    result = RUNNER.invoke(DETECT, [str(source), "--confidence", "0.6", "--annotate", str(tmp_path / "seen")])
+    result = RUNNER.invoke(DETECT, [str(source), "--confidence", "0.7", "--annotate", str(tmp_path / "seen")])
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     told = len(next(line for line in lines if line["type"] == "frame")["detections"])
