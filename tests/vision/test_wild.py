@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.train import wild
+from vision.train import card, wild
 from vision.train.augment import AugmentConfig, augment, calmer
+from vision.train.job import Job, command
+from vision.train.trainer import TrainConfig
 from vision.train.wild import country, wild_picture, wild_scene
 from vision.train.wild_eye import Eye, eye
 from vision.train.wild_figures import GAME, Part, beast, patch, person, plain
@@ -156,3 +159,16 @@ def test_a_share_of_the_training_is_of_this_renderer_and_the_end_has_less_of_it(
     assert share(replace(plainly, p_wild=0.0)) == 0.0
     assert 0.35 < share(plainly) < 0.65
     assert share(calmer(plainly)) < share(plainly)
+
+
+def test_the_card_and_its_command_tell_of_both_renderers_and_of_the_calm_end() -> None:
+    config = {"augment": {"p_cold": 0.2, "p_wild": 0.25}, "calm": 0.13}
+    told = "\n".join(card._rendered(config))
+    assert "20% of these, pictures of cold wilderness rendered by `vision/train/cold.py`" in told
+    assert "25% of these, pictures of cold wilderness rendered by `vision/train/wild.py`" in told
+    assert "in the last 13% of the training" in told
+    assert card._rendered({"augment": {"p_cold": 0.0}, "calm": 0.13}) == []  # an older record, or a town's model
+    made = TrainConfig(minutes=8.5, calm=0.13, augment=AugmentConfig(p_cold=0.2, p_wild=0.25))
+    spot = Path("x")
+    told = command(Job("hituav", spot, spot, spot, spot, made), asdict(made))
+    assert "--cold 0.2 \\\n  --wild 0.25 \\\n  --calm 0.13" in told
