@@ -58,7 +58,7 @@ class SingleJob:
     model: Path
     out: Path
     pictures: int = 900
-    least: float = 0.75
+    least: float = 0.72
     seed: int = 0
 
 
