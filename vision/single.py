@@ -6,8 +6,9 @@ mean over a body rises out of a noisy sensor where its brightest pixel does not.
 together, by how alone it stands in its surroundings and by how it compares with the warmest of its picture: stones that
 the day has left a little warm are many and far cooler than a body. The weights are a logistic regression (Cox 1958)
 fitted by `vision.train single` and kept in `models/single_look.json`. All features are ratios, so that 8 bits of
-automatic gain, raw counts of any gain and degrees are judged alike. Pictures in which a great many things stand out are
-not judged so: there the learned detector's word counts as it stands, and the few spots that stand out very far.
+automatic gain, raw counts of any gain and degrees are judged alike. Where a great many things stand out, tree crowns as
+well as a town, a spot alone says nothing. There the learned detector has to be sure; where it is sure of hardly anything,
+in a wood as a rule, it and the judge may agree instead.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
 from vision.sighting import Kind
-from vision.thermal import HotSpotDetector, HotSpotSettings, is_flame, parts, robust_sigma, top_hat
+from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
 from vision.unite import Observation, unite
 
 WEIGHTS: Final = Path(__file__).parent / "models" / "single_look.json"
@@ -55,8 +56,9 @@ _PERCENTILES: Final = (1.0, 99.0)
 _FROM_SIGMA: Final = 4.0
 _MOST: Final = 60  # spots, the strongest first
 _CROWD_SIGMA: Final = 8.0
-_CROWDED_SIGMA: Final = 11.0  # of hot spots in crowded pictures: nothing confirms what a single one shows
-_MOST_IN_QUIET: Final = 10  # cold scenes hardly ever have more that stand out so far, six of seven towns do
+_HEARD: Final = 0.2  # what the learned detector must say at least of whom the judge sees in a crowded picture
+_AT_HOME: Final = 1  # sure of more, the learned detector is in pictures that it knows: towns
+_MOST_IN_QUIET: Final = 10  # open cold ground seldom has more of them; four of five towns do, and many woods
 _LONGEST_M: Final = 3.5
 _NEIGHBOURS: Final = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _LEAST_LOGIT: Final = -4.6
@@ -173,7 +175,7 @@ class Picture:
 
 
 def crowded(picture: Picture, things: Sequence[Observation]) -> bool:
-    """Whether so much stands out so far that this is a town or a warm day: contrast tells little there."""
+    """Whether so much stands out so far that this is a town, a wood or a warm day: contrast tells little there."""
     return sum(picture.sigma(_box(t)) >= _CROWD_SIGMA for t in things) > _MOST_IN_QUIET
 
 
@@ -214,7 +216,7 @@ class SingleLook:
         """weights: those that ship, if None."""
         self._learned = learned
         self._weights = weights or read_weights()
-        self._classical = HotSpotDetector(HotSpotSettings(sigma=_CROWDED_SIGMA))
+        self._classical = HotSpotDetector()
 
     def look(self, frame: Frame, gsd_m: float | None) -> tuple[Look, list[Observation]]:
         """The learned detector's look, and what is reported. gsd_m: metres per pixel, None where it is not known.
@@ -229,25 +231,40 @@ class SingleLook:
         flames = [d for d in look.found if d.kind in _FLAMES]  # of a model that knows them: no candidates for a person
         things = candidates(picture, [d for d in look.found if d.kind not in _FLAMES], gsd_m)
         yolo = self._learned.yolo(frame)
-        if crowded(picture, things):
-            sure = [d for d in look.found if d.confidence >= yolo.confidence]
-            return look, unite(sure + self._classical.detect(frame, gsd_m), partial(is_flame, frame))
-        fires = unite([*self._classical.fires(frame, gsd_m), *(d for d in flames if d.confidence >= yolo.confidence)])
+        hot = self._classical.fires(frame, gsd_m)
+        fires = unite([*hot, *(d for d in flames if d.confidence >= yolo.confidence)])
         scores = self._weights.score(features(picture, things, fires))
         least = self._weights.least if yolo.confidence == yolo.card.confidence else yolo.confidence
+        ranked = sorted(zip(scores.tolist(), things, strict=True), key=lambda pair: -pair[0])
+        if crowded(picture, things):
+            sure = unite([*(d for d in look.found if d.confidence >= yolo.confidence), *hot], partial(is_flame, frame))
+            if sum(o.learned_score > 0 for o in sure) > _AT_HOME:
+                return look, sure
+            agreed = [(s, t) for s, t in ranked if s >= least and t.score(Kind.PERSON) >= _HEARD]
+            return look, self._besides(frame, sure, agreed)
         kept: list[Observation] = []
-        for score, thing in sorted(zip(scores, things, strict=True), key=lambda pair: -pair[0]):
+        for score, thing in ranked:
             vehicle = thing.score(Kind.VEHICLE) >= yolo.confidence
             person = score >= least or thing.score(Kind.PERSON) >= max(_SURE, yolo.confidence)
             if not (person or vehicle) or any(_same(thing, k) for k in kept):
                 continue
             at_fire = any(_same(thing, f) for f in fires)
             if not at_fire:
-                kept.append(self._judged(frame, thing, float(score)) if person else thing)
+                kept.append(self._judged(frame, thing, score) if person else thing)
             elif thing.learned_kind is Kind.PERSON and not is_flame(frame, thing):
-                kept.append(replace(thing, judged=float(score)))  # whoever stands at a fire matters most
+                kept.append(replace(thing, judged=score))  # whoever stands at a fire matters most
         kept = [*fires, *kept]
         return look, kept
+
+    def _besides(
+        self, frame: Frame, sure: list[Observation], judged: Sequence[tuple[float, Observation]]
+    ) -> list[Observation]:
+        """Those that are sure, and whom the judge adds to them."""
+        kept = list(sure)
+        for score, thing in judged:
+            if not any(_same(thing, k) for k in kept):
+                kept.append(self._judged(frame, thing, score))
+        return kept
 
     @staticmethod
     def _judged(frame: Frame, thing: Observation, score: float) -> Observation:

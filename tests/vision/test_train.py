@@ -373,6 +373,8 @@ def test_without_the_extra_training_ends_with_one_line_and_exit_code_3(tmp_path,
         (["--epochs", "1", "--seed", "-1"], "--seed must be at least 0"),
         (["--epochs", "1", "--lr", "0"], "--lr must be above 0"),
         (["--epochs", "1", "--int8-loss", "-1"], "--int8-loss -1"),
+        (["--epochs", "1", "--cold", "0.5", "--wild", "0.6"], "--wild must be from 0 to what --cold leaves"),
+        (["--epochs", "1", "--calm", "1.5"], "--calm must be from 0 to 1"),
     ],
 )
 def test_settings_that_cannot_work_are_exit_code_2(tmp_path, capsys, extra, message):

@@ -66,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     hit.add_argument(
         "--cold", type=float, default=0.2, help="share of rendered cold wilderness in training, 0 to 1 (default 0.2)"
     )
+    hit.add_argument(
+        "--wild", type=float, default=0.0, help="share of pictures of the other renderer, 0 to 1 (default 0)"
+    )
     own = commands.add_parser("yolo", help="a detector from your own pictures with YOLO labels")
     own.add_argument("source", type=Path, help="folder with images/ and labels/, split into train/ and val/ or not")
     own.add_argument("--names", required=True, help="class names, in order, separated by commas")
@@ -96,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     single.add_argument("--pictures", type=int, default=900, help="rendered cold pictures (default 900)")
     single.add_argument(
-        "--least", type=float, default=0.75, help="probability from which a person is reported (default 0.75)"
+        "--least", type=float, default=0.72, help="probability from which a person is reported (default 0.72)"
     )
     single.add_argument("--seed", type=int, default=0)
     check = commands.add_parser("evaluate", help="figures of an ONNX model on labelled pictures")
@@ -132,6 +135,9 @@ def _add_training(command: argparse.ArgumentParser) -> None:
     for name in ("width", "height", "batch", "threads", "workers", "seed", "warmup-steps", "freeze"):
         command.add_argument(f"--{name}", type=int, default=getattr(defaults, name.replace("-", "_")))
     command.add_argument("--lr", type=float, default=defaults.lr)
+    command.add_argument(
+        "--calm", type=float, default=defaults.calm, help="share of the training, at its end, that is augmented less"
+    )
 
 
 def _job(args: argparse.Namespace) -> Job:
@@ -150,8 +156,11 @@ def _job(args: argparse.Namespace) -> Job:
         seed=args.seed,
         warmup_steps=args.warmup_steps,
         freeze=args.freeze,
+        calm=args.calm,
         colour=modality == "rgb",
-        augment=COLOUR if modality == "rgb" else AugmentConfig(p_cold=given.get("cold", 0.0)),
+        augment=COLOUR
+        if modality == "rgb"
+        else AugmentConfig(p_cold=given.get("cold", 0.0), p_wild=given.get("wild", 0.0)),
     )
     fields = (
         "source",

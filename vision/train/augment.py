@@ -8,7 +8,7 @@ Polarity stays white-hot throughout. The scale range widens the apparent height 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from .cold import cold_picture
 from .labels import Boxes
+from .wild import wild_picture
 
 Image = npt.NDArray[np.uint8]
 
@@ -40,11 +41,31 @@ class AugmentConfig:
     p_colour: float = 0.0
     p_grey: float = 0.0
     p_cold: float = 0.0  # a rendered picture of cold ground instead
+    p_wild: float = 0.0  # or one of the other renderer
+    gently: bool = False  # that one's camera adds little
     tiles: bool = False  # what is larger than the canvas is cut to it, at its own scale, as in tiles
     p_object: float = 0.7  # of such a cut: round one of the picture's objects, else anywhere in it
     min_visible: float = 0.35
     min_pixels: float = 4.0
     border: int = 114
+
+
+def calmer(config: AugmentConfig) -> AugmentConfig:
+    """For the end of a training: fewer rendered pictures, and real ones nearer to what the camera gave."""
+    return replace(
+        config,
+        p_cold=0.7 * config.p_cold,
+        p_wild=0.7 * config.p_wild,
+        gently=True,
+        p_scale=0.75 * config.p_scale,
+        scale_min=config.scale_min**0.6,
+        scale_max=config.scale_max**0.6,
+        p_gain=0.6 * config.p_gain,
+        p_gamma=0.5 * config.p_gamma,
+        p_blur=0.5 * config.p_blur,
+        p_noise=0.5 * config.p_noise,
+        p_stripes=0.5 * config.p_stripes,
+    )
 
 
 def contrast_stretch(image: Image, low: float = 1.0, high: float = 99.5) -> Image:
@@ -145,8 +166,12 @@ def augment(
 ) -> tuple[Image, Boxes]:
     """Return one augmented picture (grey, or colour as H x W x 3) of the canvas' size, and its boxes."""
     config = config or AugmentConfig()
-    if config.p_cold > 0 and rng.random() < config.p_cold:
-        return cold_picture(rng, width, height)
+    if config.p_cold + config.p_wild > 0:
+        draw = rng.random()
+        if draw < config.p_cold:
+            return cold_picture(rng, width, height)
+        if draw < config.p_cold + config.p_wild:
+            return wild_picture(rng, width, height, gently=config.gently)
     rows, cols = image.shape[:2]
     scale = min(width / cols, height / rows)
     cut = config.tiles and scale < 1.0

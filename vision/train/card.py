@@ -203,6 +203,19 @@ def _machine(config: dict[str, Any]) -> str:
     return f"a GPU, the pictures made by {config['workers']} processes"
 
 
+def _rendered(config: dict[str, Any]) -> list[str]:
+    """Which shares of the training pictures were rendered, and where the training ended with fewer."""
+    shares = [(config.get("augment", {}).get(f"p_{name}", 0.0), name) for name in ("cold", "wild")]
+    lines = [
+        f"- instead of {share:.0%} of these, pictures of cold wilderness rendered by `vision/train/{name}.py`."
+        for share, name in shares
+        if share
+    ]
+    if lines and config.get("calm"):
+        lines.append(f"- in the last {config['calm']:.0%} of the training fewer of them, and all augmented less.")
+    return lines
+
+
 def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[str]) -> str:
     """Write the model card in Markdown from the sidecar."""
     first = record["classes"][0]
@@ -250,11 +263,7 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         f"- {item['use']}: {item['name']}, {item['pictures']} pictures. {item['citation']} {item['licence']}."
         for item in record["data"]
     ]
-    cold = training["config"].get("augment", {}).get("p_cold", 0.0)
-    if cold:
-        lines.append(
-            f"- instead of {cold:.0%} of these, pictures of cold wilderness rendered by `vision/train/cold.py`."
-        )
+    lines += _rendered(training["config"])
     lines += [
         "",
         "## Training",

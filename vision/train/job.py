@@ -376,6 +376,10 @@ def command(job: Job, config: dict[str, Any]) -> str:
         words.append(f"--split {job.split}")
     if job.kind == "hituav":
         words.append(f"--cold {config.get('augment', {}).get('p_cold', 0.0):g}")
+        if wild := config.get("augment", {}).get("p_wild"):
+            words.append(f"--wild {wild:g}")
+    if config.get("calm"):
+        words.append(f"--calm {config['calm']:g}")
     if job.kind == "rgb":
         words.append(f"--tiles {job.tiles}")
     if (config["width"], config["height"]) != (640, 512):

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .augment import AugmentConfig, Image, augment
+from .augment import AugmentConfig, Image, augment, calmer
 from .dataset import list_samples, read_boxes, read_image
 from .errors import MissingExtraError, UserError
 from .labels import Boxes, to_relative
@@ -48,6 +48,7 @@ class TrainConfig:
     batch: int = 8
     lr: float = 1e-3
     final_lr: float = 0.02
+    calm: float = 0.0  # this share of the schedule, at its end, is augmented less
     weight_decay: float = 5e-4
     warmup_steps: int = 150
     freeze: int = 0  # the first so many layers stay as they were: a fifth less time where time is short
@@ -78,6 +79,10 @@ class TrainConfig:
             raise UserError(f"batch must be at least 2 (found {self.batch})")
         if not 0 <= self.augment.p_cold <= 1:
             raise UserError(f"--cold must be from 0 to 1 (found {self.augment.p_cold:g})")
+        if not 0 <= self.augment.p_wild <= 1 - self.augment.p_cold:
+            raise UserError(f"--wild must be from 0 to what --cold leaves of 1 (found {self.augment.p_wild:g})")
+        if not 0 <= self.calm <= 1:
+            raise UserError(f"--calm must be from 0 to 1 (found {self.calm:g})")
 
 
 def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
@@ -95,6 +100,8 @@ class TrainSet:
         self._cache: dict[int, Image] = {}
         self._boxes: list[Boxes] = []
         self._rng: np.random.Generator | None = None
+        torch = importlib.import_module("torch")
+        self.calm = torch.zeros(1, dtype=torch.uint8).share_memory_()  # seen by the processes that make pictures, too
         room = config.cache_bytes
         for index, sample in enumerate(self._samples):
             image = read_image(sample.image, colour=config.colour)
@@ -116,7 +123,8 @@ class TrainSet:
         source = self._cache.get(index)
         if source is None:
             source = read_image(self._samples[index].image, colour=config.colour)
-        image, rows = augment(source, self._boxes[index], config.width, config.height, self._rng, config.augment)
+        how = calmer(config.augment) if self.calm.item() else config.augment
+        image, rows = augment(source, self._boxes[index], config.width, config.height, self._rng, how)
         three = image[..., ::-1].transpose(2, 0, 1) if image.ndim == 3 else np.repeat(image[None], 3, axis=0)
         return {
             "img": torch.from_numpy(np.ascontiguousarray(three)),
@@ -255,6 +263,8 @@ def fine_tune(
         rate = learning_rate(config, int(state["step"]), progress(trainer))
         for group in trainer.optimizer.param_groups:
             group["lr"] = rate
+        if progress(trainer) >= 1 - config.calm:
+            trainer.train_loader.dataset.calm.fill_(1)
 
     def on_batch_end(trainer: Any) -> None:
         state["step"] += 1

@@ -19,7 +19,16 @@ from vision.frame import Frame, PixelKind
 from vision.lookers import Lookers
 from vision.model_card import DEFAULT_MODEL
 from vision.sighting import Kind
-from vision.single import FEATURES, Picture, SingleLook, Weights, candidates, features, read_weights
+from vision.single import (
+    FEATURES,
+    Picture,
+    SingleLook,
+    Weights,
+    candidates,
+    crowded,
+    features,
+    read_weights,
+)
 from vision.train.cold import cold_picture
 from vision.train.errors import UserError
 from vision.train.single import ANIMAL, NOBODY, UNSURE, Judged, figures, fit
@@ -106,6 +115,43 @@ def test_people_in_the_cold_are_found_once_each_in_every_kind_of_file(kind: Pixe
     assert len(things) == len(people) == 2
     assert people[0] == pytest.approx((200, 150), abs=8)
     assert people[1] == pytest.approx((450, 330), abs=8)
+
+
+def crowns(seed: int) -> np.ndarray:
+    """Ground on which some thirty tree crowns stand out."""
+    rng = np.random.default_rng(seed)
+    warm = np.zeros((512, 640), np.float32)
+    for y in range(60, 480, 90):
+        for x in range(50, 620, 90):
+            at = (x + int(rng.integers(-15, 16)), y + int(rng.integers(-15, 16)))
+            if abs(at[0] - 320) > 40 or abs(at[1] - 256) > 40:
+                cv2.circle(warm, at, int(rng.integers(6, 9)), 1.0, -1)
+    return np.asarray(ground(seed, (512, 640)) + cv2.GaussianBlur(warm, (0, 0), 2.5) * 3.0, np.float32)
+
+
+@pytest.mark.parametrize(("seed", "long", "degrees_c"), [(4, 12, 3.5), (4, 13, 4.0), (12, 12, 3.5), (12, 13, 4.0)])
+def test_among_tree_crowns_somebody_is_told_when_detector_and_judge_agree_and_no_crown_is(
+    seed: int, long: int, degrees_c: float
+) -> None:
+    """Crowns stand out as a town does; the learned detector alone is not sure of whom it sees between them."""
+    seen = frame(body(crowns(seed), 320, 256, long, degrees_c))
+    look, things = single().look(seen, None)
+    picture = Picture(seen, None)
+    assert crowded(picture, candidates(picture, look.found, None))
+    assert [kind_of(t)[0] for t in things] == [Kind.PERSON]
+    assert things[0].centre_px == pytest.approx((320, 256), abs=8)
+    assert 0.2 <= things[0].learned_score < 0.42
+
+
+def test_where_the_detector_is_sure_of_several_a_crowded_picture_is_left_to_it() -> None:
+    pixels = body(crowns(4), 320, 256, 13, 4.0)
+    for x, y in ((105, 105), (505, 285), (195, 375)):
+        pixels = body(pixels, x, y, 26, 9.0)
+    look, things = single().look(frame(pixels), None)
+    sure = [d.confidence for d in look.found if d.confidence >= 0.42]
+    assert len(sure) >= 2
+    assert sorted(t.learned_score for t in things) == pytest.approx(sorted(sure))
+    assert any(0.2 <= d.confidence < 0.42 for d in look.found)
 
 
 def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() -> None:
