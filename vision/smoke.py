@@ -4,7 +4,8 @@
 Frame after frame is laid over the one before (sparse optical flow and a similarity by RANSAC), so that a hovering or
 slowly flying camera does not count as motion. Then, in blocks of the reduced picture, smoke
 - changes although the ground under it has no edges there that a shift could explain,
-- takes the ground's colour away, or has none (a shadow does not: it scales all three channels alike),
+- takes the ground's colour away, or has none (a shadow does not: it scales all three channels alike, and where it lies
+  over ground without colour, the coloured ground beside it tells),
 - is soft: no finer detail than the rest of the picture, and no flashes (the glitter of water, leaves in the wind),
 - drifts: the flow within it keeps a direction from look to look (the glitter of water does not),
 - stays where it comes from, and does so for several looks (a vehicle or a cloud's shadow goes on).
@@ -37,7 +38,10 @@ _NOISE: Final = 2.0  # grey levels between two frames of a still scene, of a red
 _SHIFT_PX: Final = 0.7  # by which two laid-over frames may be off
 _LOOKS: Final = 12.0  # that the running means go back
 _FLASH: Final = 238  # brighter is the sun in something
+_RIM_PX: Final = (25, 25)  # twice as far as the means over blocks reach
+_ROUND_PX: Final = (81, 81)  # a quarter of the picture: the edge of a cloud's shadow is as wide as a roof
 Picture = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class SmokeSettings:
     change_times: float = 5.0  # what the picture at large changes by
     greying: float = 0.25  # change of saturation per relative change of brightness; a shadow has none
     grey: float = 0.12  # saturation below which there is no colour left to take away
+    shadow_share: float = 0.04  # round a colourless place so much changed, half as much at least, and kept its colour,
+    shadow_times: float = 1.0  # and so many times what lost it, so that it is in a shadow that passes
     texture: float = 1.8  # of the picture's own fine detail; glitter and leaves have more
     min_looks: int = 4
     min_seconds: float = 3.0
@@ -153,7 +159,6 @@ class SmokeDetector:
         )
         brightened = cv2.blur(np.abs(light - light_before) / np.maximum(light_before, 8.0), (9, 9))
         greyed = cv2.blur(np.abs(saturation - saturation_before), (9, 9)) >= s.greying * brightened
-        greyed |= saturation <= s.grey
         detail = cv2.blur(
             np.abs(grey.astype(np.float32) - cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.2)), (11, 11)
         )
@@ -161,12 +166,26 @@ class SmokeDetector:
         typical = float(np.median(detail[inside])) if inside.any() else 0.0
         smooth = detail <= s.texture * typical + 0.3
         least = max(s.change, s.change_times * float(np.median(moved[inside]))) if inside.any() else s.change
-        smoky = inside & (moved >= least) & greyed & smooth & ~flash
+        pale = (saturation <= s.grey) & ~greyed
+        # what borders on what was not in view is mixed with it
+        known = cv2.erode(inside.view(np.uint8), np.ones((13, 13), np.uint8)) > 0
+        shaded = self._shaded(known & (moved >= 0.5 * least), greyed, pale)
+        smoky = inside & (moved >= least) & (greyed | (pale & ~shaded)) & smooth & ~flash
         still = np.zeros((*grey.shape, 2), np.float32)
         flow = cv2.calcOpticalFlowFarneback(before, grey, still, 0.5, 3, 21, 3, 7, 1.5, 0)
         mask = cv2.morphologyEx(smoky.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         return mask.astype(np.float32), moved.astype(np.float32), np.asarray(flow, dtype=np.float32)
+
+    def _shaded(self, changed: Mask, greyed: Mask, pale: Mask) -> Mask:
+        """Where what changes round a place keeps its colour: a shadow passes, also over what has none to keep.
+
+        At the rim of what is pale a shadow changes the mixture of both, so that colour lost there does not count.
+        """
+        rim = cv2.dilate(pale.view(np.uint8), np.ones(_RIM_PX, np.uint8)) > 0
+        kept = cv2.blur((changed & ~greyed & ~pale).astype(np.float32), _ROUND_PX)
+        lost = cv2.blur((changed & greyed & ~rim).astype(np.float32), _ROUND_PX)
+        return np.asarray(kept > np.maximum(self._settings.shadow_share, self._settings.shadow_times * lost))
 
     def _regions(
         self, frame: Frame, memory: _Memory, smoky: Picture, gsd_m: float | None, factor: float

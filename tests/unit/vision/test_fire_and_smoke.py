@@ -205,6 +205,22 @@ def shadow(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
     picture *= (1.0 - 0.45 / (1.0 + np.exp(np.minimum(10.0 * (away - 1.0), 50.0))))[..., None]
 
 
+def over_roof(change):
+    """The same over a large roof that has no colour."""
+
+    def changed(picture: np.ndarray, look: int, rng: np.random.Generator) -> None:
+        cv2.rectangle(picture, (110, 70), (230, 170), (186.0, 190.0, 188.0), -1)
+        change(picture, look, rng)
+
+    return changed
+
+
+def slow_shadow(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
+    """A cloud's, with a wide soft edge, which takes as long over a roof as a fire smokes."""
+    x = np.arange(320, dtype=np.float64)[None, :]
+    picture *= (1.0 - 0.5 / (1.0 + np.exp((x - 60.0 - 8.0 * look) / 16.0)))[..., None]
+
+
 def car(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
     cv2.rectangle(picture, (20 * look, 100), (20 * look + 22, 110), (190.0, 190.0, 195.0), -1)
 
@@ -218,14 +234,15 @@ def glitter(picture: np.ndarray, _look: int, rng: np.random.Generator) -> None:
         )
 
 
-def test_smoke_is_found_within_some_looks():
-    found = run(plume, looks=20)
+@pytest.mark.parametrize("smoke", [plume, over_roof(plume)])
+def test_smoke_is_found_within_some_looks(smoke):
+    found = run(smoke, looks=20)
     assert sum(found[12:]) >= 5, found
 
 
-@pytest.mark.parametrize("decoy", [shadow, car, glitter, lambda *_: None])
+@pytest.mark.parametrize("decoy", [shadow, car, glitter, slow_shadow, over_roof(slow_shadow), lambda *_: None])
 def test_what_is_no_smoke_is_none(decoy):
-    assert sum(run(decoy)) == 0
+    assert sum(run(decoy, looks=22)) == 0
 
 
 def test_detect_tells_of_smoke_in_a_colour_video():
