@@ -176,23 +176,21 @@ def test_who_goes_astray_is_spoken_of_everywhere_and_nobody_else(site):
 
 
 async def test_the_watch_goes_on_with_a_flight_that_a_restarted_service_took_over(tmp_path):
-    async with simulated(tmp_path, speed=SPEED) as (site, simulator):
-        async with (
-            service_killed_at(tmp_path, "flying", reached=1, laps=30) as sortie_id,
-            running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet,
-        ):
-            await phase(fleet, sortie_id, Phase.FLYING)
-            await until_true(lambda: fleet.sorties.value[sortie_id].known, "the mission aboard is recognised")
-            on_item = fleet.states.value["d1"].mission_current or 0
-            await until_true(lambda: (fleet.states.value["d1"].mission_current or 0) > on_item + 3, "a lap goes by")
-            assert fleet.watching.told(sortie_id) == ()
-            await simulator.tell(astray={"d1": 0.0})
-            await until_true(lambda: "d1" in fleet.watching.notices.value, "it is spoken of", patience_s=60.0)
-            assert fleet.watching.notices.value["d1"][0].kind is NoticeKind.NO_PROGRESS
-            await simulator.tell(astray={"d1": None})
-            await until_true(lambda: "d1" not in fleet.watching.notices.value, "it goes on by itself")
-            assert [told.end_note for told in fleet.watching.told(sortie_id)] == ["by itself"]
-            assert (
-                await fleet.command(CommandKind.RETURN, "d1", actor="pilot", reason="test", timeout_s=60.0)
-            ).confirmed
-            await landed(fleet, sortie_id)
+    async with (
+        simulated(tmp_path, speed=SPEED) as (site, simulator),
+        service_killed_at(tmp_path, "flying", reached=1, laps=8) as sortie_id,
+        running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet,
+    ):
+        await phase(fleet, sortie_id, Phase.FLYING)
+        await until_true(lambda: fleet.sorties.value[sortie_id].known, "the mission aboard is recognised")
+        on_item = fleet.states.value["d1"].mission_current or 0
+        await until_true(lambda: (fleet.states.value["d1"].mission_current or 0) > on_item + 2, "a lap goes by")
+        assert fleet.watching.told(sortie_id) == ()
+        await simulator.tell(astray={"d1": 0.0})
+        await until_true(lambda: "d1" in fleet.watching.notices.value, "it is spoken of", patience_s=60.0)
+        assert fleet.watching.notices.value["d1"][0].kind is NoticeKind.NO_PROGRESS
+        await simulator.tell(astray={"d1": None})
+        await until_true(lambda: "d1" not in fleet.watching.notices.value, "it goes on by itself")
+        assert [told.end_note for told in fleet.watching.told(sortie_id)] == ["by itself"]
+        assert (await fleet.command(CommandKind.RETURN, "d1", actor="pilot", reason="test", timeout_s=60.0)).confirmed
+        await landed(fleet, sortie_id)
