@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from dronectl.clock import Clock
 from dronectl.fleet.flight_way import Way, way_of
@@ -21,8 +21,9 @@ from dronectl.fleet.journal import SortieJournal
 from dronectl.fleet.link import FlightMode, VehicleState
 from dronectl.fleet.progress_watch import Notice, NoticeKind, Seen, Watch, advice, look
 from dronectl.fleet.sortie_types import Phase, Sortie
-from dronectl.fleet.vehicle import Vehicle
 from dronectl.streams import Latest
+from missions.mavlink_items import MissionItem
+from missions.model import FlightPlan
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,25 @@ LOOK_S: Final = 1.0
 NOTICE_STEP: Final = "notice"  # of the journal
 NOTICE_OVER_STEP: Final = "notice_over"
 _TOLD_KEPT: Final = 50  # of one flight
+
+
+class Watched(Protocol):
+    """All that the watch gets of a vehicle: nothing with which it could order anything."""
+
+    @property
+    def vehicle_id(self) -> str: ...
+
+    @property
+    def sortie(self) -> Sortie | None: ...
+
+    @property
+    def plan(self) -> FlightPlan | None: ...
+
+    @property
+    def items(self) -> tuple[MissionItem, ...]: ...
+
+    def fault(self, doing: str, error: Exception) -> object:
+        """Log and count an error of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +123,7 @@ class Watching:
         if sortie_id in self._told.value:
             self._told.set({name: told for name, told in self._told.value.items() if name != sortie_id})
 
-    async def run(self, vehicles: Mapping[str, Vehicle], state_of: Callable[[str], VehicleState]) -> None:
+    async def run(self, vehicles: Mapping[str, Watched], state_of: Callable[[str], VehicleState]) -> None:
         """Look at every vehicle once a second, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
@@ -115,7 +135,7 @@ class Watching:
                     self._flights[vehicle_id].failed = True
                     self._show(vehicle_id, ())
 
-    def _look(self, vehicle: Vehicle, state: VehicleState) -> None:
+    def _look(self, vehicle: Watched, state: VehicleState) -> None:
         sortie, flight = vehicle.sortie, self._flights.get(vehicle.vehicle_id)
         if sortie is None:
             if flight is not None:
@@ -136,12 +156,12 @@ class Watching:
             flight.begun_s, flight.watch = sortie.since_s, Watch()
         self._take(vehicle, flight, sortie, look(flight.watch, flight.way, seen))
 
-    def _over(self, vehicle: Vehicle, flight: _Flight, sortie: Sortie | None, why: str) -> None:
+    def _over(self, vehicle: Watched, flight: _Flight, sortie: Sortie | None, why: str) -> None:
         if flight.watch.notices:
             self._take(vehicle, flight, sortie, Watch(), why)
         flight.watch = Watch()
 
-    def _take(self, vehicle: Vehicle, flight: _Flight, sortie: Sortie | None, watch: Watch, why: str = "") -> None:
+    def _take(self, vehicle: Watched, flight: _Flight, sortie: Sortie | None, watch: Watch, why: str = "") -> None:
         """Publish the notices that stand, and tell which came and which went."""
         before = {notice.kind: notice for notice in flight.watch.notices}
         now = {notice.kind: notice for notice in watch.notices}
@@ -160,14 +180,14 @@ class Watching:
         others = {name: told for name, told in self.notices.value.items() if name != vehicle_id}
         self.notices.set({**others, vehicle_id: notices} if notices else others)
 
-    def _tell(self, vehicle: Vehicle, flight: _Flight, sortie: Sortie | None, notice: Notice) -> None:
+    def _tell(self, vehicle: Watched, flight: _Flight, sortie: Sortie | None, notice: Notice) -> None:
         self.counted[notice.kind] += 1
         log.warning("%s: %s; %s", vehicle.vehicle_id, notice.text, advice(vehicle.vehicle_id))
         told = (*self.told(flight.sortie_id), Told(notice, self._clock.utc()))
         self._set_told(flight, told[-_TOLD_KEPT:])
         self._write(vehicle, sortie, NOTICE_STEP, {"kind": str(notice.kind), "text": notice.text})
 
-    def _tell_over(self, vehicle: Vehicle, flight: _Flight, sortie: Sortie | None, worst: Notice, why: str) -> None:
+    def _tell_over(self, vehicle: Watched, flight: _Flight, sortie: Sortie | None, worst: Notice, why: str) -> None:
         log.warning("%s: over (%s): %s", vehicle.vehicle_id, why, worst.text)
         over = [t.ended is None and t.notice.kind is worst.kind for t in self.told(flight.sortie_id)]
         self._set_told(
@@ -182,7 +202,7 @@ class Watching:
     def _set_told(self, flight: _Flight, told: tuple[Told, ...]) -> None:
         self._told.set({**self._told.value, flight.sortie_id: told})
 
-    def _write(self, vehicle: Vehicle, sortie: Sortie | None, step: str, detail: dict[str, str]) -> None:
+    def _write(self, vehicle: Watched, sortie: Sortie | None, step: str, detail: dict[str, str]) -> None:
         """In the journal, unless the sortie has ended: its last row stays its last."""
         if sortie is not None and vehicle.plan is not None:
             self._journal.put(sortie, step, mission_id=vehicle.plan.mission.mission_id, detail=detail)

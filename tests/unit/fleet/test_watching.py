@@ -41,13 +41,13 @@ def in_the_air(time_s: float) -> VehicleState:
 
 
 class Craft:
-    """What the watch asks of a vehicle, with a sortie that the test moves on."""
+    """A `Watched` whose sortie the test moves on."""
 
     def __init__(self) -> None:
         self.vehicle_id, self.sortie, self.plan, self.items = "d1", FLYING, plan(), COMPILED.items
         self.faults: list[Exception] = []
 
-    def fault(self, _doing: str, error: Exception) -> None:
+    def fault(self, doing: str, error: Exception) -> None:
         self.faults.append(error)
 
 
