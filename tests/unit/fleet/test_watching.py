@@ -45,10 +45,10 @@ class Craft:
 
     def __init__(self) -> None:
         self.vehicle_id, self.sortie, self.plan, self.items = "d1", FLYING, plan(), COMPILED.items
-        self.faults: list[Exception] = []
+        self.faults: list[tuple[str, Exception]] = []
 
     def fault(self, doing: str, error: Exception) -> None:
-        self.faults.append(error)
+        self.faults.append((doing, error))
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_a_fault_of_ours_costs_the_flight_its_watch_and_is_told_once(looke
 
     monkeypatch.setattr(watching, "look", broken)
     await look(20)
-    assert [type(error) for error in craft.faults] == [ZeroDivisionError]
+    assert [type(error) for _, error in craft.faults] == [ZeroDivisionError]
     assert watch.notices.value == {}
 
 
