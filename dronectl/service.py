@@ -301,7 +301,9 @@ class Service:
                         vehicle_id, online=state.connected, reason=None if state.connected else "the link is lost"
                     )
                     mission_id = fleet.mission_id_of_vehicle(vehicle_id)
-                    bus.publish_state(drone_state(state, flying.get(vehicle_id), mission_id, docks[vehicle_id]))
+                    notices = fleet.watching.notices.value.get(vehicle_id, ())
+                    sortie = flying.get(vehicle_id)
+                    bus.publish_state(drone_state(state, sortie, mission_id, docks[vehicle_id], notices))
                     if state.connected:
                         bus.publish_telemetry(telemetry(state))
                 except Exception as error:  # noqa: BLE001  # as above

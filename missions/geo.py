@@ -97,6 +97,24 @@ def destination(start: GeoPoint, bearing: float, distance: float) -> GeoPoint:
     return GeoPoint(float(lat), float(lon))
 
 
+_WGS84_A_M = 6_378_137.0
+_WGS84_E2 = 0.00669437999014
+
+
+def degree_lengths_m(latitude_deg: float) -> tuple[float, float]:
+    """Metres per degree of latitude and of longitude at a latitude, from the ellipsoid's radii of curvature there.
+
+    For offsets of some kilometres where a projection would cost too much: M = a (1 - e2) / W^3 along the meridian and
+    N cos(phi) = a cos(phi) / W along the parallel, W = sqrt(1 - e2 sin(phi)^2) (Snyder 1987, pp. 24-25).
+    """
+    phi = math.radians(latitude_deg)
+    w = math.sqrt(1.0 - _WGS84_E2 * math.sin(phi) ** 2)
+    return (
+        math.radians(_WGS84_A_M * (1.0 - _WGS84_E2) / w**3),
+        math.radians(_WGS84_A_M * math.cos(phi) / w),
+    )
+
+
 _LATTICE_M = 500.0
 
 

@@ -37,6 +37,7 @@ class Mode(IntEnum):
 NEEDS_STICKS = frozenset({Mode.MANUAL, Mode.ALTITUDE, Mode.POSITION, Mode.STABILIZED, Mode.OFFBOARD})
 PREVENTS_ARMING = frozenset({Mode.RETURN, Mode.LAND})
 _LEAST_ACCELERATION_M_S2 = 0.1  # whatever the parameter says: it is divided by
+_MOVING_M_S = 0.5  # a course over ground means something
 _COASTING_S = 4.0  # how long the estimate stays good without satellites
 LEFT_ON_DISARM = frozenset({Mode.RETURN, Mode.LAND, Mode.TAKEOFF})  # for the mode that the user wanted before
 
@@ -79,6 +80,14 @@ class Limits:
             acceleration_m_s2=max(_LEAST_ACCELERATION_M_S2, params.real("MPC_ACC_HOR")),
             yaw_rate_rad_s=math.radians(params.real("MPC_YAWRAUTO_MAX")),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """A fault: in mission mode it flies straight on at this speed, and its waypoint does not matter to it."""
+
+    speed_m_s: float
+    course_rad: float
 
 
 def offset_m(core: Core, latitude_deg: float, longitude_deg: float) -> tuple[float, float]:
@@ -124,6 +133,7 @@ class Core:
         self.landing = False
         self.hold_spot: Spot | None = None
         self.cruise_m_s: float | None = None
+        self.astray: Astray | None = None
         self.last_ground_station_s = 0.0
         self.ground_station_seen = False
         self.battery_warning = 0  # 0 none, 1 low, 2 critical, 3 emergency
@@ -176,6 +186,19 @@ class Core:
     def here(self) -> Spot:
         estimate = self.estimate
         return Spot(estimate.latitude_deg, estimate.longitude_deg, estimate.amsl_m)
+
+    def go_astray(self, speed_m_s: float | None) -> None:
+        """From now on, in mission mode, straight on the way it goes now, or the way it looks; None: no more.
+
+        Its mode, its progress and its other modes are not touched: so development versions of PX4 were seen to miss
+        waypoints. 0 stands still.
+        """
+        if speed_m_s is None:
+            self.astray = None
+            return
+        north, east = self.estimate.velocity_north_m_s, self.estimate.velocity_east_m_s
+        moving = math.hypot(north, east) > _MOVING_M_S
+        self.astray = Astray(speed_m_s, math.atan2(east, north) if moving else self.vehicle.yaw_rad)
 
     def set_home_here(self) -> None:
         self.home = self.here()

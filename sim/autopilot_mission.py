@@ -10,7 +10,7 @@ import math
 
 from sim import mavlink_messages as m
 from sim.autopilot_core import Core, Mode, Spot, finite, offset_m
-from sim.autopilot_navigator import climb_out, go_to, still, stopping_spot, touch_down
+from sim.autopilot_navigator import climb_out, go_on_astray, go_to, still, stopping_spot, touch_down
 from sim.fence import Fence
 from sim.mavlink_messages import Cmd, MissionItem
 from sim.mission import PLACES, TYPE_FENCE, TYPE_MISSION, MissionServer
@@ -241,6 +241,9 @@ class MissionFlight:
 
     def _fly_to(self, item: MissionItem) -> bool:
         core = self._core
+        if core.astray is not None:
+            go_on_astray(core, core.astray)
+            return False
         params = core.params
         spot = self._spot(item)
         speed = core.cruise_m_s or params.real("MPC_XY_CRUISE")

@@ -10,7 +10,7 @@ import math
 from enum import Enum, auto
 
 from sim import mavlink_messages as m
-from sim.autopilot_core import Core, Mode, Spot, offset_m
+from sim.autopilot_core import Astray, Core, Mode, Spot, offset_m
 from sim.fence import Fence
 from sim.mission import TYPE_RALLY, MissionServer
 
@@ -85,6 +85,12 @@ def go_to(core: Core, spot: Spot, speed_m_s: float, *, pass_m_s: float = 0.0) ->
         yaw = math.atan2(east, north)
     steer(core, unit_north * speed, unit_east * speed, down, yaw)
     return distance
+
+
+def go_on_astray(core: Core, astray: Astray) -> None:
+    """Straight on at the height it has, wherever it should be."""
+    north, east = astray.speed_m_s * math.cos(astray.course_rad), astray.speed_m_s * math.sin(astray.course_rad)
+    steer(core, north, east, 0.0, None)
 
 
 def stopping_spot(core: Core) -> Spot:

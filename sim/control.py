@@ -2,6 +2,7 @@
 """A door for tests and demonstrations: JSON lines on standard input change the world, answers go to standard output.
 
 `{"cut": "d1"}`, `{"restore": "d1"}`, `{"faults": {"drop": 0.05}}` (null: none), `{"battery": {"d1": 0.1}}`,
+`{"astray": {"d1": 1.6}}` (in mission mode it flies straight on at so many m/s and misses its waypoints; null: no more),
 `{"status": true}`, `{"quit": true}`. Each gets one line back: `{"ok": true, ...}` or `{"ok": false, "error": ...}`.
 """
 
@@ -62,7 +63,10 @@ def obey(line: bytes, runner: Runner, stop: Callable[[], None]) -> dict[str, Any
     except (ValueError, RecursionError):
         return {"ok": False, "error": "not a JSON line"}
     if not isinstance(order, dict) or len(order) != 1:
-        return {"ok": False, "error": "give one object with one key: cut, restore, faults, battery, status or quit"}
+        return {
+            "ok": False,
+            "error": "give one object with one key: cut, restore, faults, battery, astray, status or quit",
+        }
     ((what, value),) = order.items()
     try:
         if what in {"cut", "restore"}:
@@ -72,12 +76,15 @@ def obey(line: bytes, runner: Runner, stop: Callable[[], None]) -> dict[str, Any
         elif what == "battery":
             for vehicle_id, fraction in value.items():
                 runner.set_battery(vehicle_id, fraction)
+        elif what == "astray":
+            for vehicle_id, speed_m_s in value.items():
+                runner.set_astray(vehicle_id, speed_m_s)
         elif what == "status":
             return {"ok": True, "status": status(runner)}
         elif what == "quit":
             stop()
         else:
-            return {"ok": False, "error": f"{what!r} is none of cut, restore, faults, battery, status, quit"}
+            return {"ok": False, "error": f"{what!r} is none of cut, restore, faults, battery, astray, status, quit"}
     except KeyError as error:
         return {"ok": False, "error": f"there is no vehicle {error.args[0]!r}"}
     except (msgspec.ValidationError, AttributeError, TypeError, ValueError) as error:

@@ -29,6 +29,7 @@ _MOST_STEPS_AT_ONCE = 10
 _FORGIVEN_S = 0.5  # real seconds of a stall that are caught up; the rest is lost, so that time never spirals
 _MOST_DATAGRAM_BYTES = 1300
 _LAGGING_FRAMES = 2
+_MOST_ASTRAY_M_S = 30.0
 _FORGET_PEER_S = 5.0
 _CRAWL_S = 0.5  # real seconds per step while cameras lag: time crawls rather than stands, so that links stay alive
 
@@ -260,3 +261,9 @@ class Runner:
         if not 0.0 <= fraction <= 1.0:
             raise ValueError(f"{vehicle_id} takes a fraction from 0 to 1")
         self.vehicles[vehicle_id].autopilot.vehicle.battery.fraction = float(fraction)
+
+    def set_astray(self, vehicle_id: str, speed_m_s: float | None) -> None:
+        """See Core.go_astray. Raises KeyError, and ValueError or TypeError for what is no speed from 0 to 30 m/s."""
+        if speed_m_s is not None and not 0.0 <= speed_m_s <= _MOST_ASTRAY_M_S:
+            raise ValueError(f"{vehicle_id} takes a speed from 0 to {_MOST_ASTRAY_M_S:.0f} m/s, or null")
+        self.vehicles[vehicle_id].autopilot.core.go_astray(speed_m_s)

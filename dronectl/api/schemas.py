@@ -24,6 +24,29 @@ class In(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class NoticeOut(Out):
+    """What is wrong with the progress of a flight: kind is off-way, off-height, no-progress or late.
+
+    waypoint: towards which, from 1. metres: how far off. seconds: for how long, by the vehicle's clock. advice: what a
+    person can do; nothing is done by itself.
+    """
+
+    kind: str
+    text: str
+    advice: str
+    waypoint: int | None
+    seconds: float
+    metres: float | None
+
+
+class ToldOut(NoticeOut):
+    """A notice in the story of a flight. Once it has ended, metres is the most and seconds the whole of it."""
+
+    began_at: datetime
+    ended_at: datetime | None
+    end_note: str
+
+
 class VehicleOut(Out):
     """One vehicle's last known state. null means unknown."""
 
@@ -53,6 +76,7 @@ class VehicleOut(Out):
     refused_or_lost_datagrams: int | None
     sortie_id: str | None
     sortie_state: str | None
+    notices: list[NoticeOut]
 
 
 class ChildOut(Out):
@@ -163,6 +187,7 @@ class SortieOut(Out):
     waypoints_reached: int
     waypoints_total: int
     findings: list[FindingOut]
+    notices: list[ToldOut]
     outcome: str | None
     outcome_note: str | None
 

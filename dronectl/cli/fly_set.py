@@ -115,6 +115,7 @@ class FlySet:
         self._client, self._common, self._quiet = client, common, quiet
         self._launches = Launches([order.start_after_s for order in orders])
         self._said = [""] * len(orders)
+        self._notices_said: set[tuple[int, str, str, bool]] = set()  # flight, kind, when it began, whether it is over
         self._said_held: list[int] = []
 
     def run(self, *, wait: bool) -> None:
@@ -189,6 +190,7 @@ class FlySet:
             if line != self._said[index]:
                 self._said[index] = line
                 self._tell(result, line)
+            self._say_notices(index, sortie)
             if left:
                 self._warn_if_off(index)
         held = self._launches.held if self._launches.waiting else []
@@ -196,6 +198,16 @@ class FlySet:
             who = ", ".join(self.results[i].order.vehicle_id for i in held)
             say(f"{self._kept_down()} waits on the ground until {who} flies on or comes home")
         self._said_held = held
+
+    def _say_notices(self, index: int, sortie: Mapping[str, Any]) -> None:
+        """What is wrong with its progress: once when it is noticed, once when it is over."""
+        for notice in sortie["notices"]:
+            over = notice["ended_at"] is not None
+            key = (index, notice["kind"], notice["began_at"], over)
+            if key not in self._notices_said:
+                self._notices_said.add(key)
+                rest = f"over ({notice['end_note']})" if over else notice["advice"]
+                err.print(f"{sortie['vehicle_id']}: {notice['text']}; {rest}", style="yellow", markup=False)
 
     def _warn_if_off(self, index: int) -> None:
         """Nothing of it can be mended from here, but a person can watch, and hold one of the two."""

@@ -23,7 +23,11 @@ _ENDED = ("landed", "failed")
 
 
 def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """List the vehicles and what is known of each."""
+    """List the vehicles and what is known of each.
+
+    Below the table: who in flight is off its way or height, makes no progress or is late, and what you can do. Nothing
+    is done about that by itself.
+    """
     there = ServiceClient(site_state(open_site(site), state)).get("/api/v1/vehicles")
     if as_json:
         print_json(there)
@@ -38,6 +42,9 @@ def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOp
         armed = {True: "armed", False: "disarmed", None: "?"}[v["armed"]]
         table.add_row(v["vehicle_id"], link, v["mode"], armed, height, battery, v["sortie_state"] or "-")
     out.print(table)
+    for v in there:
+        for notice in v["notices"]:
+            out.print(f"{v['vehicle_id']}: {notice['text']}; {notice['advice']}", style="yellow", markup=False)
     for v in there:
         if count := v["refused_or_lost_datagrams"]:
             out.print(f"{v['vehicle_id']}: {count} datagrams at its door were no MAVLink, or too many", markup=False)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
-from dronectl.report.data import AlertSummary, BlindTime, FlightSummary, RunFacts, ThingSummary
+from dronectl.report.data import AlertSummary, BlindTime, FlightNotice, FlightSummary, RunFacts, ThingSummary
 from dronectl.report.nearest import nearest_of
 from dronectl.report.plan_picture import Track
 from dronectl.report.score import AlertRecord, Score
@@ -28,6 +28,13 @@ _NEVER_STARTED: Final[Mapping[str, Any]] = {
     "waypoints_total": 0,
     "outcome": "not flown",
     "outcome_note": "called off before its start",
+    "notices": (),
+}
+_NOTICES_ZH: Final[Mapping[str, str]] = {
+    "off-way": "偏离航线",
+    "off-height": "偏离高度",
+    "no-progress": "没有进展",
+    "late": "航段超时",
 }
 
 
@@ -131,9 +138,19 @@ def flight_summaries(
                 outcome=sortie["outcome"] or sortie["state"],
                 note=sortie["outcome_note"] or sortie["detail"] or "",
                 battery_at_landing=flown.battery.get(flight.vehicle_id),
+                notices=tuple(_flight_notice(n) for n in sortie["notices"]),
             )
         )
     return tuple(out)
+
+
+def _flight_notice(notice: Mapping[str, Any]) -> FlightNotice:
+    """A notice of the service in the report's two languages."""
+    to = "" if notice["waypoint"] is None else f"，飞往航点 {notice['waypoint']}"
+    off = "" if notice["metres"] is None else f"，{notice['metres']:.0f} 米"
+    ended = notice["end_note"] or "it was not over when this was written"
+    zh = f"{_NOTICES_ZH[notice['kind']]}{to}{off}，{notice['seconds']:.0f} 秒"
+    return FlightNotice(datetime.fromisoformat(notice["began_at"]), zh, f"{notice['text']} ({ended})")
 
 
 def alert_summaries(

@@ -68,8 +68,9 @@ class Progress:
                 f"{reached[0]:2d}/{reached[1]}",
                 ProgressBar(total=max(1, reached[1]), completed=reached[0], width=24),
             )
+        wrong = [Text(line, style="yellow") for line in _notices(vehicles)]
         lines = [Text(line) for line in self.alerts[-_ALERTS_SHOWN:]]
-        return Group(table, Text(f"{len(self.alerts)} alert messages received by dispatch"), *lines)
+        return Group(table, *wrong, Text(f"{len(self.alerts)} alert messages received by dispatch"), *lines)
 
 
 async def follow(
@@ -143,7 +144,12 @@ def _plain(vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]
             parts.append(
                 f"{v['vehicle_id']} {sortie['state']} {sortie['waypoints_reached']}/{sortie['waypoints_total']}"
             )
-    return f"  {' | '.join(parts)} | {alerts} alert messages"
+    return "\n".join([f"  {' | '.join(parts)} | {alerts} alert messages", *_notices(vehicles)])
+
+
+def _notices(vehicles: Sequence[dict[str, Any]]) -> list[str]:
+    """What is wrong with the progress of flights now, a line each."""
+    return [f"{v['vehicle_id']}: {notice['text']}" for v in vehicles for notice in v["notices"]]
 
 
 class _Nothing:

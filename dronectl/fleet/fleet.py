@@ -28,6 +28,7 @@ from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import Order, Sortie
 from dronectl.fleet.state import reduce
 from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
+from dronectl.fleet.watching import Watching
 from dronectl.store import Store, StoreError
 from dronectl.streams import Latest
 from dronectl.supervise import ChildReport
@@ -81,6 +82,7 @@ class Fleet:
         self._tasks: asyncio.TaskGroup | None = None
         self._orders = OrderLog(CommandLog(store, clock))
         self._journal = SortieJournal(store, clock)
+        self.watching = Watching(self._journal, clock)
         self._doors = Doors(addresses)
         self._pool = LinkPool(
             addresses,
@@ -110,6 +112,8 @@ class Fleet:
                 self.started.set()
                 tasks.create_task(self._pool.run(), name="link pool")
                 tasks.create_task(self._tick(), name="sortie timers")
+                watch = self.watching.run(self._vehicles, lambda vehicle_id: self._merged[vehicle_id])
+                tasks.create_task(watch, name="watch on progress")
         finally:
             self.started.clear()
             self._tasks = None
@@ -336,6 +340,7 @@ class Fleet:
         for name in ended[: max(0, len(ended) - _ENDED_KEPT)]:
             del sorties[name]
             self._missions.pop(name, None)
+            self.watching.forget(name)
         self.sorties.set(sorties)
 
     def _on_report(self, report: ChildReport) -> None:

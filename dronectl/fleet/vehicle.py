@@ -43,7 +43,7 @@ from dronectl.fleet.sortie_types import (
 )
 from dronectl.fleet.state import FlightKey, alive, flight_key
 from dronectl.store import StoreError
-from missions.mavlink_items import CompiledPlan, compile_plan, differences
+from missions.mavlink_items import CompiledPlan, MissionItem, compile_plan, differences
 from missions.model import FlightPlan, Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -107,6 +107,11 @@ class Vehicle:
         """The plan of the newest sortie."""
         return self._plan
 
+    @property
+    def items(self) -> tuple[MissionItem, ...]:
+        """The mission items of that plan, as they go aboard."""
+        return self._compiled.items
+
     # --- what comes in
 
     def observe(self, state: VehicleState) -> None:
@@ -162,7 +167,7 @@ class Vehicle:
             self._take_over(record)
         except Exception as error:  # noqa: BLE001  # else no service of this site could start any more
             self._sortie = self._plan = None
-            self._fault(f"adopting sortie {record.sortie_id}: it is seen and obeys, but without this sortie", error)
+            self.fault(f"adopting sortie {record.sortie_id}: it is seen and obeys, but without this sortie", error)
 
     def _take_over(self, record: OpenSortie) -> None:
         compiled = compile_plan(record.plan)
@@ -222,11 +227,11 @@ class Vehicle:
         try:
             return step(before, event)
         except Exception as error:  # noqa: BLE001  # whatever it is, the other vehicles fly on
-            name = self._fault(f"sortie {before.sortie_id} in {before.phase} at {type(event).__name__}", error)
+            name = self.fault(f"sortie {before.sortie_id} in {before.phase} at {type(event).__name__}", error)
             note = f"given up after an error in the service ({name}; see its log); it was ordered nothing"
             return _given_up(before, note, self._clock.monotonic_s())
 
-    def _fault(self, doing: str, error: Exception) -> str:
+    def fault(self, doing: str, error: Exception) -> str:
         """Log and count an error of ours; its name and words."""
         self.faults += 1
         log.error("%s: an error in %s", self.vehicle_id, doing, exc_info=error)
@@ -268,7 +273,7 @@ class Vehicle:
         except LinkError:
             pass  # the upload's own time-out ends it as well
         except Exception as error:  # noqa: BLE001  # as in _do
-            self._fault("cancelling an upload", error)
+            self.fault("cancelling an upload", error)
 
     async def _run_ordinary(self) -> None:
         while self._ordinary:
@@ -291,7 +296,7 @@ class Vehicle:
         except StoreError as error:
             event, failure = None, f"the journal cannot be written: {error}"
         except Exception as error:  # noqa: BLE001  # else it would end the service with all flights of the fleet
-            event, failure = None, f"an error in the service: {self._fault(str(action.kind), error)}"
+            event, failure = None, f"an error in the service: {self.fault(str(action.kind), error)}"
         if self._sortie is not None and self._sortie.sortie_id == sortie.sortie_id:
             self._feed(event or ActionEnded(action, failure, self._clock.monotonic_s()))
 
@@ -350,7 +355,7 @@ class Vehicle:
                 await asyncio.sleep(_ADOPT_RETRY_S)
                 continue
             except Exception as error:  # noqa: BLE001  # as in _do
-                note = f"observed only: an error in the service: {self._fault('recognising its mission', error)}"
+                note = f"observed only: an error in the service: {self.fault('recognising its mission', error)}"
                 break
             note = "" if known else "the mission aboard is not the one that this sortie uploaded: observed only"
             break

@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dronectl.bus.messages import DroneState, Telemetry
 from dronectl.fleet.link import VehicleState
+from dronectl.fleet.progress_watch import Notice
 from dronectl.fleet.sortie_types import Sortie
 
 
-def health_of(state: VehicleState) -> list[str]:
-    """What is wrong with a vehicle, in words; empty when nothing is known to be."""
+def health_of(state: VehicleState, notices: Sequence[Notice] = ()) -> list[str]:
+    """What is wrong with a vehicle and its flight, in words that stay the same while it lasts; empty: nothing known."""
     if not state.connected:
         return ["link lost"]
     checks = ((state.position_ok, "no global position"), (state.home_ok, "no home position"))
-    return [words for fine, words in checks if not fine]
+    return [*(words for fine, words in checks if not fine), *(notice.words for notice in notices)]
 
 
-def drone_state(state: VehicleState, sortie: Sortie | None, mission_id: str | None, dock_id: str) -> DroneState:
+def drone_state(
+    state: VehicleState,
+    sortie: Sortie | None,
+    mission_id: str | None,
+    dock_id: str,
+    notices: Sequence[Notice] = (),
+) -> DroneState:
     """What changes seldom. The battery is rounded to 5 % so that it does not change every second."""
     battery = state.battery_fraction
     return DroneState(
@@ -29,7 +38,7 @@ def drone_state(state: VehicleState, sortie: Sortie | None, mission_id: str | No
         mission_id=mission_id,
         mission_item=state.mission_current,
         mission_items=state.mission_total,
-        health=health_of(state),
+        health=health_of(state, notices),
         battery_percent=None if battery is None else max(0, min(100, 5 * round(20 * battery))),
         dock_id=dock_id,
     )

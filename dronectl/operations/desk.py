@@ -30,6 +30,7 @@ from dronectl.fleet.doors import DoorCount
 from dronectl.fleet.fleet import Fleet, FlightRefusedError
 from dronectl.fleet.link import VehicleState
 from dronectl.fleet.preflight import Override
+from dronectl.fleet.progress_watch import Notice, advice
 from dronectl.fleet.sortie_types import Sortie
 from dronectl.operations.evidence import note_view
 from dronectl.operations.http_counts import HttpCounts
@@ -108,7 +109,7 @@ class Desk:
     def __init__(self, sources: Sources) -> None:
         self._s = sources
         self._started_s = sources.clock.monotonic_s()
-        self._sorties_seen: tuple[int, list[dict[str, Any]]] = (-1, [])  # the fleet's version of them, and their views
+        self._sorties_seen: tuple[tuple[int, int], list[dict[str, Any]]] = ((-1, -1), [])  # versions, and the views
 
     # --- what is known
 
@@ -162,16 +163,22 @@ class Desk:
             counted={**self._s.alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
             doors=self._s.fleet.doors(),
             faults=self._s.fleet.faults(),
+            notices=self._s.fleet.watching.notices.value,
+            notices_told=self._s.fleet.watching.counted,
         )
 
     def vehicles(self) -> list[dict[str, Any]]:
         flying = {s.vehicle_id: s for s in self._s.fleet.sorties.value.values()}
         states = self._s.fleet.states.value
         doors = self._s.fleet.doors()
-        return [
-            self._vehicle(states.get(d.drone_id) or VehicleState(d.drone_id), flying.get(d.drone_id), doors[d.drone_id])
-            for d in self._s.site.drones
-        ]
+        notices = self._s.fleet.watching.notices.value
+        views = []
+        for drone_id in (d.drone_id for d in self._s.site.drones):
+            state = states.get(drone_id) or VehicleState(drone_id)
+            view = self._vehicle(state, flying.get(drone_id), doors[drone_id])
+            view["notices"] = [_notice(n, drone_id) for n in notices.get(drone_id, ())]
+            views.append(view)
+        return views
 
     def vehicle(self, vehicle_id: str) -> dict[str, Any]:
         for view in self.vehicles():
@@ -182,8 +189,9 @@ class Desk:
     def sorties(self) -> list[dict[str, Any]]:
         """Every sortie, oldest first. Views are shared by all who ask until a sortie changes: read only."""
         sorties = self._s.fleet.sorties
-        if self._sorties_seen[0] != sorties.version:
-            self._sorties_seen = sorties.version, [self._sortie(s) for s in sorties.value.values()]
+        versions = sorties.version, self._s.fleet.watching.version
+        if self._sorties_seen[0] != versions:
+            self._sorties_seen = versions, [self._sortie(s) for s in sorties.value.values()]
         return self._sorties_seen[1]
 
     def sortie(self, sortie_id: str) -> dict[str, Any]:
@@ -374,6 +382,15 @@ class Desk:
             "waypoints_reached": sortie.waypoints_reached,
             "waypoints_total": sortie.waypoints_total,
             "findings": [_finding(f) for f in sortie.findings],
+            "notices": [
+                {
+                    **_notice(told.notice, sortie.vehicle_id),
+                    "began_at": told.began.isoformat(timespec="milliseconds"),
+                    "ended_at": None if told.ended is None else told.ended.isoformat(timespec="milliseconds"),
+                    "end_note": told.end_note,
+                }
+                for told in self._s.fleet.watching.told(sortie.sortie_id)
+            ],
             "outcome": None if outcome is None else str(outcome.kind),
             "outcome_note": None if outcome is None else outcome.note,
         }
@@ -389,6 +406,17 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "severity": str(finding.severity),
         "message": finding.message,
         "item": finding.item,
+    }
+
+
+def _notice(notice: Notice, vehicle_id: str) -> dict[str, Any]:
+    return {
+        "kind": str(notice.kind),
+        "text": notice.text,
+        "advice": advice(vehicle_id),
+        "waypoint": notice.waypoint,
+        "seconds": notice.seconds,
+        "metres": notice.metres,
     }
 
 

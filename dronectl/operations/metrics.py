@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from dronectl.bus.messages import Alert
 from dronectl.fleet.doors import DoorCount
 from dronectl.fleet.link import VehicleState
+from dronectl.fleet.progress_watch import Notice, NoticeKind
 from dronectl.fleet.sortie_types import Sortie
 from dronectl.supervise import ChildReport, ChildState
 from vision.pipeline_types import CameraReport
@@ -28,6 +29,8 @@ def render_metrics(
     counted: Mapping[str, int],
     doors: Mapping[str, DoorCount],
     faults: Mapping[str, int],
+    notices: Mapping[str, Sequence[Notice]],
+    notices_told: Mapping[NoticeKind, int],
 ) -> str:
     """The metrics page."""
     registry = CollectorRegistry()
@@ -59,6 +62,15 @@ def render_metrics(
     )
     for vehicle_id, count in faults.items():
         errors.labels(vehicle_id).inc(count)
+    wrong = gauge(
+        "vehicle_notice", "1 while a flight is off its way or height, makes no progress or is late", ["vehicle", "kind"]
+    )
+    for vehicle_id, standing in notices.items():
+        for notice in standing:
+            wrong.labels(vehicle_id, str(notice.kind)).set(1)
+    told = counter("flight_notices", "Notices about the progress of flights since the service started", "kind")
+    for kind in NoticeKind:
+        told.labels(str(kind)).inc(notices_told.get(kind, 0))
     flights = gauge("sorties", "Sorties by state", ["state"])
     for phase, count in Tally(str(s.phase) for s in sorties.values()).items():
         flights.labels(phase).set(count)

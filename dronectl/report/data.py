@@ -24,6 +24,15 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class FlightNotice:
+    """What the watch on progress said during a flight."""
+
+    began: datetime
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
 class FlightSummary:
     """One vehicle's flight: what was planned and what was flown."""
 
@@ -38,6 +47,7 @@ class FlightSummary:
     outcome: str
     note: str
     battery_at_landing: float | None
+    notices: tuple[FlightNotice, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from dronectl.fleet.progress_watch import Notice, NoticeKind
 from dronectl.operations.metrics import render_metrics
 from vision.gaps import CoverageBook
 from vision.pipeline_types import CameraReport
@@ -18,8 +19,9 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     )  # fmt: skip
     book.report([report], 120.5)
     page = render_metrics(
-        {}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={}, faults={"d1": 2}
-    )
+        {}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={}, faults={"d1": 2},
+        notices={"d1": (Notice(NoticeKind.OFF_WAY, 2, 15.0, 41.0),), "d2": ()}, notices_told={NoticeKind.OFF_WAY: 3},
+    )  # fmt: skip
     values = {
         (family.name, sample.labels.get("camera")): sample.value
         for family in text_string_to_metric_families(page)
@@ -29,5 +31,8 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     assert values["dronectl_camera_blind_seconds", "d1-rgb"] == 3.0
     assert values["dronectl_picture_unseen_ratio", "d1-rgb"] == 0.4
     assert 'dronectl_vehicle_faults_total{vehicle="d1"} 2.0' in page
+    assert 'dronectl_vehicle_notice{kind="off-way",vehicle="d1"} 1.0' in page
+    assert 'dronectl_flight_notices_total{kind="off-way"} 3.0' in page
+    assert 'dronectl_flight_notices_total{kind="late"} 0.0' in page
     assert values["dronectl_evidence_lost", None] == 7
     assert values["dronectl_clip_frames_dropped", None] == 9

@@ -23,6 +23,18 @@ def test_a_flight_that_was_called_off_before_its_start_is_told_as_not_flown():
         "waypoints_total": len(first.waypoints),
         "outcome": "aborted",
         "outcome_note": "everyone returns",
+        "notices": [
+            {
+                "kind": "off-way",
+                "text": "off its way towards waypoint 2 by 41 m for 15 s",
+                "waypoint": 2,
+                "seconds": 15.2,
+                "metres": 41.4,
+                "began_at": "2026-11-26T20:00:00.000+00:00",
+                "ended_at": None,
+                "end_note": "",
+            }
+        ],
     }
     flown = Flown(sorties={first.vehicle_id: sortie}, battery={first.vehicle_id: 0.8, others[0].vehicle_id: 1.0})
     told = flight_summaries(found.plans, found.energies, flown)
@@ -30,6 +42,9 @@ def test_a_flight_that_was_called_off_before_its_start_is_told_as_not_flown():
     assert (told[0].waypoints_reached, told[1].waypoints_reached) == (2, 0)
     assert told[1].waypoints_total == len(others[0].waypoints)
     assert told[1].note == "called off before its start"
+    assert [n.zh for n in told[0].notices] == ["偏离航线，飞往航点 2，41 米，15 秒"]
+    assert told[0].notices[0].en.startswith("off its way towards waypoint 2 by 41 m for 15 s (")
+    assert told[1].notices == ()
     assert told[1].planned_length_m > 0.0
     assert told[1].flown_length_m == pytest.approx(0.0)
 

@@ -51,6 +51,11 @@ def runner() -> Runner:
         b'{"battery": {"d1": NaN}}',
         b'{"battery": {"d1": 1e999}}',
         b'{"battery": {"d1": 1' + b"0" * 400 + b"}}",
+        b'{"astray": 1}',
+        b'{"astray": {"d9": 1}}',
+        b'{"astray": {"d1": -1}}',
+        b'{"astray": {"d1": NaN}}',
+        b'{"astray": {"d1": "far"}}',
         b'{"fly": 1}',
     ],
     ids=lambda line: repr(line[:24]),
@@ -71,3 +76,12 @@ def test_what_is_ordered_is_done(runner):
     assert (told["battery_fraction"], told["cut"]) == (0.25, True)
     assert obey(b'{"quit": true}', runner, lambda: ended.append(True))["ok"]
     assert ended == [True]
+
+
+def test_a_vehicle_goes_astray_until_it_is_told_otherwise(runner):
+    core = runner.vehicles["d1"].autopilot.core
+    assert obey(b'{"astray": {"d1": 1.6}}', runner, lambda: None)["ok"]
+    assert core.astray is not None
+    assert core.astray.speed_m_s == 1.6
+    assert obey(b'{"astray": {"d1": null}}', runner, lambda: None)["ok"]
+    assert core.astray is None
