@@ -136,7 +136,8 @@ def _stacked(looks: Sequence[Look]) -> _Stack:
     places = np.array([look.fix.east_north_m for look in looks])
     slopes = np.array([look.fix.common_slopes for look in looks])
     columns = np.concatenate([places[:, :, None], slopes], axis=2)
-    weights: FloatArray = np.linalg.inv(np.array([look.fix.look_cov for look in looks]) + _EXTRA_COV)
+    noise = np.array([look.fix.look_cov for look in looks]) + _EXTRA_COV
+    weights = np.asarray(np.linalg.inv(noise), dtype=np.float64)
     times = np.array([look.time_s for look in looks]) - looks[-1].time_s
     return _Stack(times, columns, weights, weights @ columns)
 
