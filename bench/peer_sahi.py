@@ -7,7 +7,9 @@ and corners. Imports nothing of ours.
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 import time
 
@@ -26,13 +28,20 @@ def main() -> None:
         *map(float, sys.argv[3:5]),
         int(sys.argv[5]),
     )
+    onnx = model.endswith(".onnx")
+    if onnx and hasattr(os, "sched_setaffinity"):  # ultralytics gives ONNX Runtime all cores that it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     cv2.setNumThreads(1)
     detector = AutoDetectionModel.from_pretrained(
-        model_type="ultralytics", model_path=model, confidence_threshold=confidence, device="cpu", image_size=side
-    )
+        model_type="ultralytics", model_path=model, confidence_threshold=confidence, device="cpu", image_size=side,
+        task="detect", category_mapping={str(i): str(i) for i in range(int(sys.argv[6]))},
+    )  # fmt: skip
     said = sys.stdout
     sys.stdout = sys.stderr  # libraries talk on standard output
-    versions = f"sahi {sahi.__version__}, ultralytics {ultralytics.__version__}, torch {torch.__version__}"
+    backend = importlib.import_module("onnxruntime") if onnx else torch
+    versions = (
+        f"sahi {sahi.__version__}, ultralytics {ultralytics.__version__}, {backend.__name__} {backend.__version__}"
+    )
     said.write(json.dumps({"versions": versions}) + "\n")
     said.flush()
     for line in sys.stdin:
@@ -42,10 +51,9 @@ def main() -> None:
             picture, detector, slice_height=side, slice_width=side, overlap_height_ratio=overlap,
             overlap_width_ratio=overlap, perform_standard_pred=False, verbose=0,
         )  # fmt: skip
-        torch.set_num_threads(
-            threads
-        )  # ultralytics takes it down to a thread less than there are cores at its first look
         took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+        if not onnx:  # ultralytics takes it down to a thread less than there are cores at its first look;
+            torch.set_num_threads(threads)  # beside ONNX Runtime it is well there: the two would fight for the cores
         boxes = [[p.category.id, float(p.score.value), *p.bbox.to_xyxy()] for p in result.object_prediction_list]
         said.write(json.dumps({"s": took, "cpu_s": cpu, "boxes": boxes}) + "\n")
         said.flush()

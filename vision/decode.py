@@ -75,14 +75,13 @@ def _free(rows: NDArray[np.float32], confidence: float) -> _Parts:
 
 
 def _raw(columns: NDArray[np.float32], confidence: float, iou: float) -> _Parts:
-    scores = columns[4:].max(axis=0)
-    candidates = np.flatnonzero(scores >= confidence)
-    scores = scores[candidates]
-    classes = columns[4:, candidates].argmax(axis=0)
-    centre, size = columns[0:2, candidates].T, columns[2:4, candidates].T
-    corner = centre - size / 2
+    candidates = np.flatnonzero(columns[4:].max(axis=0) >= confidence)
+    few = columns[:, candidates]  # out of thousands
     if len(candidates) == 0:
-        return np.empty((0, 4), np.float32), scores, classes
+        return np.empty((0, 4), np.float32), few[4], candidates
+    scores, classes = few[4:].max(axis=0), few[4:].argmax(axis=0)
+    centre, size = few[0:2].T, few[2:4].T
+    corner = centre - size / 2
     apart = corner + (classes * _CLASS_OFFSET_PX)[:, None]
     rectangles = np.concatenate([apart, size], axis=1)
     kept = np.asarray(cv2.dnn.NMSBoxes(rectangles.tolist(), scores.tolist(), confidence, iou), dtype=np.int64).ravel()

@@ -30,9 +30,12 @@ _MIN_STEPS, _MAX_STEPS = 24, 600
 _REFINE_PARTS: Final = 16
 _RANGE_TOLERANCE_M: Final = 0.02
 _NEWTON_STEPS: Final = 8
+_LEVEL: Final = 1e-9  # a ray that sinks no faster meets no level ground
 _ANGLE_STEP_DEG: Final = 0.05
 _LENGTH_STEP_M: Final = 0.2
 _PIXEL_STEP: Final = 0.5
+_TWO_STEPS: Final = 2.0 * np.array([*(_ANGLE_STEP_DEG,) * 3, _PIXEL_STEP, _PIXEL_STEP, _LENGTH_STEP_M])
+_SHIFTS_PX: Final = _PIXEL_STEP * np.array([[0.0, -1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, -1.0, 1.0]])  # of u, of v
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,48 +126,39 @@ class Locator:
         self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, pixel_sigma: float = 1.0
     ) -> GroundFix | None:
         """Where the ray through a pixel meets the ground; None where it meets none within range or terrain."""
-        turned = _unit(_turned_cameras(pose.yaw_deg, pose.pitch_deg, pose.roll_deg) @ rays(camera, u_px, v_px)[0])
-        shifts = np.array([[-_PIXEL_STEP, 0.0], [_PIXEL_STEP, 0.0], [0.0, -_PIXEL_STEP], [0.0, _PIXEL_STEP]])
-        shifted = self._directions(camera, pose, u_px + shifts[:, 0], v_px + shifts[:, 1])
+        through = rays(camera, u_px + _SHIFTS_PX[0], v_px + _SHIFTS_PX[1])
+        turned = _turned_cameras(pose.yaw_deg, pose.pitch_deg, pose.roll_deg)
+        # rows: nominal, +-yaw, +-pitch, +-roll, +-u, +-v, then the camera moved down and up
+        directions = np.empty((13, 3))
+        directions[:7], directions[7:11] = turned @ through[0], through[1:] @ turned[0].T
+        directions[11:] = directions[0]
+        directions = _unit(directions)
         start = self.camera_place(pose)
-        reach = self._first_hit(start, turned[0])
+        reach = self._first_hit(start, directions[0])
         if reach is None:
             return None
-        # rows: nominal, +-yaw, +-pitch, +-roll, +-u, +-v, then the camera moved down and up
-        directions = np.concatenate([turned, shifted, turned[:1], turned[:1]])
-        origins = np.repeat(start[None], len(directions), axis=0)
+        origins = np.tile(start, (len(directions), 1))
         origins[-2, 2] -= _LENGTH_STEP_M
         origins[-1, 2] += _LENGTH_STEP_M
         try:
             places = self._settle(origins, directions, reach)
         except OutsideTerrainError:
             return None
-        slope = [(places[i + 1, :2] - places[i, :2]) / 2.0 for i in range(1, len(places), 2)]
-        yaw, pitch, roll = (slope[i] / _ANGLE_STEP_DEG for i in range(3))
-        u, v = slope[3] / _PIXEL_STEP, slope[4] / _PIXEL_STEP
-        height = slope[5] / _LENGTH_STEP_M
-        identity = np.eye(2)
-        velocity = np.array([pose.velocity_east_m_s, pose.velocity_north_m_s])
+        # (2, 6): metres per degree of yaw, pitch and roll, per pixel of u and v, per metre of height
+        slopes = ((places[2::2, :2] - places[1::2, :2]) / _TWO_STEPS[:, None]).T
         vertical = math.hypot(pose.vertical_common_sigma_m, self.terrain.vertical_error_m)
-        common = np.column_stack(
-            [
-                identity * pose.horizontal_common_sigma_m,
-                height * vertical,
-                yaw * pose.yaw_common_sigma_deg,
-                pitch * pose.tilt_common_sigma_deg,
-                roll * pose.tilt_common_sigma_deg,
-                velocity * pose.clock_common_sigma_s,
-            ]
-        )
-        look = (
-            identity * pose.horizontal_sigma_m**2
-            + _outer(yaw, pose.attitude_sigma_deg)
-            + _outer(pitch, pose.attitude_sigma_deg)
-            + _outer(roll, pose.attitude_sigma_deg)
-            + _outer(u, pixel_sigma)
-            + _outer(v, pixel_sigma)
-        )
-        span = float(np.linalg.norm(places[0] - start))
+        tilt = pose.tilt_common_sigma_deg
+        common = np.zeros((2, 7))
+        common[0, 0] = common[1, 1] = pose.horizontal_common_sigma_m
+        common[:, 2] = slopes[:, 5] * vertical
+        common[:, 3:6] = slopes[:, :3] * (pose.yaw_common_sigma_deg, tilt, tilt)
+        common[:, 6] = pose.velocity_east_m_s, pose.velocity_north_m_s
+        common[:, 6] *= pose.clock_common_sigma_s
+        drawn = slopes[:, :5] * (*(pose.attitude_sigma_deg,) * 3, pixel_sigma, pixel_sigma)
+        look = drawn @ drawn.T
+        look[0, 0] += pose.horizontal_sigma_m**2
+        look[1, 1] += pose.horizontal_sigma_m**2
+        span = math.dist(places[0], start)
         return GroundFix(
             places[0, :2], float(places[0, 2]), look, common, span, span / math.sqrt(camera.fx_px * camera.fy_px)
         )
@@ -193,6 +187,9 @@ class Locator:
             return None
         if below <= 0:
             return None
+        if isinstance(self.terrain, FlatTerrain):
+            hit = below / max(-float(direction[2]), _LEVEL)
+            return hit if hit < MAX_RANGE_M else None
         horizontal = float(np.hypot(direction[0], direction[1]))
         end = MAX_RANGE_M
         if direction[2] < 0:
@@ -229,6 +226,9 @@ class Locator:
 
     def _settle(self, origins: FloatArray, directions: FloatArray, reach: float) -> FloatArray:
         """Places where rays near one whose range is known meet the ground: secant steps, all rays at once."""
+        if isinstance(self.terrain, FlatTerrain):
+            ranges = (origins[:, 2] - self.terrain.amsl_m) / np.maximum(-directions[:, 2], _LEVEL)
+            return np.asarray(origins + ranges.clip(0.2 * reach, 5.0 * reach)[:, None] * directions)
         t0 = np.full(len(directions), reach)
         t1 = t0 * 1.001 + 0.01
         f0 = self._height_over(origins, directions, t0)
@@ -244,11 +244,6 @@ class Locator:
     def _height_over(self, origins: FloatArray, directions: FloatArray, ranges: FloatArray) -> FloatArray:
         points = origins + ranges[:, None] * directions
         return np.asarray(points[:, 2] - self.ground_amsl_m(points[:, :2]))
-
-
-def _outer(slope: FloatArray, sigma: float) -> FloatArray:
-    scaled = slope * sigma
-    return np.outer(scaled, scaled)
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

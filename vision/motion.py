@@ -26,8 +26,9 @@ _MIN_LOOKS_MOVING: Final = 3
 _MIN_SPAN_S: Final = 0.5  # looks closer in time than this say nothing about motion
 _MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks
 _MAX_SPEED_M_S: Final = 8.0
-_IDENTITY: Final = np.eye(2)
-_EXTRA_COV: Final = _IDENTITY * 0.3**2  # centre of a box against centre of a thing, in m^2
+_EXTRA_M: Final = 0.3  # centre of a box against centre of a thing, one sigma per axis
+_LINE: Final = np.array([[0, 1], [1, 2]])  # which moment of time stands where in the normal matrix of a straight line
+_EXTRA_COV: Final = np.eye(2) * _EXTRA_M**2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,25 +71,29 @@ class Motion:
         thing, and make one track of two.
         """
         dt = min(look.time_s - self.time_s, unknown_s)
-        expected = self.place if self.velocity is None else self.place + self.velocity * dt
-        cov = self.look_cov + look.fix.look_cov + _EXTRA_COV + _IDENTITY * (unknown_speed * dt) ** 2
-        if self.velocity_cov is not None:
-            cov = cov + self.velocity_cov * dt**2
+        east, north = look.fix.east_north_m - self.place
         drift = self.common_slopes - look.fix.common_slopes
-        offset = look.fix.east_north_m - expected
-        return float(offset @ np.linalg.solve(cov + drift @ drift.T, offset))
+        cov = self.look_cov + look.fix.look_cov + drift @ drift.T
+        if self.velocity is not None:
+            east, north = east - self.velocity[0] * dt, north - self.velocity[1] * dt
+        if self.velocity_cov is not None:
+            cov += self.velocity_cov * dt**2
+        # the inverse of 2 x 2 written out: this is asked for every thing and every track of a frame
+        (ee, en), (ne, nn) = cov.tolist()
+        more = _EXTRA_M**2 + (unknown_speed * dt) ** 2
+        ee, nn = ee + more, nn + more
+        return float((nn * east * east - (en + ne) * east * north + ee * north * north) / (ee * nn - en * ne))
 
 
 def estimate(looks: Sequence[Look]) -> Motion:
     """The place at the last look, from all of them. Raises ValueError without any."""
     if not looks:
         raise ValueError("no looks")
-    times, places, noise, slopes = _stacked(looks)
-    still = np.tile(_IDENTITY, (len(looks), 1))
-    result, chi2 = _fit(still, places, noise, slopes, looks[-1].time_s)
-    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= _GAIN or float(np.ptp(times)) < _MIN_SPAN_S:
+    stack = _stacked(looks)
+    result, chi2 = _fit(stack, looks[-1].time_s, straight=False)
+    if len(looks) < _MIN_LOOKS_MOVING or chi2 <= _GAIN or _span_s(looks) < _MIN_SPAN_S:
         return result
-    walking, moving_chi2 = _fit(_straight(times), places, noise, slopes, looks[-1].time_s)
+    walking, moving_chi2 = _fit(stack, looks[-1].time_s, straight=True)
     speed = walking.speed
     if speed is None or not _MIN_SPEED_M_S <= speed <= _MAX_SPEED_M_S or chi2 - moving_chi2 <= _GAIN:
         return result
@@ -102,49 +107,77 @@ def velocity(looks: Sequence[Look]) -> GroundVelocity | None:
     """
     if not looks or looks[-1].time_s - looks[0].time_s < _MIN_SPAN_S:
         return None
-    times, places, noise, slopes = _stacked(looks)
-    line, _ = _fit(_straight(times), places, noise, slopes, looks[-1].time_s)
+    line, _ = _fit(_stacked(looks), looks[-1].time_s, straight=True)
     if line.velocity is None or line.velocity_cov is None:
         return None
     (east, north), cov = line.velocity, line.velocity_cov
     return GroundVelocity(float(east), float(north), float(cov[0, 0]), float(cov[0, 1]), float(cov[1, 1]))
 
 
-def _stacked(looks: Sequence[Look]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Times (n,) before the last look, places (2n,), their noise (2n, 2n) and common slopes (2n, k)."""
+def _span_s(looks: Sequence[Look]) -> float:
+    times = [look.time_s for look in looks]
+    return max(times) - min(times)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stack:
+    """n looks: times (n,) before the last one; side by side (n, 2, 1 + k) their places and common slopes.
+
+    weights: (n, 2, 2), the inverse of what is drawn anew at each look; weighted: (n, 2, 1 + k), weights times columns.
+    """
+
+    times: FloatArray
+    columns: FloatArray
+    weights: FloatArray
+    weighted: FloatArray
+
+
+def _stacked(looks: Sequence[Look]) -> _Stack:
+    places = np.array([look.fix.east_north_m for look in looks])
+    slopes = np.array([look.fix.common_slopes for look in looks])
+    columns = np.concatenate([places[:, :, None], slopes], axis=2)
+    noise = np.array([look.fix.look_cov for look in looks]) + _EXTRA_COV
+    weights = np.asarray(np.linalg.inv(noise), dtype=np.float64)
     times = np.array([look.time_s for look in looks]) - looks[-1].time_s
-    places = np.concatenate([look.fix.east_north_m for look in looks])
-    slopes = np.concatenate([look.fix.common_slopes for look in looks])
-    noise = np.zeros((len(places), len(places)))
-    for i, look in enumerate(looks):
-        noise[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = look.fix.look_cov + _EXTRA_COV
-    return times, places, noise, slopes
+    return _Stack(times, columns, weights, weights @ columns)
 
 
-def _straight(times: FloatArray) -> FloatArray:
-    """The (2n, 4) design of a straight line at an even pace: place at the last look, then velocity."""
-    return np.concatenate([np.tile(_IDENTITY, (len(times), 1)), np.kron(times[:, None], _IDENTITY)], axis=1)
+def _fit(stack: _Stack, time_s: float, *, straight: bool) -> tuple[Motion, float]:
+    """The place, or the place and velocity of a straight line at an even pace, with the chi-square of what is left.
 
-
-def _fit(
-    design: FloatArray, places: FloatArray, noise: FloatArray, slopes: FloatArray, time_s: float
-) -> tuple[Motion, float]:
-    weights = np.linalg.inv(noise)
-    gain = np.linalg.solve(design.T @ weights @ design, design.T @ weights)
-    parameters = gain @ places
-    own = gain @ noise @ gain.T
-    common = gain @ slopes
-    residual = places - design @ parameters
-    chi2 = float(residual @ np.linalg.solve(noise + slopes @ slopes.T, residual))
-    moving = len(parameters) == 4
+    Looks are independent but for their common errors, so that sums of 2 x 2 parts do what matrices over all looks would.
+    """
+    times, columns = stack.times, stack.columns
+    if straight:
+        # (4, 4) and (4, 1 + k): place at the last look, then velocity
+        powers = np.array([np.ones_like(times), times, times * times])
+        moments = (powers @ stack.weights.reshape(-1, 4)).reshape(3, 2, 2)
+        own = np.linalg.inv(moments[_LINE].transpose(0, 2, 1, 3).reshape(4, 4))
+        found = own @ (powers[:2] @ stack.weighted.reshape(len(times), -1)).reshape(4, -1)
+        left = columns[:, :, 0] - found[:2, 0] - times[:, None] * found[2:, 0]
+    else:
+        own = np.linalg.inv(stack.weights.sum(axis=0))
+        found = own @ stack.weighted.sum(axis=0)
+        left = columns[:, :, 0] - found[:, 0]
+    common = found[:, 1:]
     return (
         Motion(
             time_s,
-            parameters[:2],
+            found[:2, 0],
             own[:2, :2],
             common[:2],
-            parameters[2:] if moving else None,
-            (own[2:, 2:] + common[2:] @ common[2:].T) if moving else None,
+            found[2:, 0] if straight else None,
+            (own[2:, 2:] + common[2:] @ common[2:].T) if straight else None,
         ),
-        chi2,
+        _chi2(left, stack),
     )
+
+
+def _chi2(left: FloatArray, stack: _Stack) -> float:
+    """Of residuals (n, 2): left' (N + S S')^-1 left, by Woodbury's identity: N is made of 2 x 2 blocks, S has k columns."""
+    slopes = stack.columns[:, :, 1:].reshape(left.size, -1)
+    weighted = stack.weighted[:, :, 1:].reshape(left.size, -1)
+    rest = left.ravel()
+    own = rest @ (stack.weights @ left[:, :, None]).ravel()
+    across = weighted.T @ rest
+    return float(own - across @ np.linalg.solve(np.eye(len(across)) + slopes.T @ weighted, across))

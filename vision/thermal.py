@@ -80,17 +80,24 @@ def top_hat(pixels: NDArray[Any], kernel_px: int) -> NDArray[Any]:
 def robust_sigma(values: NDArray[Any]) -> tuple[float, float]:
     """(median, sigma) by the median absolute deviation, from some 5000 pixels spread evenly."""
     step = max(1, round(math.sqrt(values.size / _SAMPLES)))
-    sample = values[::step, ::step].ravel().astype(np.float32)
+    sample = values[::step, ::step].astype(np.float32).ravel()
     half = len(sample) // 2
-    median = np.partition(sample, half)[half]
-    return float(median), _MAD_TO_SIGMA * float(np.partition(np.abs(sample - median), half)[half])
+    sample.partition(half)
+    median = float(sample[half])
+    sample -= median
+    np.abs(sample, out=sample)
+    sample.partition(half)
+    return median, _MAD_TO_SIGMA * float(sample[half])
 
 
 def elongation(x: IntVector, y: IntVector) -> float:
     """Long axis over short axis of the ellipse with the same second moments as a set of pixels."""
     pixel = 1.0 / 12.0  # a pixel has a width of its own
-    xx, yy = float(np.var(x)) + pixel, float(np.var(y)) + pixel
-    xy = float(np.mean((x - x.mean()) * (y - y.mean())))
+    n, x, y = len(x), x - x[0], y - y[0]
+    sum_x, sum_y = int(x.sum()), int(y.sum())
+    xx = (n * int(x @ x) - sum_x * sum_x) / (n * n) + pixel
+    yy = (n * int(y @ y) - sum_y * sum_y) / (n * n) + pixel
+    xy = (n * int(x @ y) - sum_x * sum_y) / (n * n)
     spread = math.hypot((xx - yy) / 2, xy)
     return math.sqrt(((xx + yy) / 2 + spread) / max((xx + yy) / 2 - spread, 1e-6))
 

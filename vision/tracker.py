@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Final
 
 import numpy as np
@@ -217,7 +218,7 @@ class Tracker:
         track.misses = 0
         track.looks_total += 1
         sizes = [o.size_m for o in track.window if o is not None and o.size_m is not None]
-        track.size_m = float(np.median(sizes)) if sizes else None
+        track.size_m = median(sizes) if sizes else None
         if observation.temperature_max_c is not None:
             track.temperature_max_c = max(observation.temperature_max_c, track.temperature_max_c or -273.15)
 

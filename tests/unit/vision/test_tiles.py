@@ -194,6 +194,31 @@ def test_the_tiled_detector_finds_a_figure_once_wherever_it_lies(x, y, w, h):
     assert all(rows <= 513 and columns <= 641 for rows, columns in inner.shapes)
 
 
+@pytest.mark.parametrize(("gsd", "far_levels"), [(None, 2), (0.02, 0)])
+def test_a_tile_made_smaller_shows_what_averages_over_areas_show(gsd, far_levels):
+    """To within two grey levels where it is made a little smaller, exactly where much."""
+
+    class Keeps(Bright):
+        def detect(self, frame, gsd_m):
+            self.seen = [*getattr(self, "seen", []), frame.pixels]
+            return super().detect(frame, gsd_m)
+
+    noise = np.random.default_rng(3).integers(0, 256, (1080, 1920, 3)).astype(np.uint8)
+    pixels = cv2.GaussianBlur(noise, (0, 0), 2.0)  # as a lens and a Bayer mosaic leave it
+    pixels = cv2.normalize(pixels, None, 0, 255, cv2.NORM_MINMAX)
+    inner = Keeps()
+    tiled = TiledDetector(inner, (640, 640), TileSettings(), (None, None) if gsd is None else (0.04, None))
+    tiled.detect(Frame("c", None, 0, 0.0, pixels, PixelKind.BGR8), gsd)
+    look = tiled.last
+    assert (look.scale > 0.75) is (gsd is None)
+    assert look.scale < 1.0
+    for tile, shown in zip(look.looked_at, inner.seen, strict=True):
+        part = pixels[tile.top_px : tile.bottom_px, tile.left_px : tile.right_px]
+        areas = cv2.resize(part, shape := (shown.shape[1], shown.shape[0]), interpolation=cv2.INTER_AREA)
+        assert shape[0] <= 641
+        assert np.percentile(cv2.absdiff(areas, shown), 99.9) <= far_levels
+
+
 def test_bounded_work_finds_what_moves_at_once_and_everything_within_the_sweep():
     rng = np.random.default_rng(4)
     ground = rng.integers(20, 60, (1080, 1920)).astype(np.uint8)
