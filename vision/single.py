@@ -2,8 +2,8 @@
 """One look at one thermal picture: which of all that stands out is a person, when no second frame will confirm it.
 
 Candidates are the learned detector's boxes, down to scores that mean little alone, and warm spots at three scales: the
-mean over a body rises out of a noisy sensor where its brightest pixel does not. Each is judged by what both say of it
-together, by how alone it stands in its surroundings and by how it compares with the warmest of its picture: stones that
+mean over a body rises out of a noisy sensor where its brightest pixel does not. The learned detector looks for people at
+two sizes (`vision.two_sizes`). Each is judged by what both detectors say of it together, by how alone it stands in its surroundings and by how it compares with the warmest of its picture: stones that
 the day has left a little warm are many and far cooler than a body. The weights are a logistic regression (Cox 1958)
 fitted by `vision.train single` and kept in `models/single_look.json`. All features are ratios, so that 8 bits of
 automatic gain, raw counts of any gain and degrees are judged alike. Where a great many things stand out, tree crowns as
@@ -31,12 +31,14 @@ from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
 from vision.sighting import Kind
 from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
+from vision.two_sizes import people_at_both_sizes
 from vision.unite import Observation, unite
+from vision.yolo import YoloDetector
 
 WEIGHTS: Final = Path(__file__).parent / "models" / "single_look.json"
 LEARNED_FROM: Final = 0.03  # the least score of the learned detector that is a candidate
 FEATURES: Final = (
-    "learned_logit",  # of the learned detector's score for a person
+    "learned_logit",  # of the learned detector's score for a person, the mean of both its looks
     "learned_vehicle",  # its score for a vehicle
     "log_sigma",  # how far it stands out, in robust sigmas of the picture
     "relative",  # its contrast against the strongest of the picture
@@ -50,13 +52,14 @@ FEATURES: Final = (
 _SCALES: Final = (3, 7, 13)  # pixels over which a spot's warmth is averaged
 _KERNEL_SHARE: Final = 0.07  # of the picture's width: what is larger in both directions is no person
 _KERNEL_M: Final = 3.1
+_FITTED_ON_PX: Final = 640 * 512
 _COUNTS: Final = 12000.0  # between the percentiles below; the rest up to 65535 is room for what is hotter
 _LEAST_SIGMA: Final = 0.01 * _COUNTS  # a smooth picture has next to none, and then everything would stand out
 _PERCENTILES: Final = (1.0, 99.0)
 _FROM_SIGMA: Final = 4.0
 _MOST: Final = 60  # spots, the strongest first
 _CROWD_SIGMA: Final = 8.0
-_HEARD: Final = 0.2  # what the learned detector must say at least of whom the judge sees in a crowded picture
+_HEARD: Final = 0.3  # what both its looks must say at least of whom the judge sees in a crowded picture
 _AT_HOME: Final = 1  # sure of more, the learned detector is in pictures that it knows: towns
 _MOST_IN_QUIET: Final = 10  # open cold ground seldom has more of them; four of five towns do, and many woods
 _LONGEST_M: Final = 3.5
@@ -82,9 +85,9 @@ class Weights:
     values: tuple[float, ...]
     least: float
 
-    def score(self, features: Floats) -> Floats:
-        """Probability of a person, 0..1, for each row of features."""
-        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(features @ np.array(self.values), -30, 30))))
+    def score(self, features: Floats, log_odds: float = 0.0) -> Floats:
+        """Probability of a person, 0..1, for each row of features. log_odds: of one beforehand, against the fit's pictures."""
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(features @ np.array(self.values) + log_odds, -30, 30))))
 
 
 def read_weights(path: Path = WEIGHTS) -> Weights:
@@ -121,6 +124,11 @@ class Picture:
             self._scales.append(_Scale(hat, median, max(sigma, _LEAST_SIGMA)))
         self.smooth = np.asarray(cv2.blur(self._levels, (3, 3)))
         self.most_px = kernel * 1.3
+
+    @property
+    def log_odds(self) -> float:
+        """Of a candidate beforehand: four times as many pixels hold four times as many things that are nobody."""
+        return -max(0.0, math.log(self.shape[0] * self.shape[1] / _FITTED_ON_PX))
 
     def spots(self) -> list[Detection]:
         """Warm spots of all scales, the most outstanding first, each place once."""
@@ -174,6 +182,12 @@ class Picture:
         return contrast, contrast / spread, float((ring > half).mean()), float((inner > half).mean())
 
 
+def heard(yolo: YoloDetector, frame: Frame, gsd_m: float | None, found: Sequence[Detection]) -> list[Detection]:
+    """What the learned detector says of a frame in which it `found` so much: people by its looks at two sizes."""
+    people = people_at_both_sizes(yolo, frame, gsd_m, found, LEARNED_FROM)
+    return [*(d for d in found if d.kind is not Kind.PERSON), *people]
+
+
 def crowded(picture: Picture, things: Sequence[Observation]) -> bool:
     """Whether so much stands out so far that this is a town, a wood or a warm day: contrast tells little there."""
     return sum(picture.sigma(_box(t)) >= _CROWD_SIGMA for t in things) > _MOST_IN_QUIET
@@ -181,6 +195,7 @@ def crowded(picture: Picture, things: Sequence[Observation]) -> bool:
 
 def candidates(picture: Picture, learned: Sequence[Detection], gsd_m: float | None) -> list[Observation]:
     """Whatever could be a person: learned boxes with the spots in them, and spots, without what is too long for one."""
+    learned = [d for d in learned if d.kind not in _FLAMES]  # of a model that knows them
     spots = picture.spots()
     owned = [any(_holds(d, spot) and _long(d) <= _ABSORBS * _long(spot) for d in learned) for spot in spots]
     things = unite([*learned, *(spot for spot, own in zip(spots, owned, strict=True) if own)])
@@ -221,27 +236,36 @@ class SingleLook:
     def look(self, frame: Frame, gsd_m: float | None) -> tuple[Look, list[Observation]]:
         """The learned detector's look, and what is reported. gsd_m: metres per pixel, None where it is not known.
 
-        People of thermal pictures have `judged`, the probability of one. Vehicles are the learned detector's own.
+        People of thermal pictures have `judged`, the probability of one. Vehicles are the learned detector's own. The
+        look at a thermal picture holds both looks of the detector together.
         """
         if frame.kind is PixelKind.BGR8:
             look = self._learned.look(frame, gsd_m)
             return look, unite(look.found)
         look = self._learned.look(frame, gsd_m, LEARNED_FROM)
-        picture = Picture(frame, gsd_m)
-        flames = [d for d in look.found if d.kind in _FLAMES]  # of a model that knows them: no candidates for a person
-        things = candidates(picture, [d for d in look.found if d.kind not in _FLAMES], gsd_m)
         yolo = self._learned.yolo(frame)
         hot = self._classical.fires(frame, gsd_m)
-        fires = unite([*hot, *(d for d in flames if d.confidence >= yolo.confidence)])
-        scores = self._weights.score(features(picture, things, fires))
-        least = self._weights.least if yolo.confidence == yolo.card.confidence else yolo.confidence
-        ranked = sorted(zip(scores.tolist(), things, strict=True), key=lambda pair: -pair[0])
-        if crowded(picture, things):
-            sure = unite([*(d for d in look.found if d.confidence >= yolo.confidence), *hot], partial(is_flame, frame))
+        picture = Picture(frame, gsd_m)
+
+        def sure_of(found: Sequence[Detection]) -> list[Observation]:
+            return unite([*(d for d in found if d.confidence >= yolo.confidence), *hot], partial(is_flame, frame))
+
+        crowd = crowded(picture, candidates(picture, look.found, gsd_m))
+        if crowd:
+            sure = sure_of(look.found)
             if sum(o.learned_score > 0 for o in sure) > _AT_HOME:
                 return look, sure
+        if look.refusal is None:
+            look = replace(look, found=heard(yolo, frame, gsd_m, look.found))
+        things = candidates(picture, look.found, gsd_m)
+        flames = [d for d in look.found if d.kind in _FLAMES and d.confidence >= yolo.confidence]
+        fires = unite([*hot, *flames])
+        scores = self._weights.score(features(picture, things, fires), picture.log_odds)
+        least = self._weights.least if yolo.confidence == yolo.card.confidence else yolo.confidence
+        ranked = sorted(zip(scores.tolist(), things, strict=True), key=lambda pair: -pair[0])
+        if crowd:
             agreed = [(s, t) for s, t in ranked if s >= least and t.score(Kind.PERSON) >= _HEARD]
-            return look, self._besides(frame, sure, agreed)
+            return look, self._besides(frame, sure_of(look.found), agreed)
         kept: list[Observation] = []
         for score, thing in ranked:
             vehicle = thing.score(Kind.VEHICLE) >= yolo.confidence

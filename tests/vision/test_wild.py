@@ -16,7 +16,7 @@ from vision.train import card, wild
 from vision.train.augment import AugmentConfig, augment, calmer
 from vision.train.job import Job, command
 from vision.train.trainer import TrainConfig
-from vision.train.wild import country, wild_picture, wild_scene
+from vision.train.wild import country, wild_picture
 from vision.train.wild_eye import Eye, eye
 from vision.train.wild_figures import GAME, Part, beast, patch, person, plain
 from vision.train.wild_land import View, surface
@@ -134,14 +134,6 @@ def test_gentle_development_is_what_the_detector_makes_of_raw_counts() -> None:
     grey = developed(np.random.default_rng(0), counts, gently=True)
     low, high = np.percentile(counts[::3, ::3], (1, 99.5))
     assert np.abs(grey.astype(float) - np.clip((counts - low) / (high - low) * 255, 0, 255)).max() <= 1
-
-
-def test_scenes_for_the_judge_tell_whom_it_need_not_find() -> None:
-    made = [wild_scene(np.random.default_rng([3, seed]), 320, 256) for seed in range(30)]
-    assert all(m.picture.shape == (256, 320) and np.isfinite(m.picture).all() for m in made)
-    assert sum(len(m.people) for m in made) > 20
-    assert any(m.animals for m in made)
-    assert any(m.unsure for m in made)
 
 
 def test_a_share_of_the_training_is_of_this_renderer_and_the_end_has_less_of_it() -> None:

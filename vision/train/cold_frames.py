@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +19,8 @@ _SHARE_OF_DEGREES = 0.15
 _SHARE_OF_COUNTS = 0.2
 
 
-def as_frame(
-    rng: np.random.Generator,
-    picture: Floats,
-    name: str,
-    grey: Callable[[np.random.Generator, Floats], Image] = grey_levels,
-) -> Frame:
-    """The picture as a frame of a file: in degrees, in raw counts of any gain, or in 8 bits as `grey` makes them."""
+def as_frame(rng: np.random.Generator, picture: Floats, name: str) -> Frame:
+    """The picture as a frame of a file: in degrees, in raw counts of any gain, or in 8 bits."""
     draw = rng.random()
     degrees = rng.uniform(-20, 10) + picture * np.float32(math.exp(rng.uniform(math.log(0.15), math.log(1.5))))
     if draw < _SHARE_OF_DEGREES:
@@ -34,4 +28,4 @@ def as_frame(
     if draw < _SHARE_OF_DEGREES + _SHARE_OF_COUNTS:
         counts = (degrees + 60.0) * math.exp(rng.uniform(math.log(8), math.log(120))) + rng.uniform(0, 8000)
         return Frame(name, None, 0, 0.0, np.clip(counts + 0.5, 0, 65535).astype(np.uint16), PixelKind.RAW16)
-    return Frame(name, None, 0, 0.0, grey(rng, picture), PixelKind.GREY8)
+    return Frame(name, None, 0, 0.0, grey_levels(rng, picture), PixelKind.GREY8)

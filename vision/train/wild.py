@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .cold import ColdScene
 from .labels import Boxes
 from .wild_eye import Eye, eye
 from .wild_figures import GAME, Patch, beast, patch, person, plain
@@ -271,13 +270,6 @@ def _vehicle(rng: np.random.Generator, made: Country, skin: float) -> _Body | No
     cover = drawn[top : ys.max() + 1, left : xs.max() + 1].astype(np.float32)
     box = (float(left), float(top), float(xs.max() + 1), float(ys.max() + 1))
     return _Body("vehicle", box, cover, left, top, 9.0)
-
-
-def wild_scene(rng: np.random.Generator, width: int, height: int) -> ColdScene:
-    """A scene as the detector of a camera counts it, in degrees, for what is fitted to single pictures."""
-    made = country(rng, width, height)
-    picture = exposed(rng, made.degrees, _smallest(made))
-    return ColdScene(picture, made.eye.px_per_m, made.people, [*made.unsure, *made.vehicles], made.animals)
 
 
 def _smallest(made: Country) -> float:
