@@ -25,6 +25,7 @@ import aiomqtt
 from pydantic import BaseModel
 
 from dronectl import __version__
+from dronectl.bus.connection import Connection
 from dronectl.bus.envelope import MAX_PAYLOAD_BYTES, encode
 from dronectl.bus.messages import DroneState, DroneStatus, ServiceStatus, Telemetry
 from dronectl.bus.settings import BusSettings, explain, quiet
@@ -82,7 +83,7 @@ class Bus:
         self._clock = clock or SystemClock()
         self.state = Latest(BusState(connected=False, since=self._clock.utc(), reason="not started", connections=0))
         self._listener: Listener | None = None
-        self._client: aiomqtt.Client | None = None
+        self._client: Connection | None = None
         self._retained: dict[str, bytes] = {}  # topic -> newest payload
         self._said: dict[str, BaseModel] = {}  # topic -> newest data, to publish on change only
         self._ending: set[str] = set()
@@ -180,7 +181,7 @@ class Bus:
     async def _session(self, context: object) -> None:
         access = self.settings.access
         will = aiomqtt.Will(self.topics.service_status, self._service_status("offline", "connection lost"), 1, True)
-        async with aiomqtt.Client(
+        async with Connection(
             access.host,
             access.port,
             username=access.username,
@@ -209,14 +210,14 @@ class Bus:
                 await self._farewell(client)
                 raise
 
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
+    async def _subscribe(self, client: Connection) -> None:
         wanted = [(self.topics.ack("x").replace("/x/", "/+/"), 1), (self.topics.action("x").replace("/x/", "/+/"), 1)]
         granted = await client.subscribe(wanted)
         refused = [topic for (topic, _), code in zip(wanted, granted, strict=False) if code == _SUBACK_REFUSED]
         if refused:
             raise BusDownError(f"it does not let us read {refused[0]}")
 
-    async def _read(self, client: aiomqtt.Client) -> None:
+    async def _read(self, client: Connection) -> None:
         async for message in client.messages:
             self.counters.received += 1
             payload = message.payload
@@ -250,7 +251,7 @@ class Bus:
                     self._retained.pop(topic)
                     self._said.pop(topic, None)
 
-    async def _flush_telemetry(self, client: aiomqtt.Client) -> None:
+    async def _flush_telemetry(self, client: Connection) -> None:
         while True:
             await asyncio.sleep(_TELEMETRY_PERIOD_S)
             newest, self._telemetry = self._telemetry, {}
@@ -264,7 +265,7 @@ class Bus:
                         group.create_task(client.publish(topic, payload, qos=0))
                 self.counters.telemetry_published += len(some)
 
-    async def _farewell(self, client: aiomqtt.Client) -> None:
+    async def _farewell(self, client: Connection) -> None:
         """Say in an orderly way what the last will would say; nobody waits long for it."""
         try:
             async with asyncio.timeout(_FAREWELL_S):
@@ -301,7 +302,7 @@ class Bus:
         )
         return self._encode("service_status", self.settings.site_id, data)
 
-    def _up(self, client: aiomqtt.Client) -> None:
+    def _up(self, client: Connection) -> None:
         state = self.state.value
         self._client = client
         if self._warned:

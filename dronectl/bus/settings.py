@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 
+from dronectl.bus.connection import Connection
 from dronectl.errors import BadInputError, UnavailableError
 
 quiet = logging.getLogger("dronectl.bus.paho")
@@ -151,7 +152,7 @@ async def check_broker(access: BrokerAccess, timeout_s: float = 5.0) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             context = await asyncio.to_thread(access.tls_context)
-            async with aiomqtt.Client(
+            async with Connection(
                 access.host,
                 access.port,
                 username=access.username,

@@ -15,6 +15,7 @@ from datetime import datetime
 
 import aiomqtt
 
+from dronectl.bus.connection import Connection
 from dronectl.bus.envelope import encode
 from dronectl.bus.messages import Ack
 from dronectl.bus.settings import BrokerAccess, explain, quiet
@@ -44,7 +45,7 @@ class Subscriber:
         self._on_connection = on_connection
         self._identifier = identifier
         self._lasting = lasting
-        self._client: aiomqtt.Client | None = None
+        self._client: Connection | None = None
 
     async def run(self) -> None:
         """Connect, read, and connect again, until cancelled."""
@@ -88,8 +89,8 @@ class Subscriber:
         )
         await self._client.publish(self._topics.ack(alert_id), payload, qos=1)
 
-    def _connection(self, access: BrokerAccess) -> aiomqtt.Client:
-        return aiomqtt.Client(
+    def _connection(self, access: BrokerAccess) -> Connection:
+        return Connection(
             access.host,
             access.port,
             username=access.username,
