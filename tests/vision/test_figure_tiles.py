@@ -20,8 +20,9 @@ from vision.train.figure_pose import bend
 from vision.train.figure_prepare import prepare_figures
 from vision.train.figure_render import figure_sprite
 from vision.train.figure_tiles import LONGEST_MAX, VISIBLE_MIN, Props, bounds, figure_tile, labelled
-from vision.train.job import Job, command
+from vision.train.job import Job
 from vision.train.labels import read_labels
+from vision.train.provenance import command
 from vision.train.render_people import Ground, read_grounds
 from vision.train.render_scene import View
 from vision.train.render_yard import samples, yard

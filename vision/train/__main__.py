@@ -17,8 +17,9 @@ from .augment import COLOUR, AugmentConfig
 from .dataset import iter_flat, list_samples
 from .errors import MissingExtraError, UserError
 from .evaluate import evaluate
-from .job import STEPS, Job, run
+from .job import STEPS, Job
 from .predict import OnnxModel, run_pictures
+from .steps import run
 from .trainer import TrainConfig
 
 
