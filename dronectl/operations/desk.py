@@ -33,7 +33,7 @@ from dronectl.operations.desk_views import alert_view, finding_view, sortie_view
 from dronectl.operations.evidence import note_view
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.keeping_clear import UnderWay, meetings_under_way
-from dronectl.operations.metrics import render_metrics
+from dronectl.operations.metrics import Standing, render_metrics
 from dronectl.operations.planning import shared_return_layer
 from dronectl.site import Site
 from dronectl.store import Store, StoreError
@@ -125,20 +125,22 @@ class Desk:
         ]
 
     def metrics(self) -> str:
-        return render_metrics(
-            self._s.fleet.states.value,
-            self._s.fleet.sorties.value,
-            self._s.children(),
-            self._s.cameras(),
-            self._s.coverage.blind_s(self._s.clock.monotonic_s()),
-            self._s.alerts.alerts(),
+        fleet, alerts = self._s.fleet, self._s.alerts
+        standing = Standing(
+            states=fleet.states.value,
+            doors=fleet.doors(),
+            faults=fleet.faults(),
+            notices=fleet.watching.notices.value,
+            notices_told=fleet.watching.counted,
+            sorties=fleet.sorties.value,
+            children=self._s.children(),
+            cameras=self._s.cameras(),
+            blind_s=self._s.coverage.blind_s(self._s.clock.monotonic_s()),
+            alerts=alerts.alerts(),
             bus_connected=self._s.bus_connected(),
-            counted={**self._s.alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
-            doors=self._s.fleet.doors(),
-            faults=self._s.fleet.faults(),
-            notices=self._s.fleet.watching.notices.value,
-            notices_told=self._s.fleet.watching.counted,
+            counted={**alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
         )
+        return render_metrics(standing)
 
     def vehicles(self) -> list[dict[str, Any]]:
         flying = {s.vehicle_id: s for s in self._s.fleet.sorties.value.values()}
