@@ -26,7 +26,7 @@ from vision.train.provenance import command
 from vision.train.render_people import Ground, read_grounds
 from vision.train.render_scene import View
 from vision.train.render_yard import samples, yard
-from vision.train.trainer import TrainConfig
+from vision.train.train_config import TrainConfig
 
 LEVEL = Ground("level", (Path("a.jpg"),), 2.0, (65.0, 90.0), (0.5, 0.8), "CC0", "ours", "train")
 ENTRY = {

@@ -20,7 +20,7 @@ from .evaluate import evaluate
 from .job import STEPS, Job
 from .predict import OnnxModel, run_pictures
 from .steps import run
-from .trainer import TrainConfig
+from .train_config import TrainConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:

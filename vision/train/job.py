@@ -10,7 +10,7 @@ from typing import Any
 from . import warm_start
 from .dataset import iter_flat
 from .errors import UserError
-from .trainer import TrainConfig
+from .train_config import TrainConfig
 
 STEPS = ("prepare", "train", "compare", "ship")
 

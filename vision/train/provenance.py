@@ -11,7 +11,7 @@ from typing import Any
 
 from . import export, figure_tiles, render_people
 from .job import Job, gsd_range
-from .trainer import TrainConfig
+from .train_config import TrainConfig
 
 #: Of a curled-up figure in a tile. At twice the usual size (24 to 32) people from above were found 1.3 times as often.
 RGB_FIGURE_PX = (44, 60)
