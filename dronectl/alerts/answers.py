@@ -12,7 +12,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,15 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dronectl.alerts import incidents as things
 from dronectl.alerts import outbox, records
 from dronectl.alerts.actions import Refusal, apply
+from dronectl.alerts.counters import AlertCounters
 from dronectl.alerts.model import AlertRecord, Incident, Note, Said
+from dronectl.alerts.register import Register
 from dronectl.bus.envelope import CloudEvent, decode
 from dronectl.bus.messages import Ack, Action, AlertPhase
 from dronectl.clock import Clock
 from dronectl.store import Store, StoreError, audit
 from dronectl.store.models import AlertActionRow, AlertRow
-
-if TYPE_CHECKING:
-    from dronectl.alerts.service import AlertService
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +46,16 @@ class _Answer:
 class Answers:
     """The inbox of one alert service."""
 
-    def __init__(self, service: AlertService, store: Store, clock: Clock, depth: int) -> None:
-        self._service = service
+    def __init__(self, register: Register, counters: AlertCounters, store: Store, clock: Clock, depth: int) -> None:
+        self._register = register
+        self._counters = counters
         self._store = store
         self._clock = clock
         self._inbox: asyncio.Queue[_Answer] = asyncio.Queue(depth)
 
     def offer(self, alert_id: str, what: str, payload: bytes) -> None:
         """Take a payload from MQTT; what is not an answer to this alert is counted and dropped."""
-        counters = self._service.counters
+        counters = self._counters
         if what not in {"ack", "action"}:
             counters.garbage += 1
             return
@@ -83,7 +83,7 @@ class Answers:
                     await self._take(batch)
                     break
                 except StoreError as error:
-                    self._service.counters.store_failures += 1
+                    self._counters.store_failures += 1
                     log.warning("answers of the dispatch system cannot be stored, trying on: %s", error)
                     await asyncio.sleep(_RETRY_S)
 
@@ -102,13 +102,13 @@ class Answers:
                 try:
                     await self.act(answer.data, event_id=answer.event_id, source=answer.source, said_at=answer.said_at)
                 except LookupError:
-                    self._service.counters.unknown_alert += 1
+                    self._counters.unknown_alert += 1
             del batch[0]
 
     async def _close(self, answers: list[_Answer]) -> None:
-        counters = self._service.counters
+        counters = self._counters
         acks = repeated = unknown = 0
-        async with self._service.lock:
+        async with self._register.lock:
             heard: dict[str, AlertRecord] = {}
             async with self._store.session() as session:
                 for answer in answers:
@@ -128,9 +128,9 @@ class Answers:
                 for alert in heard.values():
                     await records.save(session, self._store.site_id, alert, None)
             for alert in heard.values():
-                self._service.book.keep_alert(alert)
+                self._register.book.keep_alert(alert)
         if acks:
-            self._service.publisher.answered()
+            self._register.publisher.answered()
         counters.acks += acks
         counters.acks_repeated += repeated
         counters.unknown_alert += unknown
@@ -144,14 +144,14 @@ class Answers:
         return await outbox.close(session, self._store.site_id, alert_id, sequence, by=by, now=self._clock.utc())
 
     async def _find(self, session: AsyncSession, alert_id: str) -> AlertRecord | None:
-        known = self._service.book.alert(alert_id)
+        known = self._register.book.alert(alert_id)
         return known or await records.read_alert(session, self._store.site_id, alert_id)
 
     async def act(self, action: Action, *, event_id: str, source: str, said_at: datetime) -> str | None:
         """Take one action, once per (source, event id). Returns why it is refused, or None; LookupError: no alert."""
-        counters = self._service.counters
+        counters = self._counters
         site_id = self._store.site_id
-        async with self._service.lock:
+        async with self._register.lock:
             now = self._clock.utc()
             async with self._store.session() as session:
                 before = await session.execute(
@@ -182,9 +182,9 @@ class Answers:
                     after = alert if isinstance(result, Refusal) else result
                     changed = _answered(after, action, event_id, refusal, now)
                     incident = await self._incident(session, changed, action, refusal, now)
-                    await self._service.write(session, changed, incident)
+                    await self._register.write(session, changed, incident)
             if changed is not None:
-                self._service.published(incident, changed)
+                self._register.published(incident, changed)
             counters.actions += refusal is None
             counters.actions_refused += refusal is not None
             return refusal
@@ -229,7 +229,7 @@ class Answers:
     async def _incident(
         self, session: AsyncSession, alert: AlertRecord, action: Action, refusal: str | None, now: datetime
     ) -> Incident | None:
-        incident = self._service.book.incident(alert.incident_id)
+        incident = self._register.book.incident(alert.incident_id)
         if incident is None:
             incident = await records.read_incident(session, self._store.site_id, alert.incident_id)
         if incident is None:

@@ -4,8 +4,8 @@
     vision's Sighting -> incident (merged) -> what happens with it (event rules) -> rules -> alert record + outbox row, one transaction -> publisher -> MQTT
     MQTT acks and actions -> inbox (bounded) -> outbox rows closed / state machine -> alert record + outbox row
 
-Everything that changes an alert runs under one lock and is remembered in memory only after it is committed. A store
-that fails makes nothing lost: the incident stays marked and is settled again with the next sighting or second.
+What changes an alert goes through the register (`register.py`), under its lock. A store that fails makes nothing lost:
+the incident stays marked and is settled again with the next sighting or second.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from dronectl.alerts import incidents as things
 from dronectl.alerts import outbox, records
 from dronectl.alerts.answers import Answers
-from dronectl.alerts.book import Book
 from dronectl.alerts.changes import change, escalated, is_due
 from dronectl.alerts.compose import alert_message, incident_message
 from dronectl.alerts.counters import AlertCounters
@@ -32,14 +29,13 @@ from dronectl.alerts.geometry import zones_at
 from dronectl.alerts.happenings import Happenings, scene_facts, with_happening
 from dronectl.alerts.ids import uuid7
 from dronectl.alerts.model import AlertRecord, AlertSite, Decision, Facts, Incident, Note
+from dronectl.alerts.register import Register
 from dronectl.alerts.rules import decide
 from dronectl.bus import messages
 from dronectl.bus.client import Bus
-from dronectl.bus.envelope import encode
 from dronectl.bus.messages import AlertPhase, AlertState
 from dronectl.clock import Clock, SystemClock
 from dronectl.store import Store, StoreError
-from dronectl.streams import Hub
 from vision.events import Event, EventPhase
 from vision.sighting import Sighting
 
@@ -63,22 +59,23 @@ class AlertService:
     ) -> None:
         self.site = site
         self.counters = AlertCounters()
-        self.changes: Hub[messages.Alert] = Hub()
         self.publisher = outbox.OutboxPublisher(store, bus, clock or SystemClock(), backoff)
-        self.book = Book()
-        self.lock = asyncio.Lock()
         self._store = store
         self._bus = bus
         self._clock = clock or SystemClock()
         self._even = EvenTime(self._clock)
         self._deadlines = Deadlines(self._clock, self._even)
+        self._register = Register(store, bus, site, self._clock, self._deadlines, self.publisher)
+        self._book = self._register.book
+        self._lock = self._register.lock
+        self.changes = self._register.changes
         self._mergers = things.Mergers()
         self._happenings = None if site.events is None else Happenings(site.events, site.timezone, self._even.behind_s)
         self._composed: dict[str, tuple[AlertRecord, messages.Alert]] = {}
         self._loaded = False
         self._unsettled: set[str] = set()
         self._store_troubled = False
-        self._answers = Answers(self, store, self._clock, inbox_depth)
+        self._answers = Answers(self._register, self.counters, store, self._clock, inbox_depth)
         bus.listen(self._answers.offer)
 
     async def run(self) -> None:
@@ -91,7 +88,7 @@ class AlertService:
 
     async def load(self) -> None:
         """Read open alerts and incidents from the store, once; raises StoreError."""
-        async with self.lock:
+        async with self._lock:
             if self._loaded:
                 return
             async with self._store.reader() as session:
@@ -100,22 +97,22 @@ class AlertService:
                 still_open = await records.open_alerts(session, self.site.site_id)
             found.sort(key=lambda incident: incident.incident_id)
             for incident in found:
-                self.book.keep_incident(incident)
+                self._book.keep_incident(incident)
                 if incident.settled_at is not None:  # a service that was killed may not have said so
                     self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
             self._mergers.restore(found, self._even.now())
             for alert in (*reversed(recent), *still_open):
-                self.book.keep_alert(alert)
+                self._book.keep_alert(alert)
             for alert in still_open:
-                self._note_deadline(alert)
-                incident_now = self.book.incident(alert.incident_id)
+                self._register.note_deadline(alert)
+                incident_now = self._book.incident(alert.incident_id)
                 if incident_now is not None:
-                    self._show(incident_now)
+                    self._register.show(incident_now)
             self._loaded = True
 
     def alerts(self) -> list[messages.Alert]:
         """Open alerts and the newest ended ones, newest first."""
-        known = sorted(self.book.alerts, key=lambda alert: alert.alert_id, reverse=True)
+        known = sorted(self._book.alerts, key=lambda alert: alert.alert_id, reverse=True)
         before, self._composed = self._composed, {}
         for alert in known:
             kept = before.get(alert.alert_id)
@@ -125,7 +122,7 @@ class AlertService:
 
     def incidents(self) -> list[messages.Incident]:
         """Open incidents and the newest settled ones, newest first."""
-        known = sorted(self.book.incidents, key=lambda incident: incident.incident_id, reverse=True)
+        known = sorted(self._book.incidents, key=lambda incident: incident.incident_id, reverse=True)
         return [incident_message(incident, self.site) for incident in known]
 
     async def unacknowledged(self) -> int:
@@ -137,18 +134,18 @@ class AlertService:
         """Take one sighting. Returns when what follows from it is committed; a failing store is retried later."""
         await self.load()
         sighting = things.sound(sighting)
-        async with self.lock:
+        async with self._lock:
             self.counters.sightings += 1
             now = self._clock.utc()
-            merged = self._mergers.add(sighting, mission_id, self._even.now(), self.book.incidents)
-            incident = self.book.of_number(mission_id, merged.number)
+            merged = self._mergers.add(sighting, mission_id, self._even.now(), self._book.incidents)
+            incident = self._book.of_number(mission_id, merged.number)
             observed = self._observed(sighting, now)
             if incident is None or self._forgotten(incident, now):
                 incident = things.opened(merged, uuid7(now), mission_id, sighting, now, observed)
             else:
                 self.counters.merged += len(merged.members) > incident.tracks
                 incident = things.extended(incident, merged, sighting, now, observed)
-            self.book.keep_incident(incident)
+            self._book.keep_incident(incident)
             touched = {incident.incident_id: None}
             if self._happenings is not None:
                 events = self._happenings.see(incident, sighting, merged.last_s)
@@ -160,7 +157,7 @@ class AlertService:
         """Say that a camera has just looked at this ground: (east, north) in the frame of the site's event rules."""
         if self._happenings is None:
             return
-        async with self.lock:
+        async with self._lock:
             now = self._clock.utc()
             for incident_id in self._apply(self._happenings.visit(ring, self._even.now().timestamp()), now):
                 await self._settle(incident_id)
@@ -173,61 +170,6 @@ class AlertService:
         await self.load()
         return await self._answers.act(action, event_id=event_id, source=source, said_at=said_at)
 
-    async def commit(self, alert: AlertRecord, incident: Incident | None, *more: AlertRecord) -> None:
-        """Write alerts, their incident and their messages in a transaction of their own, then make them known."""
-        async with self._store.session() as session:
-            await self.write(session, alert, incident, *more)
-        self.published(incident, alert, *more)
-
-    async def write(
-        self, session: AsyncSession, alert: AlertRecord, incident: Incident | None, *more: AlertRecord
-    ) -> None:
-        """Write alerts, their incident and one outbox row each within the caller's transaction."""
-        for record in (alert, *more):
-            await records.save(session, self.site.site_id, record, incident)
-            message_id = uuid7(record.updated_at)
-            payload = encode(
-                "alert",
-                alert_message(record, self.site),
-                event_id=message_id,
-                source=self._bus.source,
-                time=record.updated_at,
-                subject=record.alert_id,
-                sequence=record.sequence,
-            )
-            session.add(
-                outbox.row(
-                    self.site.site_id,
-                    message_id=message_id,
-                    alert_id=record.alert_id,
-                    sequence=record.sequence,
-                    topic=self._bus.topics.alert(record.alert_id),
-                    payload=payload,
-                    now=self._clock.utc(),
-                )
-            )
-
-    def published(self, incident: Incident | None, *alerts: AlertRecord) -> None:
-        """After the commit: remember, tell the WebSocket and MQTT, wake the publisher."""
-        if incident is not None:
-            self.book.keep_incident(incident)
-        for alert in alerts:
-            self.book.keep_alert(alert)
-            self._note_deadline(alert)
-            self.changes.publish(alert_message(alert, self.site))
-        if incident is not None:
-            self._show(incident)
-        self.publisher.wake()
-
-    def _note_deadline(self, alert: AlertRecord) -> None:
-        self._deadlines.note(alert.alert_id, alert.expires_at, self.site.policy.deadlines[alert.decision.level])
-
-    def _show(self, incident: Incident) -> None:
-        topic = self._bus.topics.incident(incident.incident_id)
-        message = incident_message(incident, self.site)
-        last = incident.settled_at is not None
-        self._bus.publish_retained(topic, "incident", incident.incident_id, message, last=last)
-
     def _apply(self, events: Iterable[Event], now: datetime) -> list[str]:
         """Put events into their incidents; returns which incidents have changed."""
         touched = []
@@ -237,18 +179,18 @@ class AlertService:
         for event in events:
             self.counters.events += event.phase is EventPhase.NEW
             incident_id = happenings.incident_id(event)
-            incident = None if incident_id is None else self.book.incident(incident_id)
+            incident = None if incident_id is None else self._book.incident(incident_id)
             place = None
             if incident_id is None:
                 incident = happenings.own_incident(
-                    event, tuple(self.book.incidents), lambda i: not self._forgotten(i, now), uuid7(now), now
+                    event, tuple(self._book.incidents), lambda i: not self._forgotten(i, now), uuid7(now), now
                 )
                 happenings.belongs(event, incident.incident_id)
             if incident is None:
                 continue  # so old that it is only in the store: its event was told long ago
             if incident.number < 0:
                 place = happenings.place(event, incident.place.amsl_m if incident.place is not None else 0.0)
-            self.book.keep_incident(with_happening(incident, happenings.happening(event, now), place))
+            self._book.keep_incident(with_happening(incident, happenings.happening(event, now), place))
             touched.append(incident.incident_id)
         self.counters.event_looks_late = happenings.late
         return touched
@@ -287,7 +229,7 @@ class AlertService:
 
     async def _settle_once(self, incident_id: str) -> bool:
         """Write what has changed; returns whether a change waits for its turn."""
-        incident = self.book.incident(incident_id)
+        incident = self._book.incident(incident_id)
         if incident is None:
             return False
         now, policy = self._clock.utc(), self.site.policy
@@ -297,7 +239,7 @@ class AlertService:
         if self.site.events is not None:
             names = tuple(zone.name for zone in here)
             decision = decide_events(decision, incident.happenings, self.site.events.rules.version, names)
-        alert = self.book.open_alert_of(incident_id)
+        alert = self._book.open_alert_of(incident_id)
         if alert is None:
             if decision is None:
                 return False
@@ -322,7 +264,7 @@ class AlertService:
             updated_at=now,
         )
         noted = replace(incident, timeline=things.add_note(incident.timeline, Note(now, found.what)))
-        await self.commit(changed, noted)
+        await self._register.commit(changed, noted)
         self.counters.updates += 1
         return False
 
@@ -341,7 +283,9 @@ class AlertService:
             updated_at=now,
             expires_at=now + self.site.policy.deadlines[decision.level],
         )
-        await self.commit(alert, self._with_alert(incident, alert, f"{decision.level} alert: {decision.reason}", now))
+        await self._register.commit(
+            alert, self._with_alert(incident, alert, f"{decision.level} alert: {decision.reason}", now)
+        )
         self.counters.alerts += 1
 
     @staticmethod
@@ -360,17 +304,17 @@ class AlertService:
         while True:
             await asyncio.sleep(_TICK_S)
             for incident_id in tuple(self._unsettled):
-                async with self.lock:
+                async with self._lock:
                     await self._settle(incident_id)
                 if self._store_troubled:
                     break  # each try may wait for a lock
             if self._happenings is not None:
-                async with self.lock:
+                async with self._lock:
                     events = self._happenings.advance(self._even.now().timestamp())
                     for incident_id in self._apply(events, self._clock.utc()):
                         await self._settle(incident_id)
             for alert_id in self._deadlines.overdue():
-                async with self.lock:
+                async with self._lock:
                     try:
                         await self._expire(alert_id)
                     except StoreError:
@@ -378,16 +322,16 @@ class AlertService:
 
     async def _expire(self, alert_id: str) -> None:
         """End an alert that nobody acknowledged, and raise it again, one level higher."""
-        alert = self.book.alert(alert_id)
+        alert = self._book.alert(alert_id)
         now = self._clock.utc()
         if alert is None or alert.state.final or alert.expires_at is None:
             self._deadlines.note(alert_id, None, timedelta())
             return
         ended, again = escalated(alert, now, self.site.policy)
-        incident = self.book.incident(alert.incident_id)
+        incident = self._book.incident(alert.incident_id)
         what = f"nobody acknowledged: raised again as {again.decision.level}"
         noted = None if incident is None else self._with_alert(incident, again, what, now)
-        await self.commit(ended, noted, again)
+        await self._register.commit(ended, noted, again)
         self.counters.expired += 1
 
     def unwanted(self) -> int:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The vehicle link on MAVSDK 4.1; the only file that imports it. Runs in a link worker, one instance per process.
 
-Here are the library's blocking calls and last values, one `NativeVehicle` per discovered system, and the shard that
-opens the connections and discovers; what is done with them is in `vehicle_link.py`. The library's traps and how they
-are kept shut (ADR 0001):
+Here are the library's blocking calls and last values, one `NativeVehicle` per discovered system; what is done with
+them is in `shard.py` and `vehicle_link.py`. The library's traps and how they are kept shut (ADR 0001):
 
 - arming goes as a bare MAV_CMD_COMPONENT_ARM_DISARM: the library's own arm() aborts the process when a HOLD that it
   inserts is refused, and inserts it in flight too; its arm_force() disarms;
@@ -12,19 +11,17 @@ are kept shut (ADR 0001):
 - telemetry is polled as last values; callbacks are few and only store; queues that drop lose nothing that matters;
 - both read the C structures themselves: the binding builds a Python object for each value first, which for a hundred
   vehicles costs a fifth of what the library itself does;
-- a second socket on a port that is in use would be opened without a word: the port is tried first.
+- a second socket on a port that is in use would be opened without a word: the shard tries the port first.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from mavsdk import ComponentType, Configuration, Mavsdk
@@ -52,21 +49,15 @@ from mavsdk.plugins.telemetry.telemetry import (
 )
 from mavsdk.system import System
 
-from dronectl.fleet.door import Door, DoorError, port_taken
-from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues, known, known_fraction, known_place
-from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
-from dronectl.fleet.messages import Rates
+from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure
 from dronectl.fleet.native import WrongTypeError
-from dronectl.fleet.vehicle_link import MavsdkLink
 from missions.mavlink_items import MISSION_TYPE_MISSION, MissionItem
 
 log = logging.getLogger(__name__)
 _native_log = logging.getLogger("mavsdk")
 
 _AUTOPILOT: Final = 1  # component id
-_DISCOVER_EVERY_S: Final = 0.25
-_PORT_RETRY_S: Final = 2.0
 _WRONG_TYPE: Final = frozenset({"WRONG_TYPE", "TYPE_MISMATCH"})
 
 _MODES: Final[dict[int, FlightMode]] = {
@@ -349,88 +340,32 @@ class NativeVehicle:
             self._param.set_param_float(name, value)
 
 
-class MavsdkShard:
-    """The process's one MAVSDK instance and the links of its vehicles."""
+class Library:
+    """The process's one MAVSDK instance."""
 
     _created = False
 
-    def __init__(self, addresses: Sequence[VehicleAddress], rates: Rates, wake: Callable[[str], None]) -> None:
-        """`wake` is called from any thread with a vehicle id whose state should be looked at soon."""
-        if MavsdkShard._created:
+    def __init__(self) -> None:
+        if Library._created:
             raise RuntimeError("one MAVSDK instance per process: many of them corrupt the heap")
-        MavsdkShard._created = True
+        Library._created = True
         log_subscribe(_on_native_log)
         self._mavsdk = Mavsdk(Configuration.create_with_component_type(ComponentType.GROUND_STATION))
-        self._threads = CallThreads(len(addresses))
-        self.links: dict[str, MavsdkLink] = {}
-        self._doors: dict[str, Door | None] = {}
-        for address in addresses:
-            position_hz = rates.pose_stream_position_hz if address.pose_stream else rates.position_hz
-            wake_one = partial(wake, address.vehicle_id)
-            self.links[address.vehicle_id] = MavsdkLink(address, position_hz, self._threads, wake_one)
 
     @property
     def version(self) -> str:
         return str(self._mavsdk.version())
 
-    async def run(self, ready: Callable[[], None]) -> None:
-        """Open the connections, then discover and keep the vehicles, until cancelled."""
-        await asyncio.gather(*(self._open(link) for link in self.links.values()))
-        ready()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._discover(), name="discover")
-            tasks.create_task(self._open_later(), name="open later")
-            for link in self.links.values():
-                tasks.create_task(link.keep(), name=f"keep {link.vehicle_id}")
-
-    async def _open(self, link: MavsdkLink) -> bool:
-        connection = link.address.connection
-        error = port_taken(connection)
-        if error is None:
-            result = await asyncio.get_running_loop().run_in_executor(
-                self._threads.ordinary, self._mavsdk.add_any_connection, connection
-            )
-            if result != ConnectionResult.SUCCESS:
-                error = f"cannot be opened: {ConnectionResult(result).name.lower()}"
-        if error is None:
-            self._doors[link.vehicle_id] = self._guard(link.address)
-        link.opened(error)
-        return error is None
-
-    @staticmethod
-    def _guard(address: VehicleAddress) -> Door | None:
-        if not address.whole_packets:
+    def open(self, connection: str) -> str | None:
+        """Open a connection; why it cannot be opened, or None. Blocks."""
+        result = self._mavsdk.add_any_connection(connection)
+        if result == ConnectionResult.SUCCESS:
             return None
-        try:
-            return Door.guard(address.connection)
-        except DoorError as error:
-            log.info("%s: garbage on %s is not counted: %s", address.vehicle_id, address.connection, error)
-            return None
+        return f"cannot be opened: {ConnectionResult(result).name.lower()}"
 
-    def door_counts(self) -> dict[str, int | None]:
-        """Datagrams refused or lost at each open door so far; None where that is not counted."""
-        return {name: None if door is None else door.refused_or_lost() for name, door in self._doors.items()}
-
-    async def _open_later(self) -> None:
-        """Try again what could not be opened: a worker that died may hold its ports a moment longer."""
-        waiting = [link for link in self.links.values() if link.closed_for_now]
-        while waiting:
-            await asyncio.sleep(_PORT_RETRY_S)
-            waiting = [link for link in waiting if not await self._open(link)]
-
-    async def _discover(self) -> None:
-        missing = {link.address.system_id: link for link in self.links.values()}
-        configured = frozenset(missing)
-        while missing:
-            await asyncio.sleep(_DISCOVER_EVERY_S)
-            strangers = set()
-            for system in self._mavsdk.get_systems():
-                system_id = int(system.get_system_id())
-                if not system.has_autopilot():
-                    continue
-                if (link := missing.pop(system_id, None)) is not None:
-                    link.discovered(NativeVehicle(link.vehicle_id, system))
-                elif system_id not in configured:
-                    strangers.add(system_id)
-            for link in missing.values():
-                link.strangers(frozenset(strangers))
+    def autopilots(self) -> Iterator[tuple[int, System]]:
+        """System id and system of each autopilot that was heard on any connection."""
+        for system in self._mavsdk.get_systems():
+            system_id = int(system.get_system_id())
+            if system.has_autopilot():
+                yield system_id, system

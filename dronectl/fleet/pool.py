@@ -23,7 +23,7 @@ from dronectl.fleet.last_values import STALE_AFTER_S
 from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleLink, VehicleState
 from dronectl.fleet.messages import Configure, DoorCounts, FromWorker, Poses, Rates, Ready, Reply, States
 from dronectl.fleet.remote import RemoteLink, WorkerCalls
-from dronectl.ipc import ChannelClosedError, worker_process
+from dronectl.ipc import Channel, ChannelClosedError, worker_process
 from dronectl.supervise import ChildReport, RestartBudget, keep_running
 
 log = logging.getLogger(__name__)
@@ -132,8 +132,6 @@ class LinkPool:
 
     async def _run_worker(self, name: str, ready: Callable[[], None]) -> None:
         shard = self._shards[name]
-        calls = self._calls[name]
-        doors: dict[str, int] = {}  # as this worker counts, from naught
         # The library leaves folders in the temporary directory when its process is killed.
         scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{_SCRATCH}{os.getpid()}-")
         try:
@@ -146,22 +144,7 @@ class LinkPool:
                 self._pids[name] = process.pid
                 channel.post(Configure(shard, self._rates))
                 try:
-                    while True:
-                        async with asyncio.timeout(SILENT_WORKER_S):
-                            message: FromWorker = await channel.receive()
-                        match message:
-                            case States(states):
-                                self._take(states)
-                            case Poses(samples):
-                                self._on_poses(samples)
-                            case DoorCounts(counts):
-                                self._take_doors(counts, doors)
-                            case Reply():
-                                calls.resolve(message)
-                            case Ready(version):
-                                log.debug("%s is up with MAVSDK %s", name, version)
-                                calls.attach(channel)
-                                ready()
+                    await self._take_in(name, channel, ready)
                 except TimeoutError:
                     raise LinkWorkerError(f"silent for {SILENT_WORKER_S:.0f} s") from None
                 except ChannelClosedError:
@@ -170,11 +153,32 @@ class LinkPool:
                             await process.wait()
                     raise LinkWorkerError(f"it ended with code {process.returncode}") from None
                 finally:
-                    calls.detach()
+                    self._calls[name].detach()
         finally:
             self._pids.pop(name, None)
             self._disconnect([address.vehicle_id for address in shard])
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def _take_in(self, name: str, channel: Channel[FromWorker], ready: Callable[[], None]) -> None:
+        """What a worker says, until its channel ends; TimeoutError when it falls silent."""
+        calls = self._calls[name]
+        doors: dict[str, int] = {}  # as this worker counts, from naught
+        while True:
+            async with asyncio.timeout(SILENT_WORKER_S):
+                message = await channel.receive()
+            match message:
+                case States(states):
+                    self._take(states)
+                case Poses(samples):
+                    self._on_poses(samples)
+                case DoorCounts(counts):
+                    self._take_doors(counts, doors)
+                case Reply():
+                    calls.resolve(message)
+                case Ready(version):
+                    log.debug("%s is up with MAVSDK %s", name, version)
+                    calls.attach(channel)
+                    ready()
 
     def _take(self, states: Sequence[VehicleState]) -> None:
         for state in states:

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Flies the sorties of one vehicle: feeds the pure machine and performs what it asks for through the link.
+"""Flies the sorties of one vehicle: feeds the pure machine and has done what it asks for (`performing.py`).
 
-States and orders come from `fleet.py`; actions go to the VehicleLink, every step to the journal first. Ordinary
-actions (preflight, upload, arm, start, disarm) run one at a time and wait for their journal row; hold, return and
-land run at once, beside them. Ending or killing this process commands nothing.
+States and orders come from `fleet.py`; every phase goes to the journal. Ending or killing this process commands nothing.
 
 A programming error in what is done for one vehicle stays with that vehicle: it is logged with its traceback and counted
 in `faults`, its action fails like one that the link refused, and the other vehicles and the service go on.
@@ -14,36 +12,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from dronectl.clock import Clock
 from dronectl.fleet.journal import ENDED_STEP, OpenSortie, SortieJournal, items_hash
 from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
-from dronectl.fleet.preflight import Override, Preflight, blockers_of, run_preflight
+from dronectl.fleet.performing import Assignment, Performer, Spawn
+from dronectl.fleet.preflight import Override, Preflight, run_preflight
 from dronectl.fleet.sortie import adopted, step
 from dronectl.fleet.sortie_launch import Step, end
 from dronectl.fleet.sortie_types import (
-    URGENT,
     Action,
-    ActionEnded,
     ActionKind,
     Event,
-    MissionReadBack,
     Observed,
     Order,
     Ordered,
     Phase,
-    PreflightEnded,
     Recognised,
     Sortie,
     Tick,
 )
 from dronectl.fleet.state import FlightKey, alive, flight_key
-from dronectl.store import StoreError
-from missions.mavlink_items import CompiledPlan, MissionItem, compile_plan, differences
+from missions.mavlink_items import MissionItem, compile_plan
 from missions.model import FlightPlan, Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
@@ -54,8 +47,6 @@ _ADOPT_RETRY_S: Final = 3.0
 _ADOPT_TRIES: Final = 20
 
 _STEADY: Final = frozenset({Phase.FLYING, Phase.PAUSED, Phase.RETURNING, Phase.LANDING})
-
-Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class VehicleBusyError(Exception):
@@ -82,13 +73,10 @@ class Vehicle:
         self._spawn = spawn
         self._on_sortie = on_sortie
         self._sortie: Sortie | None = None
-        self._plan: FlightPlan | None = None
-        self._compiled = CompiledPlan((), ())
-        self._override: Override | None = None
+        self._performer = Performer(
+            link, preflight, journal, clock, spawn, lambda: self._sortie, self._feed, self.fault
+        )
         self._reserved = False
-        self._ordinary: deque[Action] = deque()
-        self._runner: asyncio.Task[None] | None = None
-        self._running: Action | None = None
         self._key: FlightKey | None = None
         self._fed_s = 0.0
         self._watchers: list[tuple[Callable[[VehicleState], bool], asyncio.Future[VehicleState]]] = []
@@ -105,12 +93,12 @@ class Vehicle:
     @property
     def plan(self) -> FlightPlan | None:
         """The plan of the newest sortie."""
-        return self._plan
+        return None if self._performer.assignment is None else self._performer.assignment.plan
 
     @property
     def items(self) -> tuple[MissionItem, ...]:
         """The mission items of that plan, as they go aboard."""
-        return self._compiled.items
+        return () if self._performer.assignment is None else self._performer.assignment.items
 
     # --- what comes in
 
@@ -151,7 +139,7 @@ class Vehicle:
             compiled = compile_plan(plan)
             sortie = replace(sortie, waypoint_of_item=compiled.waypoint_of_item)
             await self._journal.open(sortie, plan, actor=actor, reason=reason, override=override)
-            self._plan, self._compiled, self._override = plan, compiled, override
+            self._performer.assignment = Assignment(plan, compiled.items, override)
             self._sortie, self._key = replace(sortie, state=self.link.state()), None
         self._on_sortie(self._sortie)
         self.order(Order.START)
@@ -166,7 +154,7 @@ class Vehicle:
         try:
             self._take_over(record)
         except Exception as error:  # noqa: BLE001  # else no service of this site could start any more
-            self._sortie = self._plan = None
+            self._sortie = self._performer.assignment = None
             self.fault(f"adopting sortie {record.sortie_id}: it is seen and obeys, but without this sortie", error)
 
     def _take_over(self, record: OpenSortie) -> None:
@@ -181,7 +169,7 @@ class Vehicle:
             intent=record.intent,
             reached_item=record.reached_item,
         )
-        self._plan, self._compiled, self._override, self._key = record.plan, compiled, None, None
+        self._performer.assignment, self._key = Assignment(record.plan, compiled.items, None), None
         self._sortie = adopted(sortie, self._clock.monotonic_s())
         self._journal_phase(self._sortie, f"adopted from {record.phase}")
         self._on_sortie(self._sortie)
@@ -217,7 +205,7 @@ class Vehicle:
                 self._journal_phase(after)
             self._on_sortie(after)
         for action in actions:
-            self._perform(action)
+            self._performer.perform(action)
 
     def _step(self, before: Sortie, event: Event) -> Step:
         """A machine that fails cannot lead a flight: the sortie ends here, and the vehicle is left to what it does.
@@ -238,106 +226,14 @@ class Vehicle:
         return f"{type(error).__name__}: {error}"
 
     def _journal_phase(self, sortie: Sortie, detail: str | None = None) -> None:
-        if self._plan is not None:
+        if self.plan is not None:
             name = ENDED_STEP if sortie.ended else str(sortie.phase)
             self._journal.put(
                 sortie,
                 name,
-                mission_id=self._plan.mission.mission_id,
+                mission_id=self.plan.mission.mission_id,
                 detail=None if detail is None else {"note": detail},
             )
-
-    def _perform(self, action: Action) -> None:
-        if action.kind is ActionKind.CANCEL:
-            self._cancel_ordinary()
-        elif action.kind in URGENT:
-            self._spawn(self._do(action), f"{action.kind} {self.vehicle_id}")
-        else:
-            self._ordinary.append(action)
-            if self._runner is None or self._runner.done():
-                self._runner = self._spawn(self._run_ordinary(), f"sortie {self.vehicle_id}")
-
-    def _cancel_ordinary(self) -> None:
-        self._ordinary.clear()
-        if self._runner is None or self._runner.done() or self._runner is asyncio.current_task():
-            return
-        uploading = self._running is not None and self._running.kind is ActionKind.UPLOAD
-        self._runner.cancel()
-        self._runner = self._running = None
-        if uploading:
-            self._spawn(self._cancel_upload(), f"cancel upload {self.vehicle_id}")
-
-    async def _cancel_upload(self) -> None:
-        try:
-            await self.link.cancel_upload()
-        except LinkError:
-            pass  # the upload's own time-out ends it as well
-        except Exception as error:  # noqa: BLE001  # as in _do
-            self.fault("cancelling an upload", error)
-
-    async def _run_ordinary(self) -> None:
-        while self._ordinary:
-            self._running = self._ordinary.popleft()
-            await self._do(self._running)
-            self._running = None
-
-    async def _do(self, action: Action) -> None:
-        """Journal and perform one action, and tell the machine that the call is over."""
-        sortie, plan = self._sortie, self._plan
-        if sortie is None or plan is None:
-            return
-        failure: str | None = None
-        try:
-            if action.kind not in URGENT:
-                await self._write(sortie, str(action.kind), plan)
-            event = await self._act(action, sortie, plan)
-        except LinkError as error:
-            event, failure = None, f"{error.failure}: {error}"
-        except StoreError as error:
-            event, failure = None, f"the journal cannot be written: {error}"
-        except Exception as error:  # noqa: BLE001  # else it would end the service with all flights of the fleet
-            event, failure = None, f"an error in the service: {self.fault(str(action.kind), error)}"
-        if self._sortie is not None and self._sortie.sortie_id == sortie.sortie_id:
-            self._feed(event or ActionEnded(action, failure, self._clock.monotonic_s()))
-
-    async def _write(self, sortie: Sortie, name: str, plan: FlightPlan, readback_hash: str | None = None) -> None:
-        if self._sortie is not None and self._sortie.ended:
-            return  # its last row is written
-        written = self._journal.put(
-            sortie, name, mission_id=plan.mission.mission_id, readback_hash=readback_hash, wait=True
-        )
-        if written is not None:
-            await written
-
-    async def _act(self, action: Action, sortie: Sortie, plan: FlightPlan) -> Event | None:
-        link = self.link
-        match action.kind:
-            case ActionKind.PREFLIGHT:
-                findings = tuple(await run_preflight(link, plan, self._preflight))
-                blockers = blockers_of(findings, self._override)
-                return PreflightEnded(action, findings, blockers, self._clock.monotonic_s())
-            case ActionKind.UPLOAD:
-                await link.upload_mission(self._compiled.items)
-                held = await link.download_mission()
-                found = tuple(differences(self._compiled.items, held))
-                if not found:
-                    await self._write(sortie, "read_back", plan, items_hash(held))
-                return MissionReadBack(action, found, self._clock.monotonic_s())
-            case ActionKind.ARM:
-                await link.arm()
-            case ActionKind.START:
-                await link.start_mission()
-            case ActionKind.DISARM:
-                await link.disarm()
-            case ActionKind.HOLD:
-                await link.hold()
-            case ActionKind.RETURN:
-                await link.return_to_launch()
-            case ActionKind.LAND:
-                await link.land()
-            case ActionKind.CANCEL:
-                self._cancel_ordinary()
-        return None
 
     # --- after a restart
 
@@ -354,7 +250,7 @@ class Vehicle:
                 note = f"the mission aboard could not be read: {error}"
                 await asyncio.sleep(_ADOPT_RETRY_S)
                 continue
-            except Exception as error:  # noqa: BLE001  # as in _do
+            except Exception as error:  # noqa: BLE001  # as in the performer
                 note = f"observed only: an error in the service: {self.fault('recognising its mission', error)}"
                 break
             note = "" if known else "the mission aboard is not the one that this sortie uploaded: observed only"

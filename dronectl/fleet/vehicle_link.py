@@ -2,7 +2,7 @@
 """MavsdkLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
 
 The shard hands in a vehicle when it is discovered; `keep` proves its identity, sets its message intervals, and does
-that again after a lost link or a reboot. State is read from the library's last values when asked for; requests go
+that again after a lost link or a reboot. Who it is stands in `identity.py`, what it says in `hearing.py`; requests go
 through the vehicle's lane. A TIMEOUT is never taken for a "no": where a command may move the vehicle, its state is
 read before anything is sent again.
 """
@@ -10,28 +10,14 @@ read before anything is sent again.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
+from dronectl.fleet.hearing import Hearing
+from dronectl.fleet.identity import Identity
 from dronectl.fleet.lanes import CallThreads, Lane, Turn
-from dronectl.fleet.last_values import (
-    Freshness,
-    MissionProgress,
-    PosePairer,
-    SlowValues,
-    decode_attitude,
-    decode_mission_current,
-    decode_mission_reached,
-    decode_position,
-    is_autopilots,
-    known_text,
-    vehicle_state,
-)
 from dronectl.fleet.link import (
     FlightMode,
     LandedState,
@@ -49,7 +35,6 @@ from missions.mavlink_items import MISSION_TYPE_FENCE, MISSION_TYPE_MISSION, Mis
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 _DO_SET_MODE: Final = 176
 _ARM_DISARM: Final = 400
 _PX4_AUTO_LOITER: Final = (1.0, 4.0, 3.0)  # MAV_MODE_FLAG_CUSTOM_MODE_ENABLED, main mode, sub mode
@@ -57,15 +42,11 @@ _PX4_AUTO_RETURN: Final = (1.0, 4.0, 5.0)
 _PX4_AUTO_LAND: Final = (1.0, 4.0, 6.0)
 _MODES_TO_LEAVE: Final = frozenset({FlightMode.MISSION, FlightMode.RETURN, FlightMode.LAND})
 _STRANGER_GRACE_S: Final = 2.5
-_SLOW_VALUES_EVERY_S: Final = 0.4  # battery, health and home come once a second
 _RETRY_S: Final = 1.0
 _MOST_RETRY_S: Final = 5.0
-_UID_TRIES: Final = 10
-_UID_RETRY_S: Final = 0.1
 _CONFIRM_S: Final = 3.0
 _URGENT_CONFIRM_S: Final = 0.5
 _WAIT_STEP_S: Final = 0.05
-_RAW_POSES_KEPT: Final = 512
 
 
 class MavsdkLink:
@@ -90,21 +71,11 @@ class MavsdkLink:
         self._connection_error: str | None = "its connection has not been opened yet"
         self._opened_s: float | None = None
         self._strangers: frozenset[int] = frozenset()
-        self._refusal: LinkError | None = None
+        self._identity = Identity(address, threads)
         self._set_up = asyncio.Event()
         self._needs_intervals = asyncio.Event()
-        self._freshness = Freshness()
-        self._progress = MissionProgress()
-        self._pairer = PosePairer(address.vehicle_id)
-        self._raw_poses: deque[tuple[str, bytes]] = deque(maxlen=_RAW_POSES_KEPT)  # full: the oldest go
-        self._heartbeat = b""  # the newest of the autopilot, and of its progress, as they came
-        self._current_item = b""
-        self._was_connected = False
-        self._hardware_uid: str | None = None
-        self._last_text: str | None = None
-        self._last = VehicleState(address.vehicle_id)
-        self._slow: SlowValues | None = None
-        self._slow_read_s = 0.0
+        self._hearing = Hearing(address, self._identity, wake, self._needs_intervals.set, self._came_back)
+        self._unheard = VehicleState(address.vehicle_id)
 
     @property
     def vehicle_id(self) -> str:
@@ -139,15 +110,16 @@ class MavsdkLink:
     async def keep(self) -> None:
         """Set the vehicle up when it appears, and again after it was lost or rebooted. Until cancelled."""
         native = await self._found
-        await self._prove_identity(native)
-        await self._off_loop(lambda: self._subscribe(native))
+        await self._identity.prove(native)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads.ordinary, self._hearing.listen, native)
         self._native = native
         self._wake()
         failures, again = 0, False
         while True:
             self._needs_intervals.clear()
             if again:  # it was away: what answers now may be another aircraft with the same system id
-                await self._prove_identity(native)
+                await self._identity.prove(native)
             again = True
             try:
                 await self._messages.run(native)
@@ -164,73 +136,11 @@ class MavsdkLink:
             await self._needs_intervals.wait()
             self._set_up.clear()
 
-    async def _off_loop(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads.ordinary, call)
-
-    async def _prove_identity(self, native: Native) -> None:
-        """Return when the hardware uid is known and the configured one; never while it is another's."""
-        wanted = None if self._address.hardware_uid is None else self._address.hardware_uid.lower()
-        for attempt in itertools.count(1):
-            try:
-                uid = await self._off_loop(native.hardware_uid)
-            except LinkError:  # AUTOPILOT_VERSION has not come yet
-                if wanted is None and attempt == _UID_TRIES:
-                    return
-                await asyncio.sleep(_UID_RETRY_S)
-                continue
-            if self._hardware_uid not in {None, uid}:
-                log.warning("%s: hardware uid %s answers, before it was %s", self.vehicle_id, uid, self._hardware_uid)
-            self._hardware_uid = uid
-            if wanted in {None, uid}:
-                self._refusal = None
-                return
-            if self._refusal is None:
-                self._refusal = LinkError(
-                    LinkFailure.WRONG_VEHICLE,
-                    f"{self.vehicle_id}: hardware uid {uid} answers as system {self._address.system_id} on "
-                    f"{self._address.connection}, not the configured {wanted}",
-                )
-                log.error("%s", self._refusal)
-            await asyncio.sleep(_RETRY_S)
-
-    def _subscribe(self, native: Native) -> None:
-        """The few callbacks. They run on a thread of the library, and only store."""
-
-        def on_heartbeat(_name: str, fields: bytes) -> None:
-            changed = fields != self._heartbeat
-            if changed and not is_autopilots(fields):
-                return
-            self._freshness.heard(time.monotonic())
-            if changed:  # mode or arming
-                self._heartbeat = fields
-                self._wake()
-
-        def on_current(_name: str, fields: bytes) -> None:
-            if fields != self._current_item:
-                self._current_item = fields
-                self._progress.on_current(decode_mission_current(fields))
-
-        def on_reached(_name: str, fields: bytes) -> None:
-            self._progress.on_reached(decode_mission_reached(fields))
-            self._wake()
-
-        def on_text(text: str) -> None:
-            self._last_text = known_text(text)
-            self._wake()
-
-        native.subscribe("HEARTBEAT", on_heartbeat)
-        native.subscribe("MISSION_CURRENT", on_current)
-        native.subscribe("MISSION_ITEM_REACHED", on_reached)
-        native.subscribe_texts(on_text)
-        if self._address.pose_stream:
-            for name in ("GLOBAL_POSITION_INT", "ATTITUDE"):
-                native.subscribe(name, lambda name, fields: self._raw_poses.append((name, fields)))
-
     async def wait_connected(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not (self._set_up.is_set() and self.state().connected):
-            if self._refusal is not None:
-                raise self._refusal
+            if self._identity.refusal is not None:
+                raise self._identity.refusal
             now_s = time.monotonic()
             opened_long_ago = self._opened_s is not None and now_s - self._opened_s > _STRANGER_GRACE_S
             if self._strangers and opened_long_ago and not self._found.done():
@@ -254,44 +164,17 @@ class MavsdkLink:
 
     def state(self) -> VehicleState:
         """Read the last values now: some ten quick calls."""
-        native = self._native
-        if native is None:
-            return self._last
-        now_s = time.monotonic()
-        fast = native.fast_values()
-        if self._freshness.message_time(fast.timestamp_us, now_s):
-            log.warning("%s: its clock went back: it was rebooted", self.vehicle_id)
-            self._progress = MissionProgress()
-            self._current_item = b""  # it counts again, also unchanged
-            self._needs_intervals.set()
-        connected = native.is_connected() and self._freshness.fresh(now_s)
-        if self._refusal is not None:  # another aircraft: what it says is nothing that is known of this one
-            self._was_connected = connected
-            self._last = replace(self._last, connected=False)
-            return self._last
-        if connected and not self._was_connected and self._set_up.is_set():
-            self._needs_intervals.set()
-        self._was_connected = connected
-        if self._slow is None or now_s - self._slow_read_s >= _SLOW_VALUES_EVERY_S:
-            self._slow_read_s = now_s
-            self._slow = native.slow_values()
-        self._last = vehicle_state(
-            self._address, connected, self._freshness, fast, self._slow, self._progress, self._hardware_uid,
-            self._last_text,
-        )  # fmt: skip
-        return self._last
+        if self._native is None:
+            return self._unheard
+        return self._hearing.state(self._native)
 
     def take_poses(self) -> list[PoseSample]:
         """The pose samples that have come together since the last call."""
-        if self._refusal is not None:
-            self._raw_poses.clear()  # another aircraft's
-        while self._raw_poses:
-            name, fields = self._raw_poses.popleft()
-            if name == "ATTITUDE":
-                self._pairer.attitude(decode_attitude(fields))
-            else:
-                self._pairer.position(decode_position(fields))
-        return self._pairer.take()
+        return self._hearing.take_poses()
+
+    def _came_back(self) -> None:
+        if self._set_up.is_set():
+            self._needs_intervals.set()
 
     async def _confirm(self, true_of: Callable[[VehicleState], bool], within_s: float) -> bool:
         """Whether the state comes to say so, from a vehicle that is heard."""
@@ -305,8 +188,8 @@ class MavsdkLink:
     # ------------------------------------------------------------------ requests
 
     def _ready(self) -> Native:
-        if self._refusal is not None:
-            raise self._refusal
+        if self._identity.refusal is not None:
+            raise self._identity.refusal
         if self._native is None:
             raise LinkError(LinkFailure.DISCONNECTED, f"{self.vehicle_id} has not been heard yet")
         return self._native
@@ -418,13 +301,13 @@ class MavsdkLink:
 
         async def steps(turn: Turn) -> None:
             await turn.call(lambda: native.set_current_item(sequence), commands=True)
-            self._progress.restart()
+            self._hearing.restart_progress()
 
         await self._lane.ordinary(steps)
 
     async def upload_mission(self, items: Sequence[MissionItem]) -> None:
         await self._upload("mission", items, MISSION_TYPE_MISSION)
-        self._progress.restart()
+        self._hearing.restart_progress()
 
     async def upload_fence(self, items: Sequence[MissionItem]) -> None:
         await self._upload("fence", items, MISSION_TYPE_FENCE)
@@ -448,7 +331,7 @@ class MavsdkLink:
     async def clear_mission(self) -> None:
         native = self._ready()
         await self._lane.ordinary(lambda turn: turn.call(native.clear_mission))
-        self._progress.restart()
+        self._hearing.restart_progress()
 
     async def get_param(self, name: str) -> float:
         return await self._params.get(self._ready(), name)

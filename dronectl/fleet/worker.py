@@ -23,7 +23,6 @@ from typing import Final, NoReturn
 
 from dronectl.fleet import watchdog
 from dronectl.fleet.link import LinkError, LinkFailure, VehicleState
-from dronectl.fleet.mavsdk_link import MavsdkShard
 from dronectl.fleet.messages import (
     TIMEOUT_S,
     Cancel,
@@ -38,6 +37,7 @@ from dronectl.fleet.messages import (
     ToWorker,
     Verb,
 )
+from dronectl.fleet.shard import MavsdkShard
 from dronectl.fleet.vehicle_link import MavsdkLink
 from dronectl.ipc import Channel, ChannelClosedError, parent_channel
 

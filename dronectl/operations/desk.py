@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The one place where the HTTP door asks: what is known, and what is to be done.
 
-Puts fleet, alerts, store and perception together into plain views; decides nothing about flight by itself except
-that every plan flies inside the site's own fence and return layer, whatever the file says.
+Puts fleet, alerts, store and perception together into plain views (`desk_views.py`); decides nothing about flight by
+itself except that every plan flies inside the site's own fence and return layer, whatever the file says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,16 +25,15 @@ from dronectl.bus.messages import Alert
 from dronectl.clock import Clock
 from dronectl.errors import BadInputError
 from dronectl.fleet.commands import CommandKind
-from dronectl.fleet.doors import DoorCount
 from dronectl.fleet.fleet import Fleet, FlightRefusedError
 from dronectl.fleet.link import VehicleState
 from dronectl.fleet.preflight import Override
-from dronectl.fleet.progress_watch import Notice, advice
 from dronectl.fleet.sortie_types import Sortie
+from dronectl.operations.desk_views import alert_view, finding_view, sortie_view, vehicle_view
 from dronectl.operations.evidence import note_view
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.keeping_clear import UnderWay, meetings_under_way
-from dronectl.operations.metrics import render_metrics
+from dronectl.operations.metrics import Standing, render_metrics
 from dronectl.operations.planning import shared_return_layer
 from dronectl.site import Site
 from dronectl.store import Store, StoreError
@@ -46,38 +44,13 @@ from missions.energy import DatumError
 from missions.errors import PlanError
 from missions.fences import merged
 from missions.formats.qgc_read import PlanDefaults, read_plan
-from missions.model import Finding, FlightPlan
+from missions.model import FlightPlan
 from vision.evidence_index import SHOWN
 from vision.gaps import CoverageBook
 from vision.pipeline_types import CameraReport
 
 log = logging.getLogger(__name__)
 
-_SHOWN: Final = (
-    "vehicle_id",
-    "connected",
-    "armed",
-    "latitude_deg",
-    "longitude_deg",
-    "amsl_m",
-    "height_above_home_m",
-    "velocity_north_m_s",
-    "velocity_east_m_s",
-    "velocity_down_m_s",
-    "yaw_deg",
-    "battery_fraction",
-    "position_ok",
-    "home_ok",
-    "armable",
-    "mission_current",
-    "mission_total",
-    "mission_reached",
-    "system_id",
-    "last_text",
-)
-
-
-_shown_of: Final = attrgetter(*_SHOWN)
 _GAPS_SHOWN: Final = 50
 
 
@@ -152,20 +125,22 @@ class Desk:
         ]
 
     def metrics(self) -> str:
-        return render_metrics(
-            self._s.fleet.states.value,
-            self._s.fleet.sorties.value,
-            self._s.children(),
-            self._s.cameras(),
-            self._s.coverage.blind_s(self._s.clock.monotonic_s()),
-            self._s.alerts.alerts(),
+        fleet, alerts = self._s.fleet, self._s.alerts
+        standing = Standing(
+            states=fleet.states.value,
+            doors=fleet.doors(),
+            faults=fleet.faults(),
+            notices=fleet.watching.notices.value,
+            notices_told=fleet.watching.counted,
+            sorties=fleet.sorties.value,
+            children=self._s.children(),
+            cameras=self._s.cameras(),
+            blind_s=self._s.coverage.blind_s(self._s.clock.monotonic_s()),
+            alerts=alerts.alerts(),
             bus_connected=self._s.bus_connected(),
-            counted={**self._s.alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
-            doors=self._s.fleet.doors(),
-            faults=self._s.fleet.faults(),
-            notices=self._s.fleet.watching.notices.value,
-            notices_told=self._s.fleet.watching.counted,
+            counted={**alerts.counted(), **self._s.http.counted(), "service_faults": self._s.faults()},
         )
+        return render_metrics(standing)
 
     def vehicles(self) -> list[dict[str, Any]]:
         flying = {s.vehicle_id: s for s in self._s.fleet.sorties.value.values()}
@@ -175,9 +150,8 @@ class Desk:
         views = []
         for drone_id in (d.drone_id for d in self._s.site.drones):
             state = states.get(drone_id) or VehicleState(drone_id)
-            view = self._vehicle(state, flying.get(drone_id), doors[drone_id])
-            view["notices"] = [_notice(n, drone_id) for n in notices.get(drone_id, ())]
-            views.append(view)
+            now_s = self._s.clock.monotonic_s()
+            views.append(vehicle_view(state, flying.get(drone_id), doors[drone_id], notices.get(drone_id, ()), now_s))
         return views
 
     def vehicle(self, vehicle_id: str) -> dict[str, Any]:
@@ -205,17 +179,17 @@ class Desk:
 
     async def alerts(self, limit: int) -> list[dict[str, Any]]:
         waiting = await self._waiting()
-        return [self._alert(alert, alert.alert_id not in waiting) for alert in self._s.alerts.alerts()[:limit]]
+        return [alert_view(alert, alert.alert_id not in waiting) for alert in self._s.alerts.alerts()[:limit]]
 
     async def alert(self, alert_id: str) -> dict[str, Any]:
         for alert in self._s.alerts.alerts():
             if alert.alert_id == alert_id:
-                return self._alert(alert, alert_id not in await self._waiting())
+                return alert_view(alert, alert_id not in await self._waiting())
         raise UnknownIdError(f"there is no alert {alert_id}")
 
     def changed_alert(self, alert: Alert) -> dict[str, Any]:
         """An alert that has just changed: nobody can have acknowledged this message yet."""
-        return self._alert(alert, acknowledged=False)
+        return alert_view(alert, acknowledged=False)
 
     async def _waiting(self) -> set[str]:
         """Alerts with a message that the dispatch system has not acknowledged."""
@@ -224,24 +198,6 @@ class Desk:
                 OutboxRow.site_id == self._s.store.site_id, OutboxRow.closed_at.is_(None)
             )
             return set((await session.scalars(query.distinct())).all())
-
-    @staticmethod
-    def _alert(alert: Alert, acknowledged: bool) -> dict[str, Any]:
-        place = alert.location
-        return {
-            "alert_id": alert.alert_id,
-            "incident_id": alert.incident_id,
-            "sequence": alert.sequence,
-            "phase": str(alert.phase),
-            "level": str(alert.level),
-            "kind": alert.kind,
-            "latitude_deg": None if place is None else place.latitude_deg,
-            "longitude_deg": None if place is None else place.longitude_deg,
-            "acknowledged": acknowledged,
-            "created_at": alert.raised_at.isoformat(),
-            "updated_at": alert.updated_at.isoformat(),
-            "document": alert.model_dump(mode="json"),
-        }
 
     @contextmanager
     def alert_changes(self) -> Iterator[Subscription[Alert]]:
@@ -294,7 +250,7 @@ class Desk:
 
     async def preflight(self, vehicle_id: str, document: dict[str, Any]) -> list[dict[str, Any]]:
         plan = self.read_plan(vehicle_id, document)
-        return [_finding(f) for f in await self._s.fleet.preflight(plan)]
+        return [finding_view(f) for f in await self._s.fleet.preflight(plan)]
 
     async def fly(
         self,
@@ -355,69 +311,13 @@ class Desk:
             raise BadInputError(f"the plan is for {plan.vehicle_id}, not {vehicle_id}; plan again for {vehicle_id}")
         return replace(plan, fence=merged(site.fence, plan.fence, home_amsl_m=plan.home_amsl_m))
 
-    # --- views
-
-    def _vehicle(self, state: VehicleState, sortie: Sortie | None, door: DoorCount) -> dict[str, Any]:
-        heard = state.heard_monotonic_s
-        view: dict[str, Any] = dict(zip(_SHOWN, _shown_of(state), strict=True))
-        view["mode"], view["landed"] = str(state.mode), str(state.landed)
-        view["refused_or_lost_datagrams"] = door.refused_or_lost
-        view["age_s"] = None if heard is None else max(0.0, self._s.clock.monotonic_s() - heard)
-        view["sortie_id"] = None if sortie is None else sortie.sortie_id
-        view["sortie_state"] = None if sortie is None else str(sortie.phase)
-        return view
-
     def _sortie(self, sortie: Sortie) -> dict[str, Any]:
-        mission = self._s.fleet.mission_of(sortie.sortie_id)
-        outcome = sortie.outcome
-        return {
-            "sortie_id": sortie.sortie_id,
-            "vehicle_id": sortie.vehicle_id,
-            "mission_id": None if mission is None else mission.mission_id,
-            "purpose": None if mission is None else mission.purpose,
-            "authority": None if mission is None else f"{mission.authority.who} ({mission.authority.ground})",
-            "category": None if mission is None else str(mission.category),
-            "state": str(sortie.phase),
-            "detail": sortie.failsafe or sortie.note,
-            "waypoints_reached": sortie.waypoints_reached,
-            "waypoints_total": sortie.waypoints_total,
-            "findings": [_finding(f) for f in sortie.findings],
-            "notices": [
-                {
-                    **_notice(told.notice, sortie.vehicle_id),
-                    "began_at": told.began.isoformat(timespec="milliseconds"),
-                    "ended_at": None if told.ended is None else told.ended.isoformat(timespec="milliseconds"),
-                    "end_note": told.end_note,
-                }
-                for told in self._s.fleet.watching.told(sortie.sortie_id)
-            ],
-            "outcome": None if outcome is None else str(outcome.kind),
-            "outcome_note": None if outcome is None else outcome.note,
-        }
+        fleet = self._s.fleet
+        return sortie_view(sortie, fleet.mission_of(sortie.sortie_id), fleet.watching.told(sortie.sortie_id))
 
     def _no_vehicle(self, vehicle_id: str) -> str:
         known = ", ".join(d.drone_id for d in self._s.site.drones)
         return f"there is no vehicle {vehicle_id}; there are: {known}"
-
-
-def _finding(finding: Finding) -> dict[str, Any]:
-    return {
-        "code": finding.code,
-        "severity": str(finding.severity),
-        "message": finding.message,
-        "item": finding.item,
-    }
-
-
-def _notice(notice: Notice, vehicle_id: str) -> dict[str, Any]:
-    return {
-        "kind": str(notice.kind),
-        "text": notice.text,
-        "advice": advice(vehicle_id),
-        "waypoint": notice.waypoint,
-        "seconds": notice.seconds,
-        "metres": notice.metres,
-    }
 
 
 async def mission_ledger(store: Store, limit: int) -> list[dict[str, Any]]:

@@ -194,6 +194,31 @@ class FlightFile:
     losses: tuple[Loss, ...] = field(default=(), compare=False)  # what the reader could not take over
 
 
+@dataclass(slots=True)
+class Draft:
+    """A file's content while it is read."""
+
+    routes: list[Route] = field(default_factory=list)
+    rings: list[Ring] = field(default_factory=list)
+    circles: list[Circle] = field(default_factory=list)
+    max_altitude: Altitude | None = None
+    rally: list[RallyPoint] = field(default_factory=list)
+    places: list[NamedPlace] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+
+    def done(self) -> FlightFile:
+        """What was read."""
+        return FlightFile(
+            tuple(self.routes),
+            tuple(self.rings),
+            tuple(self.circles),
+            self.max_altitude,
+            tuple(self.rally),
+            tuple(self.places),
+            tuple(self.losses),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A file's bytes, and what it does not say."""

@@ -15,6 +15,7 @@ from typing import Any
 from missions.formats.flight_file import (
     NAV_WAYPOINT,
     Circle,
+    Draft,
     FlightFile,
     Loss,
     NamedPlace,
@@ -26,7 +27,15 @@ from missions.formats.flight_file import (
     Written,
 )
 from missions.formats.json_reading import Node, parse_json
-from missions.formats.steps_json import NOTE_KEY, altitude_json, read_altitude, read_scalar, route_note, route_of_note
+from missions.formats.steps_json import (
+    NOTE_KEY,
+    altitude_json,
+    circle_of_note,
+    read_altitude,
+    read_scalar,
+    route_note,
+    route_of_note,
+)
 from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.rings import closed_ring
 
@@ -43,20 +52,14 @@ def read_geojson(text: str, *, source: str, heights: Datum | None = None) -> Fli
 class _Reader:
     def __init__(self, heights: Datum) -> None:
         self.heights = heights
-        self.routes: list[Route] = []
-        self.rings: list[Ring] = []
-        self.circles: list[Circle] = []
-        self.rally: list[RallyPoint] = []
-        self.places: list[NamedPlace] = []
-        self.losses: list[Loss] = []
-        self.max_altitude: Altitude | None = None
+        self.found = Draft()
 
     def read(self, root: Node) -> FlightFile:
         if root.find("crs") is not None:
             root.get("crs").fail("another reference system than WGS 84 is not supported; convert the coordinates")
         top = root.find("dronectl")
         limit = top.find("max_altitude") if top else None
-        self.max_altitude = None if limit is None else read_altitude(limit)
+        self.found.max_altitude = None if limit is None else read_altitude(limit)
         kind = root.get("type").text()
         if kind == "FeatureCollection":
             for feature in root.get("features").items():
@@ -65,22 +68,14 @@ class _Reader:
             self._feature(root)
         else:
             self._geometry(root, None)
-        return FlightFile(
-            tuple(self.routes),
-            tuple(self.rings),
-            tuple(self.circles),
-            self.max_altitude,
-            tuple(self.rally),
-            tuple(self.places),
-            tuple(self.losses),
-        )
+        return self.found.done()
 
     def _feature(self, feature: Node) -> None:
         if feature.get("type").value != "Feature":
             feature.get("type").fail('must be "Feature"')
         geometry = feature.find("geometry")
         if geometry is None:
-            self.losses.append(Loss(feature.path, "a feature without geometry has no place on a map"))
+            self.found.losses.append(Loss(feature.path, "a feature without geometry has no place on a map"))
             return
         self._geometry(geometry, feature.find("properties"))
 
@@ -126,49 +121,52 @@ class _Reader:
             altitude = read_altitude(given)
         kind = self._kind(properties)
         if kind == "rally" and altitude is not None:
-            self.rally.append(RallyPoint(point, altitude))
+            self.found.rally.append(RallyPoint(point, altitude))
             return
         kept: list[tuple[str, Scalar]] = []
         if properties is not None:
             own = {"name", "altitude"} if isinstance(getattr(given, "value", None), dict) else {"name"}
             kept = [(key, read_scalar(_member(properties, key))) for key in properties.value if key not in own]
-        self.places.append(NamedPlace(self._name(properties), point, altitude, tuple(kept)))
+        self.found.places.append(NamedPlace(self._name(properties), point, altitude, tuple(kept)))
 
     def _line(self, node: Node, properties: Node | None) -> None:
         vertices = [self._position(v) for v in node.items()]
-        name = self._name(properties) or f"route {len(self.routes) + 1}"
+        name = self._name(properties) or f"route {len(self.found.routes) + 1}"
         note = properties.find(NOTE_KEY) if properties else None
         if note is not None:
-            self.routes.append(route_of_note(note, name, [p for p, _ in vertices]))
+            self.found.routes.append(route_of_note(note, name, [p for p, _ in vertices]))
             return
         steps = [
             Step(NAV_WAYPOINT, position=p, altitude=a, place=f"{node.path}[{i}]") for i, (p, a) in enumerate(vertices)
         ]
-        self.routes.append(Route(name, tuple(steps)))
+        self.found.routes.append(Route(name, tuple(steps)))
         self._unread(properties, node)
 
     def _polygon(self, node: Node, properties: Node | None) -> None:
         inclusion = self._kind(properties) not in {"exclusion", "keep-out"}
         circle = properties.find("circle") if properties else None
         if circle is not None:
-            radius = circle.get("radius_m").number()
-            if radius <= 0.0:
-                circle.get("radius_m").fail("must be above 0")
-            self.circles.append(Circle(circle.get("centre").place(), radius, inclusion))
+            self.found.circles.append(circle_of_note(circle, inclusion=inclusion))
             return
         for number, part in enumerate(node.items()):
             corners = closed_ring([self._position(v)[0] for v in part.items()], part.fail)
             # A hole is outside the area: to stay out of where the area is to stay in.
             if number and not inclusion:
-                self.losses.append(Loss(part.path, "a hole in a keep-out is not supported: all of it is kept out of"))
+                self.found.losses.append(
+                    Loss(part.path, "a hole in a keep-out is not supported: all of it is kept out of")
+                )
                 continue
-            self.rings.append(Ring(corners, inclusion and not number, self._name(properties) if not number else ""))
+            self.found.rings.append(
+                Ring(corners, inclusion and not number, self._name(properties) if not number else "")
+            )
         self._unread(properties, node)
 
     def _unread(self, properties: Node | None, node: Node) -> None:
         keys = [k for k in properties.value if k not in _OWN] if properties is not None else []
         if keys:
-            self.losses.append(Loss(node.path, f"properties of a line or area are not kept: {', '.join(keys)[:120]}"))
+            self.found.losses.append(
+                Loss(node.path, f"properties of a line or area are not kept: {', '.join(keys)[:120]}")
+            )
 
 
 def _member(node: Node, key: str) -> Node:

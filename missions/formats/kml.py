@@ -15,7 +15,7 @@ from typing import Final
 from missions.errors import PlanError
 from missions.formats.flight_file import (
     NAV_WAYPOINT,
-    Circle,
+    Draft,
     FlightFile,
     Home,
     Loss,
@@ -30,7 +30,14 @@ from missions.formats.flight_file import (
 )
 from missions.formats.geojson import circle_corners
 from missions.formats.json_reading import Node, parse_json
-from missions.formats.steps_json import NOTE_KEY, altitude_json, read_altitude, route_note, route_of_note
+from missions.formats.steps_json import (
+    NOTE_KEY,
+    altitude_json,
+    circle_of_note,
+    read_altitude,
+    route_note,
+    route_of_note,
+)
 from missions.formats.xml_tree import Element, XmlText, number_of, parse_xml, plain, unzip, zipped
 from missions.geo import Altitude, Datum, GeoError, GeoPoint
 from missions.rings import closed_ring
@@ -55,15 +62,7 @@ def read_kml(data: bytes, *, source: str) -> FlightFile:
         root.fail("is no KML: the outermost element must be <kml>")
     reader = _Reader()
     reader.walk(root)
-    return FlightFile(
-        tuple(reader.routes),
-        tuple(reader.rings),
-        tuple(reader.circles),
-        reader.max_altitude,
-        tuple(reader.rally),
-        tuple(reader.places),
-        tuple(reader.losses),
-    )
+    return reader.found.done()
 
 
 def read_kmz(data: bytes, *, source: str) -> FlightFile:
@@ -77,13 +76,7 @@ def read_kmz(data: bytes, *, source: str) -> FlightFile:
 
 class _Reader:
     def __init__(self) -> None:
-        self.routes: list[Route] = []
-        self.rings: list[Ring] = []
-        self.circles: list[Circle] = []
-        self.rally: list[RallyPoint] = []
-        self.places: list[NamedPlace] = []
-        self.losses: list[Loss] = []
-        self.max_altitude: Altitude | None = None
+        self.found = Draft()
 
     def walk(self, node: Element) -> None:
         for child in node.children:
@@ -92,10 +85,10 @@ class _Reader:
             elif child.tag in {"Document", "Folder"}:
                 data = _data(child)
                 if "max_altitude" in data:
-                    self.max_altitude = read_altitude(_json(data["max_altitude"], child))
+                    self.found.max_altitude = read_altitude(_json(data["max_altitude"], child))
                 self.walk(child)
             elif child.tag in _UNREAD:
-                self.losses.append(Loss(child.place, f"<{child.tag}>: {_UNREAD[child.tag]}"))
+                self.found.losses.append(Loss(child.place, f"<{child.tag}>: {_UNREAD[child.tag]}"))
 
     def _placemark(self, mark: Element) -> None:
         name = mark.find("name")
@@ -105,20 +98,20 @@ class _Reader:
             c for c in mark.children if c.tag in {"Point", "LineString", "LinearRing", "Polygon", "MultiGeometry"}
         ]
         unread = [c for c in mark.children if c.tag in _UNREAD]
-        self.losses += [Loss(c.place, f"<{c.tag}>: {_UNREAD[c.tag]}") for c in unread]
+        self.found.losses += [Loss(c.place, f"<{c.tag}>: {_UNREAD[c.tag]}") for c in unread]
         if not shapes and not unread:
-            self.losses.append(Loss(mark.place, "a placemark without geometry has no place on a map"))
+            self.found.losses.append(Loss(mark.place, "a placemark without geometry has no place on a map"))
         description = mark.find("description")
         if description is not None and description.word():
             if all(shape.tag == "Point" for shape in shapes):
                 data.setdefault("description", description.word())
             else:
-                self.losses.append(Loss(description.place, "the description of a line or area is not kept"))
+                self.found.losses.append(Loss(description.place, "the description of a line or area is not kept"))
         if NOTE_KEY not in data and any(shape.tag != "Point" for shape in shapes):
             more = [key for key in data if key not in {"kind", "description"}]
             if more:
                 why = f"data of a line or area are not kept: {', '.join(more)[:120]}"
-                self.losses.append(Loss(mark.place, why))
+                self.found.losses.append(Loss(mark.place, why))
         for shape in shapes:
             self._shape(shape, label, data)
 
@@ -135,7 +128,7 @@ class _Reader:
         elif shape.tag == "LinearRing":
             self._ring(shape, name, inclusion=data.get("kind") not in {"exclusion", "keep-out"})
         elif shape.tag in _UNREAD:
-            self.losses.append(Loss(shape.place, f"<{shape.tag}>: {_UNREAD[shape.tag]}"))
+            self.found.losses.append(Loss(shape.place, f"<{shape.tag}>: {_UNREAD[shape.tag]}"))
 
     def _point(self, shape: Element, name: str, data: dict[str, str]) -> None:
         where = _coordinates(shape)
@@ -145,7 +138,7 @@ class _Reader:
         if "altitude" in data and NOTE_KEY in data:
             altitude = read_altitude(_json(data["altitude"], shape))
             if data.get("kind") == "rally":
-                self.rally.append(RallyPoint(position, altitude))
+                self.found.rally.append(RallyPoint(position, altitude))
                 return
         kept: list[tuple[str, Scalar]] = []
         for key, value in data.items():
@@ -153,25 +146,21 @@ class _Reader:
                 kept += [(k, v) for k, v in _json(value, shape).value.items() if v is None or isinstance(v, _SCALARS)]
             elif key != NOTE_KEY and not (key == "altitude" and NOTE_KEY in data):
                 kept.append((key, value))
-        self.places.append(NamedPlace(name, position, altitude, tuple(kept)))
+        self.found.places.append(NamedPlace(name, position, altitude, tuple(kept)))
 
     def _line(self, shape: Element, name: str, data: dict[str, str]) -> None:
         vertices = _coordinates(shape)
-        label = name or f"route {len(self.routes) + 1}"
+        label = name or f"route {len(self.found.routes) + 1}"
         if NOTE_KEY in data:
-            self.routes.append(route_of_note(_json(data[NOTE_KEY], shape), label, [p for p, _ in vertices]))
+            self.found.routes.append(route_of_note(_json(data[NOTE_KEY], shape), label, [p for p, _ in vertices]))
             return
         steps = [Step(NAV_WAYPOINT, position=p, altitude=a, place=shape.place) for p, a in vertices]
-        self.routes.append(Route(label, tuple(steps)))
+        self.found.routes.append(Route(label, tuple(steps)))
 
     def _polygon(self, shape: Element, name: str, data: dict[str, str]) -> None:
         inclusion = data.get("kind") not in {"exclusion", "keep-out"}
         if "circle" in data and NOTE_KEY in data:
-            note = _json(data["circle"], shape)
-            radius = note.get("radius_m").number()
-            if radius <= 0.0:
-                note.get("radius_m").fail("must be above 0")
-            self.circles.append(Circle(note.get("centre").place(), radius, inclusion))
+            self.found.circles.append(circle_of_note(_json(data["circle"], shape), inclusion=inclusion))
             return
         self._ring(shape.get("outerBoundaryIs").get("LinearRing"), name, inclusion=inclusion)
         for hole in shape.all("innerBoundaryIs"):
@@ -179,11 +168,11 @@ class _Reader:
                 self._ring(hole.get("LinearRing"), "", inclusion=False)
             else:
                 why = "a hole in a keep-out is not supported: all of it is kept out of"
-                self.losses.append(Loss(hole.place, why))
+                self.found.losses.append(Loss(hole.place, why))
 
     def _ring(self, shape: Element, name: str, *, inclusion: bool) -> None:
         corners = closed_ring([p for p, _ in _coordinates(shape)], shape.fail)
-        self.rings.append(Ring(corners, inclusion, name))
+        self.found.rings.append(Ring(corners, inclusion, name))
 
 
 _SCALARS = (str, int, float, bool)

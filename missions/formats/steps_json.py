@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from missions.errors import PlanError
-from missions.formats.flight_file import Home, Orders, Params, Route, Scalar, Step, Survey
+from missions.formats.flight_file import Circle, Home, Orders, Params, Route, Scalar, Step, Survey
 from missions.formats.json_reading import Node, parse_json
 from missions.geo import Altitude, Datum, GeoPoint
 from missions.model import Authority, Category, FlightPlan, Mission
@@ -82,6 +82,14 @@ def read_altitude(node: Node) -> Altitude:
         if isinstance(error, PlanError):
             raise
         datum.fail(f"must be one of {', '.join(d.value for d in Datum)}")
+
+
+def circle_of_note(note: Node, *, inclusion: bool) -> Circle:
+    """The circle of a fence that is drawn as a polygon: its centre and its radius in metres."""
+    radius = note.get("radius_m")
+    if radius.number() <= 0.0:
+        radius.fail("must be above 0")
+    return Circle(note.get("centre").place(), radius.number(), inclusion)
 
 
 def route_of_note(note: Node, name: str, line: Sequence[GeoPoint]) -> Route:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from dronectl.fleet.progress_watch import Notice, NoticeKind
-from dronectl.operations.metrics import render_metrics
+from dronectl.operations.metrics import Standing, render_metrics
 from vision.gaps import CoverageBook
 from vision.pipeline_types import CameraReport
 
@@ -19,8 +19,12 @@ def test_blind_time_and_unseen_parts_are_on_the_page() -> None:
     )  # fmt: skip
     book.report([report], 120.5)
     page = render_metrics(
-        {}, {}, [], [report], book.blind_s(121.0), [], bus_connected=True, counted={}, doors={}, faults={"d1": 2},
-        notices={"d1": (Notice(NoticeKind.OFF_WAY, 2, 15.0, 41.0),), "d2": ()}, notices_told={NoticeKind.OFF_WAY: 3},
+        Standing(
+            states={}, doors={}, faults={"d1": 2},
+            notices={"d1": (Notice(NoticeKind.OFF_WAY, 2, 15.0, 41.0),), "d2": ()},
+            notices_told={NoticeKind.OFF_WAY: 3}, sorties={}, children=[], cameras=[report],
+            blind_s=book.blind_s(121.0), alerts=[], bus_connected=True, counted={},
+        )
     )  # fmt: skip
     values = {
         (family.name, sample.labels.get("camera")): sample.value

@@ -20,12 +20,13 @@ from vision.train.figure_pose import bend
 from vision.train.figure_prepare import prepare_figures
 from vision.train.figure_render import figure_sprite
 from vision.train.figure_tiles import LONGEST_MAX, VISIBLE_MIN, Props, bounds, figure_tile, labelled
-from vision.train.job import Job, command
+from vision.train.job import Job
 from vision.train.labels import read_labels
+from vision.train.provenance import command
 from vision.train.render_people import Ground, read_grounds
 from vision.train.render_scene import View
 from vision.train.render_yard import samples, yard
-from vision.train.trainer import TrainConfig
+from vision.train.train_config import TrainConfig
 
 LEVEL = Ground("level", (Path("a.jpg"),), 2.0, (65.0, 90.0), (0.5, 0.8), "CC0", "ours", "train")
 ENTRY = {

@@ -20,12 +20,13 @@ from vision.prepare import to_grey
 from vision.train import folder, hituav, trainer
 from vision.train.__main__ import main
 from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretch
+from vision.train.course import learning_rate, unfinished
 from vision.train.dataset import fingerprint, list_samples, read_description, read_image
 from vision.train.errors import UserError
 from vision.train.labels import parse_label_line, read_labels, to_relative, write_labels
 from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
 from vision.train.splits import assign_sequences, parse_frame_name, split_by_sequence
-from vision.train.trainer import TrainConfig, learning_rate, unfinished
+from vision.train.train_config import TrainConfig
 
 
 def picture(path: Path, level: int = 90) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from vision.train import card, wild
 from vision.train.augment import AugmentConfig, augment, calmer
-from vision.train.job import Job, command
-from vision.train.trainer import TrainConfig
+from vision.train.job import Job
+from vision.train.provenance import command
+from vision.train.train_config import TrainConfig
 from vision.train.wild import country, wild_picture
 from vision.train.wild_eye import Eye, eye
 from vision.train.wild_figures import GAME, Part, beast, patch, person, plain

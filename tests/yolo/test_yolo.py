@@ -111,7 +111,7 @@ def test_a_shipped_model_is_learned_on_from(trained, own_set, tmp_path):
     import ultralytics
 
     from vision.engines.choose import load_engine
-    from vision.train.trainer import TrainConfig
+    from vision.train.train_config import TrainConfig
     from vision.train.warm_start import checkpoint
 
     config = TrainConfig(epochs=1, width=160, height=128)
@@ -149,7 +149,7 @@ def test_a_quantised_model_that_nothing_speaks_for_is_not_kept(trained, own_set,
     from vision.train import quantise
     from vision.train.dataset import list_samples
     from vision.train.job import Job
-    from vision.train.trainer import TrainConfig
+    from vision.train.train_config import TrainConfig
 
     empty = tmp_path / "empty"
     shutil.copytree(own_set, empty)
@@ -169,7 +169,7 @@ def test_classes_of_a_checkpoint_that_are_wanted_stay_known(tmp_path):
     import torch
     import ultralytics
 
-    from vision.train.trainer import TrainConfig
+    from vision.train.train_config import TrainConfig
     from vision.train.warm_start import checkpoint
 
     yolo = ultralytics.YOLO("yolo11n.yaml", task="detect")  # random weights, the eighty classes of COCO
@@ -189,7 +189,7 @@ def test_classes_of_the_model_that_ships_that_are_wanted_stay_known(trained, tmp
     import ultralytics
 
     from vision.engines.choose import load_engine
-    from vision.train.trainer import TrainConfig
+    from vision.train.train_config import TrainConfig
     from vision.train.warm_start import checkpoint
 
     shipped = ROOT / "vision" / "models" / "thermal_person.onnx"
@@ -316,7 +316,8 @@ def test_processes_that_make_pictures_hear_that_the_training_is_near_its_end(own
     import torch
 
     from vision.train.augment import AugmentConfig
-    from vision.train.trainer import TrainConfig, TrainSet
+    from vision.train.train_config import TrainConfig
+    from vision.train.trainer import TrainSet
 
     # without a turn, scale, move or noise a picture stays as it is; rendered ones are another size of grey
     still = AugmentConfig(

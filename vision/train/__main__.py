@@ -17,9 +17,10 @@ from .augment import COLOUR, AugmentConfig
 from .dataset import iter_flat, list_samples
 from .errors import MissingExtraError, UserError
 from .evaluate import evaluate
-from .job import STEPS, Job, run
+from .job import STEPS, Job
 from .predict import OnnxModel, run_pictures
-from .trainer import TrainConfig
+from .steps import run
+from .train_config import TrainConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:

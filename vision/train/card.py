@@ -218,10 +218,25 @@ def _rendered(config: dict[str, Any]) -> list[str]:
 
 def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[str]) -> str:
     """Write the model card in Markdown from the sidecar."""
+    lines = [
+        *_head(record),
+        "## Data",
+        "",
+        *_data_section(record),
+        *_training_section(record["training"]),
+        *_figures_section(record, titles),
+        "## Limits",
+        "",
+        *(f"- {line}" for line in limits),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(record: Mapping[str, Any]) -> list[str]:
+    """What the model is, and what a program that runs it must know."""
     first = record["classes"][0]
     shape = "x".join(str(side) for side in record["input"]["shape"])
-    gsd, training = record["gsd_cm"], record["training"]
-    confidence = record["confidence"]
+    gsd, confidence = record["gsd_cm"], record["confidence"]
     lines = [
         f"# {record['name']} {record['version']}" + (f" ({record['status']})" if record.get("status") else ""),
         "",
@@ -256,15 +271,20 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         ),
         f"- Licence: {record['licence']} (fine-tuned with ultralytics from weights under AGPL-3.0).",
         "",
-        "## Data",
-        "",
     ]
-    lines += [
+    return lines
+
+
+def _data_section(record: Mapping[str, Any]) -> list[str]:
+    lines = [
         f"- {item['use']}: {item['name']}, {item['pictures']} pictures. {item['citation']} {item['licence']}."
         for item in record["data"]
     ]
-    lines += _rendered(training["config"])
-    lines += [
+    return lines + _rendered(record["training"]["config"])
+
+
+def _training_section(training: Mapping[str, Any]) -> list[str]:
+    return [
         "",
         "## Training",
         "",
@@ -284,6 +304,13 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         "",
         "With `--minutes` the cosine schedule follows the clock, so a faster machine sees more pictures and gives other weights.",
         "",
+    ]
+
+
+def _figures_section(record: Mapping[str, Any], titles: Mapping[str, str]) -> list[str]:
+    """Each set's figures, then what else was compared."""
+    first, confidence, found = record["classes"][0], record["confidence"], record["figures"]
+    lines = [
         "## Figures",
         "",
         (
@@ -293,23 +320,21 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
         "",
     ]
     for key, title in titles.items():
-        if key in record["figures"]:
-            lines += _set_section(title, record["figures"][key], confidence, first)
-            lines += _before_section(record["figures"].get("before", {}), key, record["figures"][key], first)
-    if "ultralytics_test_ap50" in record["figures"]:
-        values = ", ".join(f"{name} {value:.3f}" for name, value in record["figures"]["ultralytics_test_ap50"].items())
+        if key in found:
+            lines += _set_section(title, found[key], confidence, first)
+            lines += _before_section(found.get("before", {}), key, found[key], first)
+    if "ultralytics_test_ap50" in found:
+        values = ", ".join(f"{name} {value:.3f}" for name, value in found["ultralytics_test_ap50"].items())
         lines += [f"For comparison, AP50 on the test split by ultralytics (its own interpolation): {values}.", ""]
-    if "stretched_test_ap50" in record["figures"]:
+    if "stretched_test_ap50" in found:
         values = ", ".join(
-            f"{name} {value:.3f}"
-            for name, value in record["figures"]["stretched_test_ap50"].items()
-            if value is not None
+            f"{name} {value:.3f}" for name, value in found["stretched_test_ap50"].items() if value is not None
         )
         lines += [
             f"With a contrast stretch (percentiles 1 and 99.5) before the model, AP50 on the test split: {values}.",
             "",
         ]
-    engines = record["figures"].get("engine_difference", {})
+    engines = found.get("engine_difference", {})
     if engines:
         values = ", ".join(f"{name} {'unreadable' if v is None else f'{v:.1e}'}" for name, v in engines.items())
         lines += [f"Largest relative difference of the raw output from ONNX Runtime, on one picture: {values}.", ""]
@@ -323,8 +348,7 @@ def card(record: Mapping[str, Any], titles: Mapping[str, str], limits: Sequence[
             ),
             "",
         ]
-    lines += ["## Limits", ""] + [f"- {line}" for line in limits]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def write(record: Mapping[str, Any], model: Path, card_path: Path, text: str) -> Path:

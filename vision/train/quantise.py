@@ -11,16 +11,14 @@ import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .card import figures
 from .dataset import Sample, read_image
 from .evaluate import evaluate
 from .export import sha256
+from .job import Job
 from .predict import OnnxModel, letterbox, middle_tile, run_pictures, to_tensor
-
-if TYPE_CHECKING:
-    from .job import Job
 
 _CALIBRATION_PICTURES = 48
 

@@ -2,8 +2,8 @@
 """Fine-tuning through ultralytics (imported only here, when it is needed).
 
 What differs from a plain ultralytics run: pictures keep their own shape (512x640, not a padded 640x640), grey
-augmentation of our own, channels-last memory, and a schedule that follows either steps or the clock, so that the
-cosine ends when the time is up. On the CPU pictures are made between steps; a GPU needs workers that make them.
+augmentation of our own, channels-last memory, and a schedule that follows either steps or the clock (`course.py`), so
+that the cosine ends when the time is up. On the CPU pictures are made between steps; a GPU needs workers that make them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import json
 import math
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .augment import AugmentConfig, Image, augment, calmer
+from .augment import Image, augment, calmer
+from .course import Course, unfinished
 from .dataset import list_samples, read_boxes, read_image
 from .errors import MissingExtraError, UserError
 from .labels import Boxes, to_relative
+from .train_config import TrainConfig
 
 
 def require_ultralytics() -> Any:
@@ -35,60 +35,6 @@ def require_ultralytics() -> Any:
         raise MissingExtraError(
             f"training needs the package 'ultralytics' (pip install torch torchvision ultralytics): {error}"
         ) from None
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train; exactly one of epochs and minutes is set."""
-
-    epochs: int | None = None
-    minutes: float | None = None
-    width: int = 640
-    height: int = 512
-    batch: int = 8
-    lr: float = 1e-3
-    final_lr: float = 0.02
-    calm: float = 0.0  # this share of the schedule, at its end, is augmented less
-    weight_decay: float = 5e-4
-    warmup_steps: int = 150
-    freeze: int = 0  # the first so many layers stay as they were: a fifth less time where time is short
-    threads: int = 2
-    device: str = "cpu"  # or the number of a GPU, or what else torch calls its devices
-    workers: int = 0  # processes that make the pictures; 0: the training's own
-    colour: bool = False
-    seed: int = 0
-    cache_bytes: int = 2 << 30
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-    def check(self) -> None:
-        """Raise a UserError for settings that cannot work."""
-        if (self.epochs is None) == (self.minutes is None):
-            raise UserError("give either a number of epochs or a number of minutes")
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"epochs must be at least 1 (found {self.epochs})")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise UserError(f"minutes must be above 0 (found {self.minutes:g})")
-        if not 0 < self.lr <= 1:
-            raise UserError(f"--lr must be above 0 and at most 1 (found {self.lr:g})")
-        for name, least in (("threads", 1), ("workers", 0), ("seed", 0), ("freeze", 0), ("warmup_steps", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {least} (found {getattr(self, name)})")
-        if self.width % 32 or self.height % 32 or self.width < 64 or self.height < 64:
-            raise UserError(f"width and height must be multiples of 32 (found {self.width}x{self.height})")
-        if self.batch < 2:
-            raise UserError(f"batch must be at least 2 (found {self.batch})")
-        if not 0 <= self.augment.p_cold <= 1:
-            raise UserError(f"--cold must be from 0 to 1 (found {self.augment.p_cold:g})")
-        if not 0 <= self.augment.p_wild <= 1 - self.augment.p_cold:
-            raise UserError(f"--wild must be from 0 to what --cold leaves of 1 (found {self.augment.p_wild:g})")
-        if not 0 <= self.calm <= 1:
-            raise UserError(f"--calm must be from 0 to 1 (found {self.calm:g})")
-
-
-def learning_rate(config: TrainConfig, step: int, progress: float) -> float:
-    """Linear warm-up over the first steps times a cosine over the progress (0..1) of the whole run."""
-    cosine = config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
-    return config.lr * cosine * min(1.0, (step + 1) / max(config.warmup_steps, 1))
 
 
 class TrainSet:
@@ -145,24 +91,6 @@ class TrainSet:
         }
 
 
-def unfinished(out: Path, config: TrainConfig, origin: str) -> tuple[Path, dict[str, float]] | None:
-    """The last checkpoint of a run that was stopped, and how far it was; None where there is nothing to go on with.
-
-    A run with other settings than these, from other weights or pictures (`origin`), or one that is finished, is none to
-    go on with.
-    """
-    last, state = out / "run" / "weights" / "last.pt", out / "state.json"
-    if (out / "train.json").is_file() or not last.is_file() or not state.is_file():
-        return None
-    try:
-        found = json.loads(state.read_text(encoding="utf-8"))
-        if found.pop("config") != json.loads(json.dumps(asdict(config))) or found.pop("origin") != origin:
-            return None
-        return last, {key: float(found[key]) for key in ("step", "seconds", "images", "epochs")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def fine_tune(
     root: Path,
     names: list[str],
@@ -183,14 +111,11 @@ def fine_tune(
     list_samples(root, "train")
     list_samples(root, "val")
     require_ultralytics()
+    trainer_class = _trainer_class(root, len(names), config)
     torch = importlib.import_module("torch")
-    detect = importlib.import_module("ultralytics.models.yolo.detect")
-    data = importlib.import_module("ultralytics.data")
-    torch_utils = importlib.import_module("ultralytics.utils.torch_utils")
     torch.set_num_threads(config.threads)
     out.mkdir(parents=True, exist_ok=True)
-    log: list[dict[str, float]] = []
-    state: dict[str, float] = {"step": 0, "start": 0.0, "images": 0, "before": 0.0, "epochs": 0}
+    course = Course(out, config, origin, say)
     going_on = unfinished(out, config, origin)
     if going_on is None:
         (out / "train.json").unlink(missing_ok=True)
@@ -198,8 +123,28 @@ def fine_tune(
         kept = out / "resume.pt"
         shutil.copyfile(going_on[0], kept)
         weights = kept
-        state |= {"before": going_on[1]["seconds"]} | {key: going_on[1][key] for key in ("step", "images", "epochs")}
-        say(f"going on after {int(state['epochs'])} epoch(s), {int(state['step'])} steps")
+        course.go_on(going_on[1])
+        say(f"going on after {int(course.epochs)} epoch(s), {int(course.step)} steps")
+
+    def on_start(trainer: Any) -> None:
+        torch.set_num_threads(config.threads)
+        trainer.model.to(memory_format=torch.channels_last)
+        trainer.ema.decay = lambda updates: 0.995 * (1 - math.exp(-updates / 200))
+
+    trainer = trainer_class(overrides=_overrides(root, weights, out, config, int(course.epochs)))
+    trainer.add_callback("on_train_start", on_start)
+    course.lead(trainer)
+    trainer.train()
+    (out / "train.json").write_text(json.dumps(course.record(), indent=2) + "\n", encoding="utf-8")
+    return Path(trainer.last)
+
+
+def _trainer_class(root: Path, classes: int, config: TrainConfig) -> Any:
+    """A class of its own each time: ultralytics makes data sets and models through methods without our arguments."""
+    torch = importlib.import_module("torch")
+    detect = importlib.import_module("ultralytics.models.yolo.detect")
+    data = importlib.import_module("ultralytics.data")
+    torch_utils = importlib.import_module("ultralytics.utils.torch_utils")
 
     class Trainer(detect.DetectionTrainer):  # type: ignore[name-defined,misc]
         """DetectionTrainer with our data set, memory layout and schedule."""
@@ -207,7 +152,7 @@ def fine_tune(
         def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
             if mode != "train":
                 return super().get_dataloader(dataset_path, batch_size, rank, mode)
-            train_set = TrainSet(root, len(names), config)
+            train_set = TrainSet(root, classes, config)
             return data.build_dataloader(
                 train_set,
                 batch=batch_size,
@@ -218,7 +163,7 @@ def fine_tune(
             )
 
         def get_model(self, cfg: Any = None, weights: Any = None, verbose: bool = True) -> Any:
-            if weights is None or weights.model[-1].nc != len(names):
+            if weights is None or weights.model[-1].nc != classes:
                 return super().get_model(cfg, weights, verbose)
             ready = weights.float()  # head and all: building it anew from its plan could give a head of another width
             for parameter in ready.parameters():
@@ -237,94 +182,37 @@ def fine_tune(
         def final_eval(self) -> None:
             torch_utils.strip_optimizer(self.last)
 
-    def elapsed_s() -> float:
-        return state["before"] + time.monotonic() - state["start"]
+    return Trainer
 
-    def progress(trainer: Any) -> float:
-        if config.minutes is not None:
-            return elapsed_s() / (60 * config.minutes)
-        return state["step"] / max(1, int(config.epochs or 1) * len(trainer.train_loader))
 
-    def on_saved(_trainer: Any) -> None:
-        state["epochs"] += 1
-        found = {"step": state["step"], "images": state["images"], "epochs": state["epochs"], "seconds": elapsed_s()}
-        text = json.dumps(found | {"config": asdict(config), "origin": origin}) + "\n"
-        (out / "state.json.tmp").write_text(text, encoding="utf-8")
-        (out / "state.json.tmp").replace(out / "state.json")
-        say(f"epoch {int(state['epochs'])}: {int(state['step'])} steps, {elapsed_s() / 60:.1f} min")
-
-    def on_start(trainer: Any) -> None:
-        torch.set_num_threads(config.threads)
-        trainer.model.to(memory_format=torch.channels_last)
-        trainer.ema.decay = lambda updates: 0.995 * (1 - math.exp(-updates / 200))
-        state["start"] = time.monotonic()
-
-    def on_batch_start(trainer: Any) -> None:
-        rate = learning_rate(config, int(state["step"]), progress(trainer))
-        for group in trainer.optimizer.param_groups:
-            group["lr"] = rate
-        if progress(trainer) >= 1 - config.calm:
-            trainer.train_loader.dataset.calm.fill_(1)
-
-    def on_batch_end(trainer: Any) -> None:
-        state["step"] += 1
-        state["images"] += config.batch
-        done = progress(trainer)
-        if config.minutes is not None and done >= 1:
-            trainer.stop = True
-        if int(state["step"]) % 25 == 0:
-            row = {
-                "step": state["step"],
-                "seconds": round(elapsed_s(), 1),
-                "progress": round(done, 4),
-                "lr": trainer.optimizer.param_groups[0]["lr"],
-                **{key: round(float(value), 4) for key, value in trainer.tloss.items()},
-            }
-            log.append(row)
-            with (out / "progress.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-
-    trainer = Trainer(
-        overrides={
-            "model": str(weights),
-            "data": str(root / "data.yaml"),
-            "epochs": max(1, config.epochs - int(state["epochs"])) if config.epochs is not None else 1000,
-            "imgsz": max(config.width, config.height),
-            "batch": config.batch,
-            "nbs": config.batch,
-            "freeze": config.freeze or None,
-            "optimizer": "AdamW",
-            "lr0": config.lr,
-            "weight_decay": config.weight_decay,
-            "warmup_epochs": 0.0,
-            "close_mosaic": 0,
-            "patience": 0,
-            "seed": config.seed,
-            "deterministic": False,
-            "device": config.device,
-            "amp": False,
-            "plots": False,
-            "val": False,
-            "save_period": 1,
-            "project": str(out.resolve()),
-            "name": "run",
-            "exist_ok": True,
-            "workers": 0,
-        }
-    )
-    trainer.add_callback("on_train_start", on_start)
-    trainer.add_callback("on_train_batch_start", on_batch_start)
-    trainer.add_callback("on_train_batch_end", on_batch_end)
-    trainer.add_callback("on_model_save", on_saved)
-    trainer.train()
-    record = {
-        "steps": int(state["step"]),
-        "images_seen": int(state["images"]),
-        "minutes": round(elapsed_s() / 60, 1),
-        "config": asdict(config),
+def _overrides(root: Path, weights: Path, out: Path, config: TrainConfig, epochs_done: int) -> dict[str, Any]:
+    """What ultralytics is told: its own schedule, augmentation and evaluation are switched off."""
+    return {
+        "model": str(weights),
+        "data": str(root / "data.yaml"),
+        "epochs": max(1, config.epochs - epochs_done) if config.epochs is not None else 1000,
+        "imgsz": max(config.width, config.height),
+        "batch": config.batch,
+        "nbs": config.batch,
+        "freeze": config.freeze or None,
+        "optimizer": "AdamW",
+        "lr0": config.lr,
+        "weight_decay": config.weight_decay,
+        "warmup_epochs": 0.0,
+        "close_mosaic": 0,
+        "patience": 0,
+        "seed": config.seed,
+        "deterministic": False,
+        "device": config.device,
+        "amp": False,
+        "plots": False,
+        "val": False,
+        "save_period": 1,
+        "project": str(out.resolve()),
+        "name": "run",
+        "exist_ok": True,
+        "workers": 0,
     }
-    (out / "train.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return Path(trainer.last)
 
 
 def ultralytics_figures(checkpoint: Path, root: Path, split: str, size: int, threads: int = 2) -> dict[str, float]:

@@ -19,7 +19,8 @@ import numpy as np
 from .dataset import list_samples, read_image
 from .errors import MissingExtraError, UserError
 from .predict import letterbox, middle_tile, to_tensor
-from .trainer import TrainConfig, require_ultralytics
+from .train_config import TrainConfig
+from .trainer import require_ultralytics
 
 _CALIBRATION_PICTURES = 16
 _NARROWEST_HEAD = 64
