@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 
 from dronectl.bus.settings import access_from_file
 from dronectl.bus.topics import Topics
+from dronectl.ports import free_ports
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -297,12 +298,8 @@ def test_a_taken_port_is_one_line(site, tmp_path):
 
 def test_an_external_broker_that_is_away_is_named(site, tmp_path):
     document = yaml.safe_load(site.stage.site.file.read_text(encoding="utf-8"))
-    holder, port = busy_port()
-    holder.close()
+    port, document["http"]["port"] = free_ports(socket.SOCK_STREAM, 2)
     document["broker"] = {"mode": "external", "url": f"mqtt://127.0.0.1:{port}"}
-    holder, http = busy_port()
-    holder.close()
-    document["http"]["port"] = http
     other = site.stage.folder / "away.yaml"
     other.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
     refused = site.cli("up", "--site", str(other), "--state", str(tmp_path / "state"))
