@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from dronectl.ports import free_ports
 from missions.geo import GeoPoint, distance_m
 from sim.pose import TruePose
 from sim.px4 import Px4Error, Px4Install, Px4Instance, Px4Sitl, unused_numbers
@@ -20,16 +21,10 @@ from sim.px4_truth import TruthListener
 HOME = GeoPoint(29.7, 107.3)
 
 
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.px4
 async def test_px4_flies_on_our_ports_and_tells_its_truth(request: pytest.FixtureRequest, tmp_path: Path):
     path = request.config.getoption("--px4")
-    api, truth = free_udp_port(), free_udp_port()
+    api, truth = free_ports(socket.SOCK_DGRAM, 2)
     poses: list[TruePose] = []
     listener = await TruthListener.open("d1", truth, 4.0, poses.append)
     (number,) = unused_numbers(1)
@@ -71,6 +66,7 @@ async def test_a_program_that_ends_at_once_is_named_with_its_words(tmp_path: Pat
     program = tmp_path / "bin" / "px4"
     program.write_text("#!/bin/sh\necho the build is broken\nexit 7\n")
     program.chmod(0o755)
+    (port,) = free_ports(socket.SOCK_DGRAM, 1)
     with pytest.raises(Px4Error, match=r"code 7.*the build is broken"):
-        async with Px4Sitl(tmp_path, [Px4Instance(0, HOME, 250.0, free_udp_port())], timeout_s=30.0):
+        async with Px4Sitl(tmp_path, [Px4Instance(0, HOME, 250.0, port)], timeout_s=30.0):
             pass
