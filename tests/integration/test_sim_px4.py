@@ -57,16 +57,31 @@ def test_no_px4_where_there_is_none(tmp_path: Path):
         Px4Install.find(tmp_path)
 
 
-async def test_a_program_that_ends_at_once_is_named_with_its_words(tmp_path: Path):
-    """A stand-in for a broken build: found, started, ends; the error carries its last words."""
+async def _words_of(tmp_path: Path, program_text: str) -> str:
+    """What a stand-in for PX4 says before it ends at once, as the error repeats it."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "etc" / "init.d-posix").mkdir(parents=True)
     for name in ("rcS", "px4-rc.mavlink"):
         (tmp_path / "etc" / "init.d-posix" / name).write_text("#!/bin/sh\n")
     program = tmp_path / "bin" / "px4"
-    program.write_text("#!/bin/sh\necho the build is broken\nexit 7\n")
+    program.write_text(program_text)
     program.chmod(0o755)
     (port,) = free_ports(socket.SOCK_DGRAM, 1)
-    with pytest.raises(Px4Error, match=r"code 7.*the build is broken"):
+    with pytest.raises(Px4Error, match="code 7") as error:
         async with Px4Sitl(tmp_path, [Px4Instance(0, HOME, 250.0, port)], timeout_s=30.0):
             pass
+    return str(error.value)
+
+
+async def test_a_program_that_ends_at_once_is_named_with_its_words(tmp_path: Path):
+    assert "the build is broken" in await _words_of(tmp_path, "#!/bin/sh\necho the build is broken\nexit 7\n")
+
+
+async def test_px4_is_told_ports_that_no_outgoing_connection_gets(tmp_path: Path):
+    """Between our look and its start PX4's four own ports lie open: the kernel must not give one to somebody else."""
+    names = ("PROBE", "API", "TRUTH", "GCS")
+    tells = "echo ports " + " ".join(f"$SITL_{name}_LOCAL" for name in names)
+    said = (await _words_of(tmp_path, f"#!/bin/sh\n{tells}\nexit 7\n")).split("ports ")[1]
+    ports = [int(word) for word in said.split()]
+    assert len(set(ports)) == len(names)
+    assert all(14_600 < port < 32_768 for port in ports)
