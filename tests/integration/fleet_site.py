@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from dronectl.clock import SystemClock
 from dronectl.fleet.failsafe import FailsafePolicy
@@ -23,6 +24,7 @@ from dronectl.fleet.link import VehicleAddress
 from dronectl.fleet.sortie_types import Phase, Sortie
 from dronectl.ports import free_ports
 from dronectl.store import Store
+from dronectl.store.models import SortieJournalRow
 from missions.geo import Altitude, Datum, GeoPoint, destination
 from missions.model import Authority, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.terrain import FlatTerrain
@@ -225,3 +227,12 @@ async def landed(fleet: Fleet, sortie_id: str) -> Sortie:
     state = fleet.states.value[sortie.vehicle_id]
     assert state.armed is False or not state.connected
     return sortie
+
+
+async def steps(site: SiteFiles, sortie_id: str) -> list[str]:
+    """What the journal holds of a sortie, in order; all of it once the fleet has stopped."""
+    async with Store.open(site.folder / "site.db", "test-site") as store, store.reader() as session:
+        rows = await session.scalars(
+            select(SortieJournalRow).where(SortieJournalRow.sortie_id == sortie_id).order_by(SortieJournalRow.row_id)
+        )
+        return [row.step for row in rows]
