@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from background import background
 from sqlalchemy import select
 
 from dronectl.clock import SystemClock
@@ -186,15 +186,10 @@ async def running_fleet(site: SiteFiles, *, endurance_s: float = 1800.0, link_lo
             SystemClock(),
             on_poses=lambda _samples: None,
         )
-        task = asyncio.create_task(fleet.run(), name="fleet")
-        try:
+        async with background(fleet.run):
             async with asyncio.timeout(PATIENCE_S):
                 await fleet.started.wait()
             yield fleet
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 async def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
