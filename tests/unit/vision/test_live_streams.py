@@ -99,7 +99,7 @@ def leisurely(_number: int, send: Callable[[], None], over: threading.Event) -> 
 
 def test_a_slow_reader_gets_late_frames_dropped_and_counted() -> None:
     with mjpeg(steady) as address:
-        source = stream(address, open_s=60)
+        source = stream(address, open_s=60, stall_s=60)
         times = []
         for frame in source.frames():
             times.append(frame.exposure_s)
