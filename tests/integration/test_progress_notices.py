@@ -159,7 +159,7 @@ def test_who_goes_astray_is_spoken_of_everywhere_and_nobody_else(site):
         assert f"d1: {notice['text'].split(' by ')[0].split(' for ')[0]}" in listed.stdout
         assert "`dronectl hold d1` stops it" in listed.stdout
         assert "d2:" not in listed.stdout
-        page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=10, trust_env=False).text
+        page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=30, trust_env=False).text
         assert f'dronectl_vehicle_notice{{kind="{notice["kind"]}",vehicle="d1"}} 1.0' in page
         assert vehicle(site, "d1")["sortie_state"] == "flying"  # it was ordered nothing
         assert not {"hold", "return", "land"} & {step for step, _ in journal(site, sortie_id)}
