@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from background import background
@@ -33,7 +34,7 @@ from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
 GROUND_AMSL_M = 250.0
 CENTRE = GeoPoint(29.7, 107.3)
 PATIENCE_S = 100.0  # of real time; the tests wait for conditions and only give up after this
-LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process takes a few of ours
+LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process, or a busy machine, takes a few of ours
 FIRST_SYSTEM_ID = 61
 WORLDS = ["sim", pytest.param("px4", marks=[pytest.mark.px4, pytest.mark.timeout(400)])]
 PX4_SPEED = 5.0
@@ -88,17 +89,23 @@ class SiteFiles:
 
 @dataclass
 class Simulator:
-    """The running simulator; `tell` changes the world."""
+    """The running simulator; `tell` changes the world and returns its answer."""
 
     process: asyncio.subprocess.Process
 
-    async def tell(self, **line: object) -> None:
+    async def tell(self, **line: object) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(line).encode() + b"\n")
         await self.process.stdin.drain()
         async with asyncio.timeout(PATIENCE_S):
-            await self.process.stdout.readline()
+            answer: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        return answer
+
+    async def mode(self, vehicle_id: str) -> str:
+        """The true one, whatever its link says."""
+        mode: str = (await self.tell(status=True))["status"]["vehicles"][vehicle_id]["mode"]
+        return mode
 
 
 @asynccontextmanager
@@ -125,7 +132,6 @@ async def simulated(
             }
             for i, name in enumerate(site.vehicle_ids)
         ],
-        "ready_file": "ready.json",
     }
     (folder / "sim.json").write_text(json.dumps(config))
     process = await asyncio.create_subprocess_exec(
@@ -139,10 +145,10 @@ async def simulated(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await until(
-            lambda: (folder / "ready.json").exists() or process.returncode is not None, "the simulator is ready"
-        )
-        assert process.returncode is None
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            ready = await process.stdout.readline()
+        assert ready, f"the simulator ended with {await process.wait()}"
         yield site, Simulator(process)
     finally:
         if process.returncode is None:
@@ -170,10 +176,12 @@ async def world(kind: str, config: pytest.Config, folder: Path, *, vehicles: int
 
 
 @asynccontextmanager
-async def running_fleet(site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = 15) -> AsyncIterator[Fleet]:
+async def running_fleet(
+    site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = LONG_LINK_LOSS_S
+) -> AsyncIterator[Fleet]:
     """A Fleet on the site's database; leaving the block is what stopping the service is.
 
-    link_loss_s counts in the vehicle's seconds, which pass faster than ours.
+    link_loss_s counts in the vehicle's seconds: ten pass while a heartbeat of ours waits for its next.
     """
     async with Store.open(site.folder / "site.db", "test-site") as store:
         fleet = Fleet(

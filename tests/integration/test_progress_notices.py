@@ -15,7 +15,7 @@ from typing import Any
 import aiomqtt
 import httpx
 import pytest
-from fleet_site import LONG_LINK_LOSS_S, landed, phase, running_fleet, simulated
+from fleet_site import landed, phase, running_fleet, simulated
 from fleet_site import until as until_true
 from site_service import PATIENCE_S, SiteProcesses, running_site, until
 from test_service_killed import service_killed_at
@@ -187,7 +187,7 @@ async def test_the_watch_goes_on_with_a_flight_that_a_restarted_service_took_ove
     async with (
         simulated(tmp_path, speed=SPEED) as (site, simulator),
         service_killed_at(tmp_path, "flying", reached=1, laps=8) as sortie_id,
-        running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet,
+        running_fleet(site) as fleet,
     ):
         await phase(fleet, sortie_id, Phase.FLYING)
         await until_true(lambda: fleet.sorties.value[sortie_id].known, "the mission aboard is recognised")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, simulated, steps, until, world
 
@@ -82,13 +84,17 @@ async def test_abort_during_the_upload_keeps_it_on_the_ground(kind, tmp_path, py
 
 
 async def test_lost_link_returns_by_failsafe_and_nothing_resumes(tmp_path):
-    async with simulated(tmp_path) as (site, simulator), running_fleet(site) as fleet:
+    # Six seconds of ours: no pause of a busy machine before the cut is taken for a lost link.
+    async with simulated(tmp_path) as (site, simulator), running_fleet(site, link_loss_s=60) as fleet:
         sortie_id = await fleet.fly(site.plan("d1", reach_m=150.0, laps=10), actor="pilot", reason="test")
         await phase(fleet, sortie_id, Phase.FLYING)
         await simulator.tell(cut="d1")
         lost = await phase(fleet, sortie_id, Phase.LOST_LINK)
         assert lost.lost_from is Phase.FLYING
         await until(lambda: not fleet.states.value["d1"].connected, "the state says that the link is lost")
+        async with asyncio.timeout(PATIENCE_S):
+            while await simulator.mode("d1") != "return":  # what it waits for lies in another process
+                await asyncio.sleep(0.1)
         await simulator.tell(restore="d1")
         sortie = await landed(fleet, sortie_id)
         assert sortie.failsafe is not None
