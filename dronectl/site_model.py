@@ -14,6 +14,7 @@ from dronectl.site_parts import Identifier, Position, check_path, check_position
 from missions.model import Category, Modality
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+LINK_LOSS_MOST_S = 300
 
 
 class Strict(BaseModel):
@@ -218,7 +219,7 @@ class LimitsModel(Strict):
 class FailsafeModel(Strict):
     """What the autopilots are told to do on their own; set and read back before every arming."""
 
-    link_loss_s: int = Field(default=15, ge=5, le=300)
+    link_loss_s: int = Field(default=15, ge=5, le=LINK_LOSS_MOST_S)
     return_height_m: float = Field(default=60.0, ge=20, le=400)
     return_height_step_m: float = Field(default=8.0, ge=0, le=50)
     battery_low: float = Field(default=0.25, gt=0, lt=1)

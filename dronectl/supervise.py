@@ -93,6 +93,8 @@ async def keep_running(
                 await run(ready)
             except Exception as error:  # noqa: BLE001  # whatever a child dies of, it is restarted within its budget
                 reason = f"{type(error).__name__}: {error}"
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError(reason)  # it failed while it was ended: it is not to come back
             now = clock.monotonic_s()
             failures.append(now)
             while failures and now - failures[0] > budget.window_s:

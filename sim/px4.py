@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -32,6 +33,8 @@ _MODEL = "sihsim_quadx"
 _GRACE_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _MOST_INSTANCES = 200
+# Below the range that kernels take outgoing ports from (Linux 32768), and above MAVLink's usual ports.
+_OWN_PORTS = range(20_000, 32_000)
 _MAVLINK_SCRIPT = """#!/bin/sh
 # MAVLink links on ports that the environment gives; all on this machine.
 mavlink start -x -u $SITL_PROBE_LOCAL -r 10000 -m minimal -o $SITL_PROBE_PORT
@@ -184,7 +187,7 @@ class Px4Sitl:
     async def _start(self, instance: Px4Instance, folder: Path, etc: Path, probe: socket.socket) -> None:
         work = folder / f"instance-{instance.number}"
         work.mkdir(exist_ok=True)
-        locals_needed = [_free_port() for _ in range(4)]
+        locals_needed = _free_ports(4)
         environment = {
             **os.environ,
             "PX4_SYS_AUTOSTART": _AIRFRAME,
@@ -275,9 +278,18 @@ def _udp_socket() -> socket.socket:
     return probe
 
 
-def _free_port() -> int:
-    with _udp_socket() as probe:
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    """Different UDP ports for PX4 to take in a moment; none that the kernel gives to others meanwhile."""
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        for port in random.SystemRandom().sample(_OWN_PORTS, len(_OWN_PORTS)):
+            if len(found) == count:
+                return found
+            probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    raise Px4Error(f"no {count} UDP ports between {_OWN_PORTS[0]} and {_OWN_PORTS[-1]} are free")
 
 
 def _die_with_parent() -> None:

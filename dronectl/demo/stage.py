@@ -19,6 +19,7 @@ import yaml
 from dronectl.errors import BadInputError
 from dronectl.ports import free_ports
 from dronectl.site import Site, load_site
+from dronectl.site_model import LINK_LOSS_MOST_S
 from dronectl.terrain_io import save_terrain
 
 _PATROL_SCENE: Final = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
@@ -103,11 +104,14 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     document["broker"] = {"mode": "child", "port": doors.pop()}
     document["http"] = {"host": "127.0.0.1", "port": doors.pop()}
     document["terrain"] = "terrain.npz"
+    link_loss_s = template.model.failsafe.link_loss_s
+    document.setdefault("failsafe", {})["link_loss_s"] = _stretched(link_loss_s, speed)
     play.edit(document)
     save_terrain(folder / "terrain.npz", template.terrain)
     own = folder / "site.yaml"
     own.write_text(
         f"# Made by `dronectl demo {play.name}` from {site_file.name}, on ports that were free.\n"
+        f"# failsafe.link_loss_s is {link_loss_s} in {site_file.name}; here the vehicles' clocks run {speed:g} times as fast.\n"
         + yaml.safe_dump(document, allow_unicode=True, sort_keys=False),
         encoding="utf-8",
     )
@@ -117,6 +121,15 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     simulated = _sim_document(stage, seed, speed, px4, links[len(drones) :], play.scene(site))
     stage.sim_document.write_text(json.dumps(simulated, indent=1), encoding="utf-8")
     return stage
+
+
+def _stretched(link_loss_s: int, speed: float) -> int:
+    """The same time of ours, in seconds of clocks that run `speed` times as fast.
+
+    A ground station says once a second of ours that it is there: at ten times the speed 15 s are over when it is half a
+    second late, and on a busy machine that would send a flight home.
+    """
+    return min(LINK_LOSS_MOST_S, max(link_loss_s, round(link_loss_s * speed)))
 
 
 def _sim_document(

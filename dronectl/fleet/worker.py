@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
@@ -86,8 +87,9 @@ class Worker:
     # ------------------------------------------------------------------ telemetry
 
     def _wake(self, vehicle_id: str) -> None:
-        """From any thread."""
-        self._loop.call_soon_threadsafe(self._note_woken, vehicle_id)
+        """From any thread, also while the process ends and its loop has closed before the library's threads have."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._note_woken, vehicle_id)
 
     def _note_woken(self, vehicle_id: str) -> None:
         self._woken.add(vehicle_id)

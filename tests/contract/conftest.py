@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
-from contract.relay import Relay
+from contract.relay import Relay, free_udp_port
 from contract.transcript import Transcript
 from dronectl.fleet.link import FlightMode, LandedState, PoseSample, VehicleAddress, VehicleLink, VehicleState
 from dronectl.fleet.messages import Rates
@@ -102,7 +102,7 @@ class Desk:
     async def shared(self, fleet: SimFleet) -> LinkPool:
         """One pool for all but the last simulated vehicles, started when first asked for."""
         if self._shared is None:
-            addresses = [fleet.address(index) for index in range(SIM_VEHICLES - OWN)]
+            addresses = [fleet.fresh_address(index) for index in range(SIM_VEHICLES - OWN)]
             self._shared = await self._stack.enter_async_context(self.pool(addresses))
         return self._shared
 
@@ -165,6 +165,11 @@ class SimFleet:
         self.own_taken += 1
         assert self.own_taken <= OWN, "more tests than simulated vehicles: raise OWN"
         return SIM_VEHICLES - self.own_taken
+
+    def fresh_address(self, index: int, *, pose_stream: bool = False) -> VehicleAddress:
+        """With a port that is looked for now: until its link opens, another process may find the same."""
+        self.relays[index].link_port = free_udp_port()
+        return self.address(index, pose_stream=pose_stream)
 
     def address(self, index: int, *, pose_stream: bool = False) -> VehicleAddress:
         connection = f"udpin://127.0.0.1:{self.relays[index].link_port}"
@@ -253,7 +258,7 @@ async def own_craft(request: pytest.FixtureRequest, desk: Desk) -> AsyncIterator
         return
     fleet: SimFleet = request.getfixturevalue("sim_fleet")
     index = fleet.take_own()
-    async with desk.pool([fleet.address(index, pose_stream=True)]) as pool:
+    async with desk.pool([fleet.fresh_address(index, pose_stream=True)]) as pool:
         yield fleet.craft(index, pool, desk, pose_stream=True)
 
 

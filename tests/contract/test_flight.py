@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300
 
 _ARM_DISARM = 400
 _DO_SET_MODE = 176
+_MISSION_COUNT = 44
 _COMMAND_ACK = 77
 _COMMANDS = frozenset({75, 76})  # COMMAND_INT, COMMAND_LONG
 _LIBRARY_GIVES_UP_S = 3.0  # four tries within 2 s
@@ -197,9 +198,10 @@ async def test_a_killed_worker_adopts_the_flight(own_craft: Craft) -> None:
     craft = own_craft
     await craft.airborne(plans.long(craft.home))
     (pid,) = craft.pool.worker_pids.values()
-    craft.relay.delay_s = 0.1
+    craft.relay.lost_to_link = frozenset({_MISSION_COUNT})  # the answer: so that the download lasts
+    before = craft.relay.fresh_tap()
     asking = asyncio.create_task(craft.link.download_mission())
-    await asyncio.sleep(0.15)
+    await craft.until("asked for its mission", lambda _s: before.from_vehicle[_MISSION_COUNT] > 0)
     tap = craft.relay.fresh_tap()
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(LinkError) as gone:
@@ -209,7 +211,7 @@ async def test_a_killed_worker_adopts_the_flight(own_craft: Craft) -> None:
     with pytest.raises(LinkError) as away:
         await craft.link.hold()
     assert away.value.failure is LinkFailure.DISCONNECTED
-    craft.relay.delay_s = 0.0
+    craft.relay.lost_to_link = frozenset()
     await craft.link.wait_connected(30.0)
     assert list(craft.pool.worker_pids.values()) != [pid]
     assert craft.state.armed

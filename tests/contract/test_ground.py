@@ -21,6 +21,7 @@ from missions.mavlink_items import differences
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(240)]
 
 _ARM_DISARM = 400
+_MISSION_REQUEST_INT = 51
 
 
 async def test_connects_and_says_who_it_is(craft: Craft) -> None:
@@ -140,9 +141,10 @@ async def test_mission_and_fence_read_back_equal(craft: Craft) -> None:
 async def test_a_cancelled_upload_leaves_the_link_usable(craft: Craft) -> None:
     await craft.ready()
     items = plans.mission(craft.home, [destination(craft.home, 0.0, 20.0 + n) for n in range(400)])
+    tap = craft.relay.fresh_tap()
     craft.relay.delay_s = 0.02  # so that it lasts
     upload = asyncio.create_task(craft.link.upload_mission(items))
-    await asyncio.sleep(0.5)
+    await craft.until("under way", lambda _s: tap.from_vehicle[_MISSION_REQUEST_INT] > 2)
     await craft.link.cancel_upload()
     with pytest.raises(LinkError) as cancelled:
         await upload
@@ -156,10 +158,11 @@ async def test_a_cancelled_upload_leaves_the_link_usable(craft: Craft) -> None:
 async def test_hold_passes_an_upload(craft: Craft) -> None:
     await craft.ready()
     items = plans.mission(craft.home, [destination(craft.home, 0.0, 20.0 + n) for n in range(400)])
+    tap = craft.relay.fresh_tap()
     craft.relay.delay_s = 0.02
     upload = asyncio.create_task(craft.link.upload_mission(items))
     waiting = asyncio.create_task(craft.link.start_mission())
-    await asyncio.sleep(0.5)
+    await craft.until("under way", lambda _s: tap.from_vehicle[_MISSION_REQUEST_INT] > 2)
     await craft.link.hold()
     for task in (upload, waiting):
         with pytest.raises(LinkError) as ended:

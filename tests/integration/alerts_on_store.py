@@ -7,6 +7,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from background import background
 from sqlalchemy import select
 
 from dronectl.alerts.model import AlertSite, Responder
@@ -77,12 +78,8 @@ async def alert_service(path: Path, clock=None, **more):
             responders=(Responder("near", "Near", 29.741, 107.27), Responder("far", "Far", 29.75, 107.27)),
         )
         service = AlertService(store, bus, site, clock, **more)
-        running = asyncio.ensure_future(service.run())
-        try:
+        async with background(service.run):
             yield service, store, clock
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
 
 async def outbox(store):

@@ -10,12 +10,12 @@ import asyncio
 import sys
 from pathlib import Path
 
-from fleet_site import LONG_LINK_LOSS_S, SiteFiles, running_fleet
+from fleet_site import SiteFiles, running_fleet
 
 
 async def main(folder: Path, laps: int) -> None:
     site = SiteFiles.load(folder)
-    async with running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet:
+    async with running_fleet(site) as fleet:
         sortie_id = await fleet.fly(site.plan("d1", reach_m=100.0, laps=laps), actor="pilot", reason="test")
         async for sorties in fleet.sorties.changes():
             sortie = sorties[sortie_id]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import sys
@@ -13,8 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from background import background
+from sqlalchemy import select
 
 from dronectl.clock import SystemClock
 from dronectl.fleet.failsafe import FailsafePolicy
@@ -23,6 +25,7 @@ from dronectl.fleet.link import VehicleAddress
 from dronectl.fleet.sortie_types import Phase, Sortie
 from dronectl.ports import free_ports
 from dronectl.store import Store
+from dronectl.store.models import SortieJournalRow
 from missions.geo import Altitude, Datum, GeoPoint, destination
 from missions.model import Authority, Category, FlightPlan, Geofence, Mission, VehicleLimits, Waypoint
 from missions.terrain import FlatTerrain
@@ -31,7 +34,7 @@ from sim.px4 import Px4Instance, Px4Sitl, unused_numbers
 GROUND_AMSL_M = 250.0
 CENTRE = GeoPoint(29.7, 107.3)
 PATIENCE_S = 100.0  # of real time; the tests wait for conditions and only give up after this
-LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process takes a few of ours
+LONG_LINK_LOSS_S = 300  # vehicle seconds: a restart of a process, or a busy machine, takes a few of ours
 FIRST_SYSTEM_ID = 61
 WORLDS = ["sim", pytest.param("px4", marks=[pytest.mark.px4, pytest.mark.timeout(400)])]
 PX4_SPEED = 5.0
@@ -86,17 +89,23 @@ class SiteFiles:
 
 @dataclass
 class Simulator:
-    """The running simulator; `tell` changes the world."""
+    """The running simulator; `tell` changes the world and returns its answer."""
 
     process: asyncio.subprocess.Process
 
-    async def tell(self, **line: object) -> None:
+    async def tell(self, **line: object) -> dict[str, Any]:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(line).encode() + b"\n")
         await self.process.stdin.drain()
         async with asyncio.timeout(PATIENCE_S):
-            await self.process.stdout.readline()
+            answer: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        return answer
+
+    async def mode(self, vehicle_id: str) -> str:
+        """The true one, whatever its link says."""
+        mode: str = (await self.tell(status=True))["status"]["vehicles"][vehicle_id]["mode"]
+        return mode
 
 
 @asynccontextmanager
@@ -123,7 +132,6 @@ async def simulated(
             }
             for i, name in enumerate(site.vehicle_ids)
         ],
-        "ready_file": "ready.json",
     }
     (folder / "sim.json").write_text(json.dumps(config))
     process = await asyncio.create_subprocess_exec(
@@ -137,10 +145,10 @@ async def simulated(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await until(
-            lambda: (folder / "ready.json").exists() or process.returncode is not None, "the simulator is ready"
-        )
-        assert process.returncode is None
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            ready = await process.stdout.readline()
+        assert ready, f"the simulator ended with {await process.wait()}"
         yield site, Simulator(process)
     finally:
         if process.returncode is None:
@@ -168,10 +176,12 @@ async def world(kind: str, config: pytest.Config, folder: Path, *, vehicles: int
 
 
 @asynccontextmanager
-async def running_fleet(site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = 15) -> AsyncIterator[Fleet]:
+async def running_fleet(
+    site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = LONG_LINK_LOSS_S
+) -> AsyncIterator[Fleet]:
     """A Fleet on the site's database; leaving the block is what stopping the service is.
 
-    link_loss_s counts in the vehicle's seconds, which pass faster than ours.
+    link_loss_s counts in the vehicle's seconds: ten pass while a heartbeat of ours waits for its next.
     """
     async with Store.open(site.folder / "site.db", "test-site") as store:
         fleet = Fleet(
@@ -184,15 +194,10 @@ async def running_fleet(site: SiteFiles, *, endurance_s: float = 1800.0, link_lo
             SystemClock(),
             on_poses=lambda _samples: None,
         )
-        task = asyncio.create_task(fleet.run(), name="fleet")
-        try:
+        async with background(fleet.run):
             async with asyncio.timeout(PATIENCE_S):
                 await fleet.started.wait()
             yield fleet
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
 
 async def until(condition: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
@@ -225,3 +230,12 @@ async def landed(fleet: Fleet, sortie_id: str) -> Sortie:
     state = fleet.states.value[sortie.vehicle_id]
     assert state.armed is False or not state.connected
     return sortie
+
+
+async def steps(site: SiteFiles, sortie_id: str) -> list[str]:
+    """What the journal holds of a sortie, in order; all of it once the fleet has stopped."""
+    async with Store.open(site.folder / "site.db", "test-site") as store, store.reader() as session:
+        rows = await session.scalars(
+            select(SortieJournalRow).where(SortieJournalRow.sortie_id == sortie_id).order_by(SortieJournalRow.row_id)
+        )
+        return [row.step for row in rows]

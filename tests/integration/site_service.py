@@ -77,7 +77,7 @@ class SiteProcesses:
         return {"Authorization": f"Bearer {(self.stage.state / 'token').read_text(encoding='utf-8').strip()}"}
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.url + path, headers=self.headers, timeout=20, trust_env=False).raise_for_status().json()
+        return httpx.get(self.url + path, headers=self.headers, timeout=30, trust_env=False).raise_for_status().json()
 
     def cli(self, *arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """Run `dronectl` as a user does."""
@@ -90,6 +90,14 @@ class SiteProcesses:
             env={**os.environ, "COLUMNS": "200"},
         )
 
+    def alive(self) -> bool:
+        """AssertionError with the last words of whichever has ended: nobody need wait for it any longer."""
+        for name, process in (("sim", self.sim), ("service", self.service)):
+            if process is not None and (code := process.poll()) is not None:
+                words = (self.stage.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-3000:]
+                raise AssertionError(f"the {name} ended with {code}:\n{words}")
+        return True
+
     def start_service(self) -> None:
         log = (self.stage.folder / "service.log").open("ab")
         with log:
@@ -99,7 +107,10 @@ class SiteProcesses:
                 stdout=log,
                 stderr=log,
             )
-        until("the service's door", lambda: httpx.get(f"{self.url}/health", timeout=5, trust_env=False).is_success)
+        until(
+            "the service's door",
+            lambda: self.alive() and httpx.get(f"{self.url}/health", timeout=5, trust_env=False).is_success,
+        )
 
     def stop_service(self, *, kill: bool = False) -> None:
         if self.service is None:
@@ -108,7 +119,7 @@ class SiteProcesses:
             self.service.kill()
         else:
             self.service.terminate()
-        self.service.wait(timeout=30)
+        self.service.wait(timeout=PATIENCE_S)
         if self.service.stdin is not None:
             self.service.stdin.close()
         self.service = None
@@ -130,14 +141,14 @@ def running_site(folder: Path, drones: int = 2, speed: float = 8.0) -> Iterator[
         )
     site = SiteProcesses(stage, sim)
     try:
-        until("the simulator", stage.ready_file.exists)
+        until("the simulator", lambda: site.alive() and stage.ready_file.exists())
         site.start_service()
-        until("every vehicle", site.vehicles_ready)
+        until("every vehicle", lambda: site.alive() and site.vehicles_ready())
         yield site
     finally:
         site.stop_service()
         sim.terminate()
-        sim.wait(timeout=30)
+        sim.wait(timeout=PATIENCE_S)
         if sim.stdin is not None:
             sim.stdin.close()
 

@@ -7,6 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from background import background
 from sqlalchemy import select
 
 from dronectl.alerts.model import AlertSite, EventSite
@@ -61,12 +62,8 @@ async def alert_service(path: Path, clock: Hand, rules: EventRules):
         bus = Bus(BusSettings("s", "exercise", BrokerAccess("127.0.0.1", 9), "x"), clock)
         events = EventSite(rules, FRAME, (YARD,))
         service = AlertService(store, bus, AlertSite("s", "exercise", DEFAULT_RULES, events=events), clock)
-        running = asyncio.ensure_future(service.run())
-        try:
+        async with background(service.run):
             yield service, store
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
 
 
 async def watch(service, clock, looks):

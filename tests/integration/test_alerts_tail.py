@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+from background import background
+
 from dronectl.bus.broker import BrokerChild
 from dronectl.supervise import keep_running
 
@@ -27,19 +29,17 @@ async def tail(broker, memory, *more):
 async def site(folder, alerts):
     child = BrokerChild(folder / "broker", "lidu")
     broker = child.prepare()
-    supervised = asyncio.ensure_future(keep_running("broker", child.run))
-    feeder = await asyncio.create_subprocess_exec(
-        sys.executable, str(FEEDER), str(folder / "site.db"), str(broker.access_file), str(alerts),
-        stdout=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield broker, feeder
-    finally:
-        if feeder.returncode is None:
-            feeder.kill()
-            await feeder.wait()
-        supervised.cancel()
-        await asyncio.gather(supervised, return_exceptions=True)
+    async with background(lambda: keep_running("broker", child.run)):
+        feeder = await asyncio.create_subprocess_exec(
+            sys.executable, str(FEEDER), str(folder / "site.db"), str(broker.access_file), str(alerts),
+            stdout=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield broker, feeder
+        finally:
+            if feeder.returncode is None:
+                feeder.kill()
+                await feeder.wait()
 
 
 async def test_tail_prints_once_acknowledges_and_remembers(tmp_path):

@@ -8,7 +8,7 @@ import os
 import signal
 
 import pytest
-from fleet_site import LONG_LINK_LOSS_S, WORLDS, landed, phase, running_fleet, simulated, until, world
+from fleet_site import WORLDS, landed, phase, running_fleet, simulated, until, world
 from sqlalchemy import select
 
 from dronectl.fleet.commands import CommandKind
@@ -22,7 +22,7 @@ from missions.model import OutcomeKind
 async def test_a_worker_killed_in_flight_comes_back_and_the_sorties_go_on(kind, tmp_path, pytestconfig):
     async with (
         world(kind, pytestconfig, tmp_path, vehicles=2) as site,
-        running_fleet(site, link_loss_s=LONG_LINK_LOSS_S) as fleet,
+        running_fleet(site) as fleet,
     ):
         sortie_ids = [
             await fleet.fly(site.plan(name, laps=2), actor="pilot", reason="test") for name in site.vehicle_ids

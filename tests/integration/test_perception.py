@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from background import background
 
 from dronectl.ipc import worker_process
 from dronectl.perception.client import PerceptionClient, PerceptionSettings, WorkerRefusedError, perception
@@ -68,11 +69,9 @@ async def fly(flight: Flight, tmp_path: Path, count: int = 16) -> tuple[list[Sig
         feed = CameraFeed(CAMERA, "d1", "127.0.0.1", server.port)
         async with perception([feed], settings(tmp_path), seen.append) as client:
             await client.wait_ready(PATIENCE_S)
-            telemetry = asyncio.create_task(Telemetry(flight, server, client).run())
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S), background(Telemetry(flight, server, client).run):
                 await server.finished.wait()
                 await until(lambda: bool(client.cameras) and client.cameras[0].looked_at == count)
-            telemetry.cancel()
             assert server.done == list(range(count))
             return seen, client
 
@@ -118,8 +117,7 @@ async def test_a_killed_worker_comes_back_and_the_gap_is_marked(tmp_path: Path) 
         config = settings(tmp_path, budget=RestartBudget(first_s=0.05))
         async with perception([feed], config, seen.append) as client:
             await client.wait_ready(PATIENCE_S)
-            telemetry = asyncio.create_task(Telemetry(flight, server, client).run())
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S), background(Telemetry(flight, server, client).run):
                 await until(lambda: len(server.done) >= 3)
                 victim = client.process_id
                 assert victim is not None
@@ -130,7 +128,6 @@ async def test_a_killed_worker_comes_back_and_the_gap_is_marked(tmp_path: Path) 
                 server.go.set()
                 await server.finished.wait()
                 await until(lambda: bool(seen))
-            telemetry.cancel()
             assert client.process_id != victim
             starting, *away = client.coverage.gaps("d1-thermal")
             assert starting.to_monotonic_s is not None  # from the order to the first look

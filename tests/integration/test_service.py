@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 
 from dronectl.bus.settings import access_from_file
 from dronectl.bus.topics import Topics
+from dronectl.ports import free_ports
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -34,17 +35,17 @@ def test_health_and_metrics(site):
     health = site.get("/health")
     assert health["site_id"] == "lidu"
     until("every part runs", lambda: site.get("/health")["ok"])
-    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=10, trust_env=False).text
+    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=30, trust_env=False).text
     assert 'dronectl_vehicle_connected{vehicle="d1"} 1.0' in page
     assert "dronectl_bus_connected 1.0" in page
 
 
 def test_nothing_but_health_without_the_token(site):
-    document = httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=10, trust_env=False).json()
+    document = httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=30, trust_env=False).json()
     for path, operations in document["paths"].items():
         for method in operations:
             answer = httpx.request(
-                method, site.url + path.replace("{", "x").replace("}", ""), timeout=10, trust_env=False
+                method, site.url + path.replace("{", "x").replace("}", ""), timeout=30, trust_env=False
             )
             assert answer.status_code == (200 if path == "/health" else 401), path
 
@@ -52,7 +53,7 @@ def test_nothing_but_health_without_the_token(site):
 def test_openapi_document_holds_under_fire(site, tmp_path):
     """Schemathesis finds no 5xx in what the document promises."""
     document = tmp_path / "openapi.json"
-    document.write_text(httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=10, trust_env=False).text)
+    document.write_text(httpx.get(f"{site.url}/openapi.json", headers=site.headers, timeout=30, trust_env=False).text)
     done = subprocess.run(
         [
             Path(sys.executable).parent / "schemathesis", "run", str(document), "--url", site.url,
@@ -79,7 +80,7 @@ async def test_live_socket_tells_state_and_refuses_strangers(site):
 
 
 def _metrics(site):
-    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=10, trust_env=False).text
+    page = httpx.get(f"{site.url}/metrics", headers=site.headers, timeout=30, trust_env=False).text
     lines = [line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines}
 
@@ -93,23 +94,23 @@ def test_garbage_on_the_http_door_is_counted(site):
         b"GET /" + b"x" * 200_000,  # a line without an end
     )
     for data in junk:
-        with contextlib.suppress(ConnectionError), socket.create_connection(site.http_address, timeout=10) as door:
+        with contextlib.suppress(ConnectionError), socket.create_connection(site.http_address, timeout=30) as door:
             door.sendall(data)
             door.shutdown(socket.SHUT_WR)
             door.recv(4096)
     big = b"x" * 5_000_000
-    asked = {"timeout": 20, "trust_env": False, "content": big}
+    asked = {"timeout": 30, "trust_env": False, "content": big}
     assert httpx.post(f"{site.url}/api/v1/commands", headers=site.headers, **asked).status_code == 413
     with contextlib.suppress(httpx.TransportError):  # without the token nobody waits for the end of it
         assert httpx.post(f"{site.url}/api/v1/commands", **asked).status_code == 401
-    no_order = httpx.post(f"{site.url}/api/v1/commands", headers=site.headers, json={}, timeout=20, trust_env=False)
+    no_order = httpx.post(f"{site.url}/api/v1/commands", headers=site.headers, json={}, timeout=30, trust_env=False)
     assert no_order.status_code == 422
     handshake = (
         f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {site.headers['Authorization']}\r\n"
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    with socket.create_connection(site.http_address, timeout=10) as door:
+    with socket.create_connection(site.http_address, timeout=30) as door:
         door.sendall(handshake.encode())
         assert b"101" in door.recv(4096)
         door.sendall(b"\xff" * 2000)  # no frame
@@ -118,8 +119,8 @@ def test_garbage_on_the_http_door_is_counted(site):
                 pass
     with contextlib.ExitStack() as stack:
         for _ in range(220):
-            stack.enter_context(socket.create_connection(site.http_address, timeout=10))
-        until("no place", lambda: httpx.get(f"{site.url}/health", timeout=20, trust_env=False).status_code == 503)
+            stack.enter_context(socket.create_connection(site.http_address, timeout=30))
+        until("no place", lambda: httpx.get(f"{site.url}/health", timeout=30, trust_env=False).status_code == 503)
     until("free places", lambda: site.get("/health")["site_id"] == "lidu")
     now = _metrics(site)
     more = {kind: now[f'dronectl_counted{{what="http_{kind}"}}'] - before[f'dronectl_counted{{what="http_{kind}"}}']
@@ -297,12 +298,8 @@ def test_a_taken_port_is_one_line(site, tmp_path):
 
 def test_an_external_broker_that_is_away_is_named(site, tmp_path):
     document = yaml.safe_load(site.stage.site.file.read_text(encoding="utf-8"))
-    holder, port = busy_port()
-    holder.close()
+    port, document["http"]["port"] = free_ports(socket.SOCK_STREAM, 2)
     document["broker"] = {"mode": "external", "url": f"mqtt://127.0.0.1:{port}"}
-    holder, http = busy_port()
-    holder.close()
-    document["http"]["port"] = http
     other = site.stage.folder / "away.yaml"
     other.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
     refused = site.cli("up", "--site", str(other), "--state", str(tmp_path / "state"))

@@ -10,15 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, until, world
-from sqlalchemy import select
+from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, steps, until, world
 
 from dronectl.fleet.commands import CommandKind
 from dronectl.fleet.fleet import FlightRefusedError
 from dronectl.fleet.link import LandedState
 from dronectl.fleet.sortie_types import Phase
 from dronectl.store import Store
-from dronectl.store.models import MissionRow, SortieJournalRow
+from dronectl.store.models import MissionRow
 from missions.model import OutcomeKind
 
 
@@ -44,14 +43,6 @@ async def service_killed_at(folder: Path, phase_name: str, reached: int = 0, lap
         process.send_signal(signal.SIGKILL)
         await process.wait()
     yield line[0]
-
-
-async def steps(site, sortie_id: str) -> list[str]:
-    async with Store.open(site.folder / "site.db", "test-site") as store, store.reader() as session:
-        rows = await session.scalars(
-            select(SortieJournalRow).where(SortieJournalRow.sortie_id == sortie_id).order_by(SortieJournalRow.row_id)
-        )
-        return [row.step for row in rows]
 
 
 @pytest.mark.parametrize("kind", WORLDS)

@@ -66,3 +66,23 @@ async def test_old_failures_are_forgiven():
     assert not task.done()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_child_that_fails_while_it_is_ended_is_not_started_again():
+    starts, up = 0, asyncio.Event()
+
+    async def run(_ready):
+        nonlocal starts
+        starts += 1
+        up.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("its folder is gone")
+
+    task = asyncio.create_task(keep_running("x", run, budget=QUICK))
+    await up.wait()
+    task.cancel()
+    await asyncio.wait({task}, timeout=10)
+    assert task.cancelled()
+    assert starts == 1

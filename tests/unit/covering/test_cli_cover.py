@@ -56,7 +56,6 @@ def test_a_run_that_the_time_limit_ended_can_be_repeated_exactly(tmp_path):
         for flight in said[name]["flights"]:
             texts = {(tmp_path / f / flight["file"]).read_text(encoding="utf-8") for f in (name, f"{name}-again")}
             assert len(texts) == 1
-    assert said["ended"]["steps"] <= said["longer"]["steps"]
     assert said["ended"]["iterations"] == 4000
 
 

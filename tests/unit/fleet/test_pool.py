@@ -161,8 +161,8 @@ import asyncio, re
 from dronectl.fleet import watchdog
 
 async def main():
-    asyncio.create_task(watchdog.watch(1.0))
-    await asyncio.sleep(1.5)  # fed: nothing happens
+    asyncio.create_task(watchdog.watch(4.0))
+    await asyncio.sleep(4.5)  # fed: nothing happens, also where the machine leaves it lying for a while
     print("alive", flush=True)
     re.match(r"(a+)+$", "a" * 60 + "b")  # holds the interpreter for ever
 
@@ -182,3 +182,28 @@ async def test_the_watchdog_ends_a_process_that_holds_the_interpreter() -> None:
     assert done.stdout == "alive\n"
     assert done.returncode == 1
     assert "Timeout" in done.stderr
+
+
+_ENDS = """
+import asyncio, os, socket
+from dronectl.fleet.link import VehicleAddress
+from dronectl.fleet.messages import Configure, Rates, ToWorker
+from dronectl.fleet.worker import Worker
+from dronectl.ipc import Channel
+
+async def main(ours):
+    addresses = (VehicleAddress("d1", "udpin://127.0.0.1:1", 1),)
+    return Worker(await Channel.from_socket(ours, ToWorker), Configure(addresses, Rates()))
+
+ours, theirs = socket.socketpair()
+worker = asyncio.run(main(ours))
+worker._shard.links["d1"]._wake()  # a thread of the library, which knows nothing of the end
+print("no harm done", flush=True)
+os._exit(0)
+"""
+
+
+def test_a_message_that_comes_while_a_worker_ends_is_no_error() -> None:
+    line = [sys.executable, "-c", _ENDS]
+    done = subprocess.run(line, capture_output=True, encoding="utf-8", timeout=_PATIENCE_S, check=False)
+    assert done.stdout == "no harm done\n", done.stderr

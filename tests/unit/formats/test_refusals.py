@@ -104,9 +104,10 @@ def test_entity_bombs_in_any_encoding_are_refused_at_once():
 
 
 def test_zip_bombs_are_refused_and_other_entries_left_packed():
+    bomb = zip_of(doc_kml=b" " * 80_000_000)
     start = time.process_time()
     with pytest.raises(PlanError, match="unpacks to more than 64 MB"):
-        read_flight_file(zip_of(doc_kml=b" " * 80_000_000), source="x")
+        read_flight_file(bomb, source="x")
     assert time.process_time() - start < 3.0
     with pytest.raises(PlanError, match="holds 3000 files"):
         read_flight_file(zip_of(**{f"n{i}_kml": b"" for i in range(3000)}), source="x")
