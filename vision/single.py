@@ -31,6 +31,7 @@ from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
 from vision.sighting import Kind
 from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
+from vision.tone import two_tones
 from vision.two_sizes import people_at_both_sizes
 from vision.unite import Observation, unite
 from vision.yolo import YoloDetector
@@ -124,14 +125,20 @@ class Picture:
             self._scales.append(_Scale(hat, median, max(sigma, _LEAST_SIGMA)))
         self.smooth = np.asarray(cv2.blur(self._levels, (3, 3)))
         self.most_px = kernel * 1.3
+        self._spots: tuple[Detection, ...] | None = None
 
     @property
     def log_odds(self) -> float:
         """Of a candidate beforehand: four times as many pixels hold four times as many things that are nobody."""
         return -max(0.0, math.log(self.shape[0] * self.shape[1] / _FITTED_ON_PX))
 
-    def spots(self) -> list[Detection]:
-        """Warm spots of all scales, the most outstanding first, each place once."""
+    def spots(self) -> tuple[Detection, ...]:
+        """Warm spots of all scales, the most outstanding first, each place once. Looked for when first asked."""
+        if self._spots is None:
+            self._spots = tuple(self._sought())
+        return self._spots
+
+    def _sought(self) -> list[Detection]:
         found: list[Detection] = []
         for scale in self._scales:
             strong = scale.median + _FROM_SIGMA * scale.sigma
@@ -182,9 +189,11 @@ class Picture:
         return contrast, contrast / spread, float((ring > half).mean()), float((inner > half).mean())
 
 
-def heard(yolo: YoloDetector, frame: Frame, gsd_m: float | None, found: Sequence[Detection]) -> list[Detection]:
-    """What the learned detector says of a frame in which it `found` so much: people by its looks at two sizes."""
-    people = people_at_both_sizes(yolo, frame, gsd_m, found, LEARNED_FROM)
+def heard(
+    yolo: YoloDetector, tones: tuple[Frame, Frame], gsd_m: float | None, found: Sequence[Detection]
+) -> list[Detection]:
+    """What the learned detector says of a picture in which it `found` so much: people by its looks at two sizes."""
+    people = people_at_both_sizes(yolo, tones, gsd_m, found, LEARNED_FROM)
     return [*(d for d in found if d.kind is not Kind.PERSON), *people]
 
 
@@ -242,7 +251,8 @@ class SingleLook:
         if frame.kind is PixelKind.BGR8:
             look = self._learned.look(frame, gsd_m)
             return look, unite(look.found)
-        look = self._learned.look(frame, gsd_m, LEARNED_FROM)
+        tones = two_tones(frame)
+        look = self._learned.look(tones[0], gsd_m, LEARNED_FROM)
         yolo = self._learned.yolo(frame)
         hot = self._classical.fires(frame, gsd_m)
         picture = Picture(frame, gsd_m)
@@ -256,7 +266,7 @@ class SingleLook:
             if sum(o.learned_score > 0 for o in sure) > _AT_HOME:
                 return look, sure
         if look.refusal is None:
-            look = replace(look, found=heard(yolo, frame, gsd_m, look.found))
+            look = replace(look, found=heard(yolo, tones, gsd_m, look.found))
         things = candidates(picture, look.found, gsd_m)
         flames = [d for d in look.found if d.kind in _FLAMES and d.confidence >= yolo.confidence]
         fires = unite([*hot, *flames])

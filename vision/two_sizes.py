@@ -37,20 +37,21 @@ _UNSEEN: Final = 0.01  # the score of what a look did not find
 
 
 def people_at_both_sizes(
-    yolo: YoloDetector, frame: Frame, gsd_m: float | None, plain: Sequence[Detection], least: float
+    yolo: YoloDetector, tones: tuple[Frame, Frame], gsd_m: float | None, plain: Sequence[Detection], least: float
 ) -> list[Detection]:
-    """People in a thermal frame (h, w), each once. plain: what the look at the whole has found; least: of a look's scores.
+    """People in a thermal picture (h, w), each once.
 
-    gsd_m: metres per pixel, for the size that people can have; None where it is not known.
+    tones: the picture for each size (`vision.tone`). plain: what the look at the whole of the first has found. least: of
+    a look's scores. gsd_m: metres per pixel, for the size that people can have; None where it is not known.
     """
-    grey = to_grey(frame, yolo.card)
-    shrunk = 1.0 / fit_into((grey.shape[0], grey.shape[1]), yolo.input_size).scale
+    first = tones[0]
+    shrunk = 1.0 / fit_into((first.height_px, first.width_px), yolo.input_size).scale
     looks = [[d for d in plain if d.kind is Kind.PERSON]]
     if shrunk > _LARGE:
         looks = []
     if shrunk >= _SMALL:
-        for size in _SIZES[len(looks) :]:
-            found = _in_parts(yolo, frame, grey, size * shrunk, least)
+        for size, frame in list(zip(_SIZES, tones, strict=True))[len(looks) :]:
+            found = _in_parts(yolo, frame, to_grey(frame, yolo.card), size * shrunk, least)
             looks.append([d for d in found if _fits(d, gsd_m)])
     return together(*looks)
 

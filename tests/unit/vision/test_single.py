@@ -21,17 +21,19 @@ from vision.model_card import DEFAULT_MODEL
 from vision.sighting import Kind
 from vision.single import (
     FEATURES,
+    LEARNED_FROM,
     Picture,
     SingleLook,
     Weights,
     candidates,
     crowded,
     features,
+    heard,
     read_weights,
 )
-from vision.train.cold import cold_picture
+from vision.train.cold import ColdScene, cold_picture
 from vision.train.errors import UserError
-from vision.train.single import ANIMAL, NOBODY, UNSURE, Judged, figures, fit
+from vision.train.single import ANIMAL, NOBODY, UNSURE, Judged, figures, fit, judged
 from vision.unite import Observation
 from vision.yolo import load_yolo
 
@@ -90,6 +92,13 @@ def test_a_stuck_pixel_is_nothing_and_a_cluster_is() -> None:
     assert spot_at(Picture(frame(pixels), None), 120, 100) is None
     pixels[99:102, 119:122] += 30.0
     assert spot_at(Picture(frame(pixels), None), 120, 100) is not None
+
+
+def test_spots_are_looked_for_once() -> None:
+    """For a still they are asked for before and after the detector's second look."""
+    picture = Picture(frame(body(ground(5), 150, 120, 20, 8.0)), None)
+    assert len(picture.spots()) > 0
+    assert picture.spots() is picture.spots()
 
 
 def test_a_large_learned_box_does_not_swallow_a_person_in_it() -> None:
@@ -259,6 +268,26 @@ def test_a_model_that_knows_fire_tells_it_in_stills(tmp_path: Path) -> None:
     _, things = SingleLook(Lookers(load_yolo(model)), nobody).look(frame(pixels), None)
     assert [kind_of(t)[0] for t in things] == [Kind.FIRE, Kind.FIRE]
     assert sorted(round(t.centre_px[0]) for t in things) == pytest.approx([200, 450], abs=4)
+
+
+def test_the_judge_is_fitted_to_what_the_product_lets_it_judge() -> None:
+    """Two bodies that the second look takes for one: what is crowded by the first look is left out, as in a still."""
+    rng = np.random.default_rng(11)
+    pixels = ground(11, (512, 640))
+    for i in range(10):
+        long, right, down = int(rng.integers(9, 40)), int(rng.integers(-20, 20)), int(rng.integers(-20, 20))
+        pixels = body(pixels, 60 + 100 * (i % 6) + right, 60 + 125 * (i // 6) + down, long, float(rng.uniform(2, 6)))
+    seen, yolo = frame(pixels), load_yolo(DEFAULT_MODEL)
+    picture, found = Picture(seen, None), yolo.detect(seen, None, LEARNED_FROM)
+    made = ColdScene(pixels, 10.0)
+    assert crowded(picture, candidates(picture, found, None))
+    assert not crowded(picture, candidates(picture, heard(yolo, (seen, seen), None, found), None))
+    assert judged(yolo, made, seen) is None
+    alone = frame(body(ground(11, (512, 640)), 200, 150, 26, 9.0))
+    one = judged(yolo, ColdScene(alone.pixels, 10.0, people=[(185.0, 140.0, 215.0, 160.0)]), alone)
+    assert one is not None
+    assert one.people == 1
+    assert 0 in one.person
 
 
 def test_figures_count_each_person_once_and_every_false_one() -> None:

@@ -48,7 +48,7 @@ def found(x: float, y: float, score: float, long: float = 20.0) -> Detection:
 def people(pixels: np.ndarray, gsd_m: float | None = None, least: float = 0.2) -> list[Detection]:
     seen = frame(pixels)
     plain = yolo().detect(seen, gsd_m, 0.03)
-    return [d for d in people_at_both_sizes(yolo(), seen, gsd_m, plain, 0.03) if d.confidence >= least]
+    return [d for d in people_at_both_sizes(yolo(), (seen, seen), gsd_m, plain, 0.03) if d.confidence >= least]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_nobody_is_found_of_a_size_that_nobody_has() -> None:
     pixels = warm((512, 640), PLACES)
     assert len(people(pixels, 0.07)) == len(PLACES)
     seen = frame(pixels)
-    assert people_at_both_sizes(yolo(), seen, 0.2, [], 0.2) == []  # 5 m long
-    assert people_at_both_sizes(yolo(), seen, 0.005, [], 0.2) == []  # 13 cm
+    assert people_at_both_sizes(yolo(), (seen, seen), 0.2, [], 0.2) == []  # 5 m long
+    assert people_at_both_sizes(yolo(), (seen, seen), 0.005, [], 0.2) == []  # 13 cm
 
 
 scores = st.floats(0.03, 0.97)
