@@ -3,7 +3,8 @@
 
 Frame after frame is laid over the one before (sparse optical flow and a similarity by RANSAC), so that a hovering or
 slowly flying camera does not count as motion. Then, in blocks of the reduced picture, smoke
-- changes although the ground under it has no edges there that a shift could explain,
+- changes although the ground under it has no edges there that a shift could explain, nor, as the camera passes, would
+  anything that stands there: what is tall shifts farther than the ground, by the same share at every look,
 - takes the ground's colour away, or has none (a shadow does not: it scales all three channels alike, and where it lies
   over ground without colour, the coloured ground beside it tells),
 - is soft: no finer detail than the rest of the picture, and no flashes (the glitter of water, leaves in the wind),
@@ -37,6 +38,7 @@ _LEAST_OVERLAP: Final = 0.4
 _NOISE: Final = 2.0  # grey levels between two frames of a still scene, of a reduced picture
 _SHIFT_PX: Final = 0.7  # by which two laid-over frames may be off
 _LOOKS: Final = 12.0  # that the running means go back
+_HEIGHTS: Final = 8  # that things on the ground are supposed to have, up to the tallest
 _FLASH: Final = 238  # brighter is the sun in something
 _RIM_PX: Final = (25, 25)  # twice as far as the means over blocks reach
 _ROUND_PX: Final = (81, 81)  # a quarter of the picture: the edge of a cloud's shadow is as wide as a roof
@@ -55,6 +57,8 @@ class SmokeSettings:
     grey: float = 0.12  # saturation below which there is no colour left to take away
     shadow_share: float = 0.04  # round a colourless place so much changed, half as much at least, and kept its colour,
     shadow_times: float = 1.0  # and so many times what lost it, so that it is in a shadow that passes
+    tallest: float = 0.5  # h / (H - h) of what stands h high below a camera at H
+    unexplained: float = 0.4  # of its looks, where no height explains more: nothing stands there
     texture: float = 1.8  # of the picture's own fine detail; glitter and leaves have more
     min_looks: int = 4
     min_seconds: float = 3.0
@@ -72,7 +76,7 @@ class SmokeSettings:
 class _Memory:
     """What is known of each block of the picture, in the coordinates of the newest frame."""
 
-    likeness: Picture  # running share of looks that were smoke-like
+    likeness: Picture  # (1 + heights, h, w) running share of looks that were smoke-like: level ground, low to tall
     looks: Picture
     strength: Picture  # running mean of the change
     flow: NDArray[np.float32]  # (h, w, 2) running mean of unit flow
@@ -115,7 +119,7 @@ class SmokeDetector:
         memory = self._follow(move, size)
         smoky, moved, flow = self._cues(small, grey, last, move)
         _remember(memory, smoky, moved, flow)
-        return self._regions(frame, memory, smoky, gsd_m, factor)
+        return self._regions(frame, memory, smoky[0], gsd_m, factor)
 
     def _anew(self, frame: Frame, why: str) -> list[Detection]:
         self.refused[why] += 1
@@ -129,11 +133,12 @@ class SmokeDetector:
         old = self._memory
         if old is None:
             empty = np.zeros((size[1], size[0]), np.float32)
-            self._memory = _Memory(empty, empty.copy(), empty.copy(), np.zeros((*empty.shape, 2), np.float32))
+            likeness = np.zeros((1 + _HEIGHTS, *empty.shape), np.float32)
+            self._memory = _Memory(likeness, empty, empty.copy(), np.zeros((*empty.shape, 2), np.float32))
         else:
-            self._memory = _Memory(
-                *(_warped(part, move, size) for part in (old.likeness, old.looks, old.strength, old.flow))
-            )
+            likeness = np.stack([_warped(part, move, size) for part in old.likeness])
+            rest = (_warped(part, move, size) for part in (old.looks, old.strength, old.flow))
+            self._memory = _Memory(likeness, *rest)
         return self._memory
 
     def _cues(
@@ -143,7 +148,7 @@ class SmokeDetector:
         last: tuple[float, NDArray[np.uint8], NDArray[np.uint8]],
         move: NDArray[np.float64],
     ) -> tuple[Picture, Picture, NDArray[np.float32]]:
-        """How smoke-like each pixel is (0 or 1), how much it changed, and the flow there."""
+        """How smoke-like each pixel is (0 or 1) on level ground and for each height, its change, and the flow there."""
         s = self._settings
         size = (grey.shape[1], grey.shape[0])
         before = np.asarray(_warped(last[2], move, size), dtype=np.uint8)
@@ -170,12 +175,34 @@ class SmokeDetector:
         # what borders on what was not in view is mixed with it
         known = cv2.erode(inside.view(np.uint8), np.ones((13, 13), np.uint8)) > 0
         shaded = self._shaded(known & (moved >= 0.5 * least), greyed, pale)
-        smoky = inside & (moved >= least) & (greyed | (pale & ~shaded)) & smooth & ~flash
+        like = inside & (greyed | (pale & ~shaded)) & smooth & ~flash
+        changes = [moved, *self._as_standing(last[2], now_f, move)]
+        masks = [_without_specks(like & (change >= least)) for change in changes]
+        smoky = np.stack(masks if len(masks) > 1 else masks * (1 + _HEIGHTS))
         still = np.zeros((*grey.shape, 2), np.float32)
         flow = cv2.calcOpticalFlowFarneback(before, grey, still, 0.5, 3, 21, 3, 7, 1.5, 0)
-        mask = cv2.morphologyEx(smoky.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-        return mask.astype(np.float32), moved.astype(np.float32), np.asarray(flow, dtype=np.float32)
+        return smoky, moved.astype(np.float32), np.asarray(flow, dtype=np.float32)
+
+    def _as_standing(self, last: NDArray[np.uint8], now: Picture, move: NDArray[np.float64]) -> list[Picture]:
+        """What is left of the change if something stands there, for each height from low to tall.
+
+        Seen from H above the ground, the top of what is h tall moves h / (H - h) farther in the picture than the ground
+        does, the same way: so the crown of a tree changes while a camera passes, and nothing happens there. Empty
+        where not even what is tall moves farther than two frames laid over each other may be off.
+        """
+        height, width = now.shape
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        farther = self._settings.tallest * (move[:, :2] @ centre + move[:, 2] - centre)
+        if float(np.hypot(*farther)) <= _SHIFT_PX:
+            return []
+        left = []
+        for number in range(1, _HEIGHTS + 1):
+            shifted = move.copy()
+            shifted[:, 2] += farther * (number / _HEIGHTS)
+            before = _soft(np.asarray(_warped(last, shifted, (width, height)), dtype=np.uint8))
+            explained = _NOISE + _SHIFT_PX * np.maximum(_slope(now), _slope(before))
+            left.append(np.asarray(cv2.blur(np.abs(now - before) / explained, (9, 9)), dtype=np.float32))
+        return left
 
     def _shaded(self, changed: Mask, greyed: Mask, pale: Mask) -> Mask:
         """Where what changes round a place keeps its colour: a shadow passes, also over what has none to keep.
@@ -193,7 +220,9 @@ class SmokeDetector:
         s = self._settings
         if frame.exposure_s - self._since_s < s.min_seconds:
             return []
-        lasting = (memory.likeness >= s.share) & (memory.looks >= s.min_looks)
+        likeness = memory.likeness[0]
+        lasting = (likeness >= s.share) & (memory.looks >= s.min_looks)
+        stands = memory.likeness.min(axis=0) < s.unexplained  # one height explains look after look
         # the plume is what has lately been smoke and hangs together with what has been so for long
         near = cv2.dilate(smoky.astype(np.uint8), np.ones((9, 9), np.uint8)) | lasting.view(np.uint8)
         count, labels = cv2.connectedComponents(near, connectivity=8)
@@ -203,14 +232,14 @@ class SmokeDetector:
         for label in range(1, count):
             core = (labels == label) & lasting
             area = float(core.sum())
-            if area < max(least, 12.0):
+            if float((core & ~stands).sum()) < max(least, 12.0):
                 continue
             flow = memory.flow[core].mean(axis=0)
             drift = float(np.hypot(*flow))
-            steady = core & (memory.likeness >= s.steady_share) & (memory.looks >= s.steady_looks)
+            steady = core & (likeness >= s.steady_share) & (memory.looks >= s.steady_looks)
             if drift < s.min_drift and float(steady.sum()) < s.steady_times * least:
                 continue
-            strongest = float(memory.likeness[core].max())
+            strongest = float(likeness[core].max())
             dense = cv2.blur(memory.strength * core, (9, 9))
             y, x = np.nonzero(core & (dense >= 0.85 * float(dense[core].max())))
             box = (x.min() / factor, y.min() / factor, (x.max() + 1) / factor, (y.max() + 1) / factor)
@@ -252,6 +281,11 @@ def _warped(picture: NDArray[Any], move: NDArray[np.float64], size: tuple[int, i
     return np.asarray(cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR))
 
 
+def _without_specks(mask: Mask) -> Picture:
+    closed = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    return cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)).astype(np.float32)
+
+
 def _soft(grey: NDArray[np.uint8]) -> Picture:
     return np.asarray(cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5), dtype=np.float32)
 
@@ -275,8 +309,8 @@ def _remember(memory: _Memory, smoky: Picture, moved: Picture, flow: NDArray[np.
     memory.looks = np.minimum(memory.looks + 1.0, _LOOKS).astype(np.float32)
     weight = 1.0 / memory.looks
     memory.likeness = memory.likeness + weight * (smoky - memory.likeness)
-    memory.strength = memory.strength + weight * (np.minimum(moved, 20.0) * smoky - memory.strength)
+    memory.strength = memory.strength + weight * (np.minimum(moved, 20.0) * smoky[0] - memory.strength)
     length = np.hypot(flow[..., 0], flow[..., 1])[..., None]
     unit = np.where(length > 0.15, flow / np.maximum(length, 1e-3), 0.0).astype(np.float32)
-    share = (weight * (smoky > 0))[..., None]
+    share = (weight * (smoky[0] > 0))[..., None]
     memory.flow = (memory.flow + share * (unit - memory.flow)).astype(np.float32)

@@ -164,36 +164,40 @@ def test_where_directions_are_not_known_nothing_is_held_back():
     assert judge([hot(None), hot(None)]).kind is Kind.FIRE
 
 
-def ground(rng: np.random.Generator) -> np.ndarray:
+def ground(rng: np.random.Generator, rows: int = 240) -> np.ndarray:
     """Green, with grain and paths to hold on to."""
-    grain = cv2.GaussianBlur(rng.standard_normal((240, 320)), (0, 0), 1.5)
+    grain = cv2.GaussianBlur(rng.standard_normal((rows, 320)), (0, 0), 1.5)
     picture = np.array([60.0, 105.0, 80.0]) * (1.0 + 0.6 * grain[..., None] / grain.std() * 0.25)
     for _ in range(6):
-        a, b = rng.integers(0, 320, 2), rng.integers(0, 240, 2)
+        a, b = rng.integers(0, 320, 2), rng.integers(0, rows, 2)
         cv2.line(picture, (int(a[0]), int(b[0])), (int(a[1]), int(b[1])), (120.0, 122.0, 124.0), 3)
     return picture
 
 
-def run(change, looks: int = 14) -> list[int]:
-    """Apply change(picture, look) to each look over one ground; returns how many detections each look gave."""
+def run(change, looks: int = 14, pace_px: int = 0) -> list[int]:
+    """Apply change(picture, look) to each look over one ground; returns how many detections each look gave.
+
+    With a pace the camera flies towards the top of the picture, so that the ground comes down through it.
+    """
     rng = np.random.default_rng(4)
-    base, detector = ground(rng), SmokeDetector()
+    base, detector = ground(rng, 240 + pace_px * (looks - 1)), SmokeDetector()
     found = []
     for look in range(looks):
         picture = base.copy()
         change(picture, look, np.random.default_rng([9, look]))
+        picture = picture[(top := pace_px * (looks - 1 - look)) : top + 240]
         picture += rng.normal(0, 2.0, picture.shape)
         frame = Frame("c", None, look, float(look), picture.clip(0, 255).astype(np.uint8), PixelKind.BGR8)
         found.append(len(detector.detect(frame, 0.2)))
     return found
 
 
-def plume(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
-    y, x = np.mgrid[0:240, 0:320].astype(np.float64)
+def plume(picture: np.ndarray, look: int, _rng: np.random.Generator, drift_px: float = 11.0) -> None:
+    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float64)
     for puff in range(look * 2, look * 2 + 14):
         age = look * 2 + 14 - puff
         draws = np.random.default_rng([3, puff])
-        cx, cy, r = 90 + 11 * age, 120 + draws.normal(0, 2.0 + age), 7 + 2.2 * age
+        cx, cy, r = 90 + drift_px * age, 120 + draws.normal(0, 2.0 + age), 7 + 2.2 * age
         mask = draws.uniform(0.4, 0.8) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r**2)
         picture *= 1.0 - mask[..., None]
         picture += mask[..., None] * 190.0
@@ -221,6 +225,24 @@ def slow_shadow(picture: np.ndarray, look: int, _rng: np.random.Generator) -> No
     picture *= (1.0 - 0.5 / (1.0 + np.exp((x - 60.0 - 8.0 * look) / 16.0)))[..., None]
 
 
+def crowns(seed: int):
+    """Clumps of trees 4 to 9 m high, as from 60 m: they come down through the picture faster than the ground does."""
+    rng, trees = np.random.default_rng(seed), []
+    for _ in range(5):
+        east, south = rng.uniform(30, 290), rng.uniform(60, 420)
+        for _ in range(5):
+            tall_m, tone = rng.uniform(4, 9), rng.uniform(0.7, 1.3)
+            at = (east + rng.normal(0, 10), south + rng.normal(0, 10))
+            trees.append((*at, rng.uniform(9, 18), tall_m / (60 - tall_m), (38 * tone, 80 * tone, 48 * tone)))
+
+    def change(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
+        for x, y, radius, farther, colour in trees:
+            at = (round(x * 8), round(8 * (y + 11 * farther * (look - 11))))
+            cv2.circle(picture, at, round(radius * 8), colour, -1, cv2.LINE_AA, 3)
+
+    return change
+
+
 def car(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:
     cv2.rectangle(picture, (20 * look, 100), (20 * look + 22, 110), (190.0, 190.0, 195.0), -1)
 
@@ -238,6 +260,22 @@ def glitter(picture: np.ndarray, _look: int, rng: np.random.Generator) -> None:
 def test_smoke_is_found_within_some_looks(smoke):
     found = run(smoke, looks=20)
     assert sum(found[12:]) >= 5, found
+
+
+@pytest.mark.parametrize("drift_px", [2.0, 11.0])
+def test_smoke_is_found_by_a_camera_that_passes_although_it_drifts_as_what_is_tall_seems_to(drift_px):
+    """Slow smoke that comes towards the camera goes half as far again as the ground, as a tower of 20 m would."""
+
+    def along(picture: np.ndarray, look: int, rng: np.random.Generator) -> None:
+        plume(picture.transpose(1, 0, 2), look, rng, drift_px)
+
+    found = run(along, looks=20, pace_px=11)
+    assert sum(found[12:]) >= 5, found
+
+
+@pytest.mark.parametrize("seed", [0, 5, 10])
+def test_crowns_of_trees_that_shift_as_the_camera_passes_are_no_smoke(seed):
+    assert sum(run(crowns(seed), looks=22, pace_px=11)) == 0
 
 
 @pytest.mark.parametrize("decoy", [shadow, car, glitter, slow_shadow, over_roof(slow_shadow), lambda *_: None])
