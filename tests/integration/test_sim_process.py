@@ -57,6 +57,7 @@ def running(arguments: list[str], cwd: Path) -> Iterator[Sim]:
         yield sim
     finally:
         sim.process.stdin.close()
+        sim.process.terminate()  # without --exit-with-parent nothing else ends it
         try:
             sim.process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
