@@ -198,13 +198,25 @@ def outcome_of(sortie: Sortie, note: str) -> Outcome:
     return Outcome(kind, note or "flown as planned", reached, total)
 
 
+def _unexplained(sortie: Sortie) -> str:
+    """On the ground before its last waypoint: neither an order nor a mode says why."""
+    request = sortie.request
+    if request is None or request.action.kind is not ActionKind.START:
+        return "on the ground before its last waypoint, and nothing says why"
+    why = f" ({request.failure})" if request.failure else ""
+    return f"it was in the air for a moment only: its start was not confirmed{why}"
+
+
 def landing_note(sortie: Sortie) -> str:
     """Why the flight was not simply flown as planned; empty if it was."""
     reasons = [sortie.failsafe] if sortie.failsafe else []
     if sortie.aborted:
         reasons.append("aborted by order")
-    elif sortie.intent in ENDING and sortie.waypoints_reached < sortie.waypoints_total:
-        reasons.append(f"ended early by order: {sortie.intent}")
+    elif sortie.waypoints_reached < sortie.waypoints_total:
+        if sortie.intent in ENDING:
+            reasons.append(f"ended early by order: {sortie.intent}")
+        elif not reasons:
+            reasons.append(_unexplained(sortie))
     if not sortie.may_arm:
         reasons.append("the service was restarted during the flight")
     if not sortie.known:

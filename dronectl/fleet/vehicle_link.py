@@ -292,6 +292,8 @@ class MavsdkLink:
                 state = self.state()
                 if not state.connected or state.mode is not before:
                     raise  # a failsafe or a pilot has taken it elsewhere: nothing resumes by itself
+                if state.armed is not True:
+                    raise  # one that was kept waiting disarms itself: PX4 would say OK and stand in MISSION mode
                 await turn.call(native.start_mission, commands=True)
 
         await self._lane.ordinary(steps)

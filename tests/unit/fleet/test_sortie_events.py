@@ -25,6 +25,7 @@ from dronectl.fleet.sortie_types import (
     Tick,
 )
 from dronectl.fleet.state import alive
+from missions.model import OutcomeKind
 
 MODES = st.sampled_from(list(FlightMode))
 WIRE = st.one_of(
@@ -79,6 +80,8 @@ class Watched:
             self.pending.append(action)
         assert (after.outcome is not None) == after.ended
         assert after.phase is not Phase.LANDED or after.flown
+        if after.outcome is not None and after.outcome.kind is not OutcomeKind.COMPLETED:
+            assert "as planned" not in after.outcome.note
         self.forbid_after_trouble()
 
     def forbid_after_trouble(self):
