@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
 from dronectl.fleet.sortie_types import BEFORE_ARMING, ActionKind, Order, Phase, Request, Sortie
-from dronectl.fleet.state import alive, on_ground_disarmed
+from dronectl.fleet.state import ENDING, STICKS, alive, must_stand, on_ground_disarmed
 from missions.model import Outcome, OutcomeKind
 
 MODE_OF = {
@@ -19,8 +19,6 @@ MODE_OF = {
     ActionKind.RETURN: FlightMode.RETURN,
     ActionKind.LAND: FlightMode.LAND,
 }
-STICKS = (FlightMode.MANUAL, FlightMode.OFFBOARD)
-ENDING = (FlightMode.RETURN, FlightMode.LAND)
 MISSION = (FlightMode.MISSION, FlightMode.TAKEOFF)
 
 
@@ -109,12 +107,11 @@ def gone_elsewhere(request: Request, state: VehicleState) -> bool:
     kind, mode = request.action.kind, state.mode
     if mode is request.mode_at_issue:
         return False
-    return (
-        mode in STICKS
-        or (mode in ENDING and kind in (ActionKind.START, ActionKind.HOLD, ActionKind.ARM))
-        or (mode is FlightMode.HOLD and kind is ActionKind.START and state.in_air is True)
-        or (mode is FlightMode.LAND and kind is ActionKind.RETURN)
-    )
+    if kind is ActionKind.DISARM:
+        return mode in STICKS
+    if mode is FlightMode.HOLD and kind is ActionKind.START and state.in_air is True:
+        return True
+    return must_stand(mode, MODE_OF.get(kind))
 
 
 def takes_the_sticks(sortie: Sortie, state: VehicleState) -> bool:

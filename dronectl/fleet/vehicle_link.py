@@ -29,6 +29,7 @@ from dronectl.fleet.link import (
 )
 from dronectl.fleet.native import Native
 from dronectl.fleet.params import Params
+from dronectl.fleet.state import must_stand
 from dronectl.fleet.transfers import Transfers
 from dronectl.fleet.vehicle_setup import SetUp
 from missions.mavlink_items import MISSION_TYPE_FENCE, MISSION_TYPE_MISSION, MissionItem
@@ -195,7 +196,11 @@ class MavsdkLink:
         return self._native
 
     async def _urgent_mode(self, call: Callable[[], object], mode: FlightMode, at_once: Callable[[], object]) -> None:
-        """A mode change that nothing delays. After a TIMEOUT the state is read, and it is tried once more."""
+        """A mode change that nothing delays. After a TIMEOUT the state is read, and it is tried once more.
+
+        Not if somebody has asked for something newer meanwhile, or a failsafe or a pilot's sticks have come first.
+        """
+        before = self.state().mode
         work = asyncio.ensure_future(self._lane.urgent(call, at_once))
         await asyncio.sleep(0)  # it has begun, and counts
         commands = self._lane.commands
@@ -204,11 +209,12 @@ class MavsdkLink:
         except LinkError as error:
             if error.failure is not LinkFailure.TIMEOUT:
                 raise
-            done = await self._confirm(lambda state: state.mode is mode, _URGENT_CONFIRM_S)
-            if not done and self._lane.commands == commands:  # else somebody has asked for something newer
-                await self._lane.urgent(call, at_once)
-            elif not done:
+            if await self._confirm(lambda state: state.mode is mode, _URGENT_CONFIRM_S):
+                return
+            now = self.state().mode
+            if self._lane.commands != commands or (now is not before and must_stand(now, mode)):
                 raise
+            await self._lane.urgent(call, at_once)
 
     async def hold(self) -> None:
         native = self._ready()

@@ -11,7 +11,7 @@ from sortie_flight import BLOCKER, Flight, new_sortie
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
 from dronectl.fleet.sortie import step
-from dronectl.fleet.sortie_rules import ENDING, refusal
+from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import (
     Action,
     ActionEnded,
@@ -24,7 +24,7 @@ from dronectl.fleet.sortie_types import (
     PreflightEnded,
     Tick,
 )
-from dronectl.fleet.state import alive
+from dronectl.fleet.state import ENDING, alive
 from missions.model import OutcomeKind
 
 MODES = st.sampled_from(list(FlightMode))

@@ -195,6 +195,40 @@ async def test_another_aircraft_with_the_same_system_id_is_noticed_when_it_comes
         assert library.held == 2
 
 
+class Deaf(Hangar):
+    """Hold is never answered; `then` is the mode that the vehicle has taken when the library gives up."""
+
+    def __init__(self, before, then):
+        super().__init__()
+        self.mode, self.then = before, then
+
+    def hold(self):
+        super().hold()
+        self.mode = self.then
+        raise LinkError(LinkFailure.TIMEOUT, "no answer")
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "tries"),
+    [
+        (FlightMode.MISSION, FlightMode.MISSION, 2),
+        (FlightMode.TAKEOFF, FlightMode.MISSION, 2),
+        (FlightMode.RETURN, FlightMode.RETURN, 2),  # a person stops it
+        (FlightMode.MISSION, FlightMode.RETURN, 1),  # a failsafe came first
+        (FlightMode.RETURN, FlightMode.LAND, 1),
+        (FlightMode.MISSION, FlightMode.MANUAL, 1),  # a pilot has taken it
+    ],
+)
+async def test_a_hold_without_answer_is_tried_again_unless_a_failsafe_or_a_pilot_came_first(before, then, tries):
+    library = Deaf(before, then)
+    async with linked(library) as (link, _):
+        await link.wait_connected(20.0)
+        with pytest.raises(LinkError) as caught:
+            await link.hold()
+        assert caught.value.failure is LinkFailure.TIMEOUT
+        assert library.held == tries
+
+
 async def test_a_vehicles_text_steers_no_terminal():
     async with linked() as (link, library):
         library.callbacks["texts"]("Low battery\x1b[2J\r\n[/red] 电量低")
