@@ -15,6 +15,7 @@ from pathlib import Path
 from pymavlink.dialects.v20 import common as mavlink
 
 PATIENCE_S = 90.0
+END_S = 30.0  # within which a simulator has ended that was told to; a tenth of a second on a busy machine, as a rule
 _LISTEN_S = 0.05
 LAT, LON = 29.7, 107.3
 NAN = float("nan")
@@ -53,10 +54,11 @@ def running(arguments: list[str], cwd: Path) -> Iterator[Sim]:
         sim.process.stdin.close()
         sim.process.terminate()  # without --exit-with-parent nothing else ends it
         try:
-            sim.process.wait(PATIENCE_S)
+            sim.process.wait(END_S)
         except subprocess.TimeoutExpired:
             sim.process.kill()
             sim.process.wait()
+            raise
         sim.process.stdout.close()
         sim.process.stderr.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sim_station import LAT, LON, PATIENCE_S, Station, running
+from sim_station import END_S, LAT, LON, Station, running
 
 from dronectl.ports import free_ports
 
@@ -106,7 +106,7 @@ def test_control_lines(station: Station, document: dict, tmp_path: Path):
         sim.process.stdin.flush()
         assert not sim.answer()["ok"]
         assert sim.order(quit=True)["ok"]
-        assert sim.process.wait(PATIENCE_S) == 0
+        assert sim.process.wait(END_S) == 0
 
 
 def test_garbage_at_the_door_is_counted(station: Station, document: dict, tmp_path: Path):
@@ -133,12 +133,12 @@ def test_ends_with_its_parent_and_on_signals(document: dict, tmp_path: Path):
     with running(["run", path, "--exit-with-parent"], tmp_path) as sim:
         sim.answer()
         sim.process.stdin.close()
-        assert sim.process.wait(PATIENCE_S) == 0
+        assert sim.process.wait(END_S) == 0
     for number in (signal.SIGTERM, signal.SIGINT):
         with running(["run", path], tmp_path) as sim:
             sim.answer()
             os.kill(sim.process.pid, number)
-            assert sim.process.wait(PATIENCE_S) == 0
+            assert sim.process.wait(END_S) == 0
 
 
 @pytest.mark.parametrize(
