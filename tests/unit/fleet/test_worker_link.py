@@ -13,7 +13,7 @@ from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
 from dronectl.fleet.native import WrongTypeError
-from dronectl.fleet.vehicle_link import MavsdkLink
+from dronectl.fleet.worker_link import WorkerLink
 
 AUTOPILOT = b'{"autopilot":12,"base_mode":81,"custom_mode":50593792,"system_status":3,"type":2}'
 COMPANION = b'{"autopilot":8,"base_mode":0,"custom_mode":0,"system_status":4,"type":18}'
@@ -76,7 +76,7 @@ async def linked(library=None, hardware_uid=None):
     """A link whose vehicle has been discovered and is who it should be."""
     library = library or Library()
     address = VehicleAddress("d1", "udpin://127.0.0.1:1", 11, hardware_uid)
-    link = MavsdkLink(address, 4.0, CallThreads(1), lambda: None)
+    link = WorkerLink(address, 4.0, CallThreads(1), lambda: None)
     link.opened(None)
     link.discovered(library)
     keeping = asyncio.create_task(link.keep())

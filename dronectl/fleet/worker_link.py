@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""MavsdkLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
+"""WorkerLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
 
 The shard hands in a vehicle when it is discovered; `keep` proves its identity, sets its message intervals, and does
 that again after a lost link or a reboot. Who it is stands in `identity.py`, what it says in `hearing.py`; requests go
@@ -43,14 +43,14 @@ _PX4_AUTO_RETURN: Final = (1.0, 4.0, 5.0)
 _PX4_AUTO_LAND: Final = (1.0, 4.0, 6.0)
 _MODES_TO_LEAVE: Final = frozenset({FlightMode.MISSION, FlightMode.RETURN, FlightMode.LAND})
 _STRANGER_GRACE_S: Final = 2.5
-_RETRY_S: Final = 1.0
-_MOST_RETRY_S: Final = 5.0
+_INTERVALS_RETRY_S: Final = 1.0
+_MOST_INTERVALS_RETRY_S: Final = 5.0
 _CONFIRM_S: Final = 3.0
 _URGENT_CONFIRM_S: Final = 0.5
 _WAIT_STEP_S: Final = 0.05
 
 
-class MavsdkLink:
+class WorkerLink:
     """One vehicle; see VehicleLink. `wake` is called from any thread when its state should be looked at soon."""
 
     def __init__(
@@ -128,7 +128,7 @@ class MavsdkLink:
                 failures += 1
                 if failures == 1:
                     log.warning("%s: message intervals cannot be set yet: %s", self.vehicle_id, error)
-                await asyncio.sleep(min(_RETRY_S * failures, _MOST_RETRY_S))
+                await asyncio.sleep(min(_INTERVALS_RETRY_S * failures, _MOST_INTERVALS_RETRY_S))
                 continue
             if failures:
                 log.info("%s: message intervals are set after %d tries", self.vehicle_id, failures + 1)
