@@ -272,14 +272,6 @@ class NativeVehicle:
         with _translated(self._vehicle_id, "start mission"):
             self._mission.start_mission()
 
-    def set_current_item(self, sequence: int) -> None:
-        with _translated(self._vehicle_id, f"set current item {sequence}"):
-            self._mission.set_current_mission_item(sequence)
-
-    def clear_mission(self) -> None:
-        with _translated(self._vehicle_id, "clear mission"):
-            self._mission.clear_mission()
-
     def upload(self, items: Sequence[MissionItem], mission_type: int) -> None:
         native = [
             NativeItem(

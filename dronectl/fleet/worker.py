@@ -187,16 +187,12 @@ class Worker:
                 await link.disarm()
             case Request(verb=Verb.START_MISSION):
                 await link.start_mission()
-            case Request(verb=Verb.SET_CURRENT_ITEM, sequence=int(sequence)):
-                await link.set_current_item(sequence)
             case Request(verb=Verb.UPLOAD_MISSION, items=tuple(sent)):
                 await link.upload_mission(sent)
             case Request(verb=Verb.CANCEL_UPLOAD):
                 await link.cancel_upload()
             case Request(verb=Verb.DOWNLOAD_MISSION):
                 items = await link.download_mission()
-            case Request(verb=Verb.CLEAR_MISSION):
-                await link.clear_mission()
             case Request(verb=Verb.UPLOAD_FENCE, items=tuple(sent)):
                 await link.upload_fence(sent)
             case Request(verb=Verb.DOWNLOAD_FENCE):

@@ -304,15 +304,6 @@ class WorkerLink:
 
         await self._lane.ordinary(steps)
 
-    async def set_current_item(self, sequence: int) -> None:
-        native = self._ready()
-
-        async def steps(turn: Turn) -> None:
-            await turn.call(lambda: native.set_current_item(sequence), commands=True)
-            self._hearing.restart_progress()
-
-        await self._lane.ordinary(steps)
-
     async def upload_mission(self, items: Sequence[MissionItem]) -> None:
         await self._upload("mission", items, MISSION_TYPE_MISSION)
         self._hearing.restart_progress()
@@ -335,11 +326,6 @@ class WorkerLink:
 
     async def download_fence(self) -> tuple[MissionItem, ...]:
         return await self._transfers.download(self._ready(), MISSION_TYPE_FENCE)
-
-    async def clear_mission(self) -> None:
-        native = self._ready()
-        await self._lane.ordinary(lambda turn: turn.call(native.clear_mission))
-        self._hearing.restart_progress()
 
     async def get_param(self, name: str) -> float:
         return await self._params.get(self._ready(), name)
