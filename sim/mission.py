@@ -3,7 +3,8 @@
 
 MISSION_* messages come in through `handle`, answers go out through the `send` callable, and the autopilot hears of
 each change through `changed`. An upload lives in a staging list until its last item: a transfer that is cancelled
-or dies leaves what was stored before. Lost items are requested again, as PX4 does.
+or dies leaves what was stored before. Lost items are requested again. One transfer at a time, and a download lasts
+until the client's last acknowledgement or its silence of five seconds: what comes meanwhile is refused, as PX4 does.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def check_fence(items: list[MissionItem]) -> bool:
 
 @dataclass(slots=True)
 class _Upload:
-    """One transfer in progress."""
+    """A client that brings a plan."""
 
     partner: tuple[int, int]
     mission_type: int
@@ -116,6 +117,17 @@ class _Upload:
     last_heard_s: float
     last_request_s: float
     items: list[MissionItem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Download:
+    """A client that fetches a plan; `given` items have been sent, each at least once."""
+
+    partner: tuple[int, int]
+    mission_type: int
+    count: int
+    last_heard_s: float
+    given: int = 0
 
 
 class MissionServer:
@@ -136,6 +148,7 @@ class MissionServer:
         self._retry_s = _RETRY_S * max(1.0, patience)
         self._give_up_s = _GIVE_UP_S * max(1.0, patience)
         self._upload: _Upload | None = None
+        self._download: _Download | None = None
         self._finished: tuple[tuple[int, int], int, int] | None = None
         self._now_s = 0.0
         self.plans: dict[int, tuple[MissionItem, ...]] = {TYPE_MISSION: (), TYPE_FENCE: (), TYPE_RALLY: ()}
@@ -157,13 +170,18 @@ class MissionServer:
         elif spec is m.MISSION_CLEAR_ALL:
             self._clear(values[2], partner)
         elif spec is m.MISSION_ACK:
-            upload = self._upload
+            upload, download = self._upload, self._download
             if upload and upload.partner == partner and values[2] != MissionResult.ACCEPTED:
                 self._upload = None  # the client gave up; what was stored before stays
+            if download and (download.partner, download.mission_type) == (partner, values[3]):
+                self._download = None
 
     def step(self, now_s: float) -> None:
         """Ask again for an item that did not come, and give up on a client that is silent."""
         self._now_s = now_s
+        if self._download is not None and now_s - self._download.last_heard_s > self._give_up_s:
+            self._download = None
+            self._say(m.Severity.CRITICAL, "Operation timeout")
         upload = self._upload
         if upload is None:
             return
@@ -185,8 +203,14 @@ class MissionServer:
         if mission_type not in self.plans:
             self._ack(partner, MissionResult.UNSUPPORTED, mission_type)
             return
-        if self._upload and self._upload.partner != partner:
-            self._ack(partner, MissionResult.DENIED, mission_type)  # another client is at it
+        if self._download is not None:
+            self._say(m.Severity.CRITICAL, "WPM: IGN MISSION_COUNT: Busy")
+            self._ack(partner, MissionResult.ERROR, mission_type)
+            return
+        if self._upload is not None and (self._upload.partner != partner or self._upload.items):
+            if self._upload.partner == partner:
+                self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: Busy")
+            self._ack(partner, MissionResult.ERROR, mission_type)
             return
         if count > _MOST[mission_type]:
             self._ack(partner, MissionResult.NO_SPACE, mission_type)
@@ -238,7 +262,9 @@ class MissionServer:
         if mission_type != TYPE_ALL and mission_type not in self.plans:
             self._ack(partner, MissionResult.UNSUPPORTED, mission_type)
             return
-        self._upload = None
+        if self._upload is not None or self._download is not None:
+            self._say(m.Severity.CRITICAL, "WPM: IGN CLEAR CMD: Busy")
+            return
         for one in self.plans if mission_type == TYPE_ALL else (mission_type,):
             self._store(one, ())
         self._ack(partner, MissionResult.ACCEPTED, mission_type)
@@ -247,14 +273,36 @@ class MissionServer:
         if mission_type not in self.plans:
             self._ack(partner, MissionResult.UNSUPPORTED, mission_type)
             return
-        self._send(m.MISSION_COUNT, len(self.plans[mission_type]), *partner, mission_type)
+        download = self._download
+        all_given = download is not None and download.given == download.count
+        same = download is not None and (download.partner, download.mission_type) == (partner, mission_type)
+        if self._upload is not None or not (download is None or all_given or same):
+            self._say(m.Severity.INFO, "Mission download request ignored, already active")
+            return
+        count = len(self.plans[mission_type])
+        self._download = _Download(partner, mission_type, count, self._now_s)
+        self._send(m.MISSION_COUNT, count, *partner, mission_type)
 
     def _give(self, seq: int, mission_type: int, partner: tuple[int, int]) -> None:
-        plan = self.plans.get(mission_type, ())
-        if seq >= len(plan):
-            self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: Req. WP was unexpected")
-            self._ack(partner, MissionResult.ERROR, mission_type)
+        download = self._download
+        if download is None:
+            if self._upload is not None:
+                self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: Busy")
             return
+        if download.partner != partner:
+            self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: partner id mismatch")
+            return
+        if download.mission_type != mission_type:
+            return
+        download.last_heard_s = self._now_s
+        plan = self.plans[mission_type]
+        in_turn = seq in (download.given, download.given - 1)  # the next one, or the last again
+        if not in_turn or seq >= len(plan):
+            self._download = None
+            self._ack(partner, MissionResult.ERROR, mission_type)
+            self._say(m.Severity.CRITICAL, "WPM: REJ. CMD: Req. WP was unexpected")
+            return
+        download.given = seq + 1
         item = plan[seq]
         frame = _FRAMES_WITH_PLACE.get(item.frame, item.frame)
         self._send(

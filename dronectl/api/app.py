@@ -149,6 +149,11 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
     async def sortie(sortie_id: AnyId) -> Any:
         return desk.sortie(sortie_id)
 
+    @app.get("/api/v1/sorties/{sortie_id}/track", response_model=list[schemas.PlaceOut], responses=_REFUSALS)
+    async def track(sortie_id: AnyId, after_s: Annotated[float, Query(ge=0.0)] = 0.0) -> Any:
+        """Where it really was in the air, later than after_s; kept until the vehicle's next sortie begins."""
+        return desk.track(sortie_id, after_s)
+
     @app.get("/api/v1/missions", response_model=list[schemas.MissionOut])
     async def missions(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Any:
         return await desk.missions(limit)

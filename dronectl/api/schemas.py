@@ -192,6 +192,15 @@ class SortieOut(Out):
     outcome_note: str | None
 
 
+class PlaceOut(Out):
+    """Where a vehicle was in the air, about once per second of its own clock (seconds since its boot)."""
+
+    vehicle_time_s: float
+    latitude_deg: float
+    longitude_deg: float
+    amsl_m: float
+
+
 class MissionOut(Out):
     """One mission in the flight ledger: why, who, and how it ended."""
 

@@ -27,7 +27,7 @@ _ALERTS_SHOWN: Final = 8
 
 @dataclass(slots=True)
 class Flown:
-    """What was seen of the flights. Tracks are (latitude_deg, longitude_deg, amsl_m, height_above_home_m)."""
+    """What was seen of the flights. Tracks are (latitude_deg, longitude_deg, amsl_m, vehicle_time_s), as the service kept them."""
 
     tracks: dict[str, list[tuple[float, float, float, float]]] = field(default_factory=dict)
     battery: dict[str, float] = field(default_factory=dict)
@@ -99,6 +99,7 @@ async def follow(
             ours = set(launching.sorties.values())
             flown.sorties = {s["vehicle_id"]: s for s in sorties if s["sortie_id"] in ours}
             _keep(flown, vehicles)
+            await asyncio.to_thread(_take_tracks, client, flown)
             launching.called_off = flown.called_off
             await launching.step(flown.sorties)
             flown.began_s = launching.began_s
@@ -126,14 +127,22 @@ def _all_ended(flown: Flown) -> bool:
 def _keep(flown: Flown, vehicles: Sequence[dict[str, Any]]) -> None:
     now = datetime.now(UTC)
     for v in vehicles:
-        values = (v["latitude_deg"], v["longitude_deg"], v["amsl_m"], v["height_above_home_m"])
-        if v["landed"] in ("in_air", "taking_off", "landing") and None not in values:
+        if v["landed"] in ("in_air", "taking_off", "landing"):
             flown.aloft[v["vehicle_id"]] = (flown.aloft.get(v["vehicle_id"], (now, now))[0], now)
-            track = flown.tracks.setdefault(v["vehicle_id"], [])
-            if not track or track[-1] != values:
-                track.append(values)
         if v["battery_fraction"] is not None:
             flown.battery[v["vehicle_id"]] = v["battery_fraction"]
+
+
+def _take_tracks(client: ServiceClient, flown: Flown) -> None:
+    """What the service has added to the tracks since the last look.
+
+    Our own looks are too far apart: half a second of ours is five at ten times the speed, and turns would be cut off.
+    """
+    for vehicle_id, sortie in flown.sorties.items():
+        track = flown.tracks.setdefault(vehicle_id, [])
+        after_s = track[-1][3] if track else 0.0
+        places = client.get(f"/api/v1/sorties/{sortie['sortie_id']}/track?after_s={after_s!r}")
+        track += [(p["latitude_deg"], p["longitude_deg"], p["amsl_m"], p["vehicle_time_s"]) for p in places]
 
 
 def _plain(vehicles: Sequence[dict[str, Any]], sorties: dict[str, dict[str, Any]], alerts: int) -> str:

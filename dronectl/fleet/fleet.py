@@ -27,6 +27,7 @@ from dronectl.fleet.preflight import Override, Preflight
 from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import Order, Sortie
 from dronectl.fleet.state import reduce
+from dronectl.fleet.tracks import Place, Tracks
 from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
 from dronectl.fleet.watching import Watching
 from dronectl.store import Store, StoreError
@@ -84,10 +85,13 @@ class Fleet:
         self._journal = SortieJournal(store, clock)
         self.watching = Watching(self._journal, clock)
         self._doors = Doors(addresses)
+        self._tracks = Tracks()
+        self._streaming = {address.vehicle_id for address in addresses if address.pose_stream}
+        self._hand_poses = on_poses
         self._pool = LinkPool(
             addresses,
             on_states=self._on_states,
-            on_poses=on_poses,
+            on_poses=self._on_poses,
             on_report=self._on_report,
             on_doors=lambda more: self._doors.take(more, clock.monotonic_s()),
         )
@@ -279,6 +283,13 @@ class Fleet:
         plan = self._vehicles[vehicle_id].plan if vehicle_id in self._vehicles else None
         return None if plan is None else plan.mission.mission_id
 
+    def track(self, sortie_id: str, after_s: float = 0.0) -> list[Place]:
+        """Where a sortie's vehicle was in the air, later than after_s of its clock; empty once it flies its next sortie.
+
+        Raises KeyError for a sortie that is not in `sorties`.
+        """
+        return self._tracks.of(self.sorties.value[sortie_id].vehicle_id, sortie_id, after_s)
+
     def doors(self) -> Mapping[str, DoorCount]:
         """What was refused or lost at each vehicle's door since the service started."""
         return self._doors.all()
@@ -321,6 +332,18 @@ class Fleet:
             self._publishing = asyncio.get_running_loop().call_later(PUBLISH_S, self._publish)
         for message in batch:
             self._vehicles[message.vehicle_id].observe(self._merged[message.vehicle_id])
+            if message.vehicle_id not in self._streaming:
+                self._keep_place(self._merged[message.vehicle_id])
+
+    def _on_poses(self, samples: Sequence[PoseSample]) -> None:
+        for sample in samples:
+            self._keep_place(sample)
+        self._hand_poses(samples)
+
+    def _keep_place(self, at: VehicleState | PoseSample) -> None:
+        sortie = self._vehicles[at.vehicle_id].sortie
+        if sortie is not None and self._merged[at.vehicle_id].in_air:
+            self._tracks.add(sortie.sortie_id, at)
 
     def _publish(self) -> None:
         if self._publishing is not None:

@@ -18,7 +18,7 @@ from dronectl.fleet.native import Native
 
 log = logging.getLogger(__name__)
 
-_RETRY_S: Final = 1.0
+_STRANGER_RETRY_S: Final = 1.0
 _UID_TRIES: Final = 10
 _UID_RETRY_S: Final = 0.1
 
@@ -59,4 +59,4 @@ class Identity:
                     f"{self._address.connection}, not the configured {wanted}",
                 )
                 log.error("%s", self.refusal)
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(_STRANGER_RETRY_S)

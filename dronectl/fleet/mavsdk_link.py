@@ -2,7 +2,7 @@
 """The vehicle link on MAVSDK 4.1; the only file that imports it. Runs in a link worker, one instance per process.
 
 Here are the library's blocking calls and last values, one `NativeVehicle` per discovered system; what is done with
-them is in `shard.py` and `vehicle_link.py`. The library's traps and how they are kept shut (ADR 0001):
+them is in `shard.py` and `worker_link.py`. The library's traps and how they are kept shut (ADR 0001):
 
 - arming goes as a bare MAV_CMD_COMPONENT_ARM_DISARM: the library's own arm() aborts the process when a HOLD that it
   inserts is refused, and inserts it in flight too; its arm_force() disarms;
@@ -271,14 +271,6 @@ class NativeVehicle:
     def start_mission(self) -> None:
         with _translated(self._vehicle_id, "start mission"):
             self._mission.start_mission()
-
-    def set_current_item(self, sequence: int) -> None:
-        with _translated(self._vehicle_id, f"set current item {sequence}"):
-            self._mission.set_current_mission_item(sequence)
-
-    def clear_mission(self) -> None:
-        with _translated(self._vehicle_id, "clear mission"):
-            self._mission.clear_mission()
 
     def upload(self, items: Sequence[MissionItem], mission_type: int) -> None:
         native = [

@@ -42,11 +42,9 @@ class Verb(StrEnum):
     ARM = "arm"
     DISARM = "disarm"
     START_MISSION = "start_mission"
-    SET_CURRENT_ITEM = "set_current_item"
     UPLOAD_MISSION = "upload_mission"
     CANCEL_UPLOAD = "cancel_upload"
     DOWNLOAD_MISSION = "download_mission"
-    CLEAR_MISSION = "clear_mission"
     UPLOAD_FENCE = "upload_fence"
     DOWNLOAD_FENCE = "download_fence"
     GET_PARAM = "get_param"
@@ -61,11 +59,9 @@ TIMEOUT_S: dict[Verb, float] = {
     Verb.ARM: 15.0,
     Verb.DISARM: 10.0,
     Verb.START_MISSION: 10.0,
-    Verb.SET_CURRENT_ITEM: 10.0,
     Verb.UPLOAD_MISSION: 120.0,
     Verb.CANCEL_UPLOAD: 5.0,
     Verb.DOWNLOAD_MISSION: 120.0,
-    Verb.CLEAR_MISSION: 20.0,
     Verb.UPLOAD_FENCE: 60.0,
     Verb.DOWNLOAD_FENCE: 60.0,
     Verb.GET_PARAM: 20.0,
@@ -87,7 +83,6 @@ class Request(msgspec.Struct, tag="request", frozen=True, omit_defaults=True):
     vehicle_id: str
     verb: Verb
     timeout_s: float | None = None  # WAIT_CONNECTED
-    sequence: int | None = None  # SET_CURRENT_ITEM
     items: tuple[MissionItem, ...] | None = None  # uploads
     name: str | None = None  # parameters
     value: int | float | None = None  # SET_PARAM: int for INT32, float for REAL32

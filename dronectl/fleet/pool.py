@@ -153,10 +153,11 @@ class LinkPool:
                             await process.wait()
                     raise LinkWorkerError(f"it ended with code {process.returncode}") from None
                 finally:
+                    # First the states: whoever is told that the worker is gone may look at them, and its end may take long.
+                    self._disconnect([address.vehicle_id for address in shard])
                     self._calls[name].detach()
         finally:
             self._pids.pop(name, None)
-            self._disconnect([address.vehicle_id for address in shard])
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
     async def _take_in(self, name: str, channel: Channel[FromWorker], ready: Callable[[], None]) -> None:

@@ -154,9 +154,6 @@ class RemoteLink:
     async def start_mission(self) -> None:
         await self._call(Verb.START_MISSION)
 
-    async def set_current_item(self, sequence: int) -> None:
-        await self._call(Verb.SET_CURRENT_ITEM, sequence=sequence)
-
     async def upload_mission(self, items: Sequence[MissionItem]) -> None:
         await self._call(Verb.UPLOAD_MISSION, items=tuple(items))
 
@@ -165,9 +162,6 @@ class RemoteLink:
 
     async def download_mission(self) -> tuple[MissionItem, ...]:
         return (await self._call(Verb.DOWNLOAD_MISSION)).items or ()
-
-    async def clear_mission(self) -> None:
-        await self._call(Verb.CLEAR_MISSION)
 
     async def upload_fence(self, items: Sequence[MissionItem]) -> None:
         await self._call(Verb.UPLOAD_FENCE, items=tuple(items))

@@ -18,7 +18,7 @@ from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.link import VehicleAddress
 from dronectl.fleet.mavsdk_link import Library, NativeVehicle
 from dronectl.fleet.messages import Rates
-from dronectl.fleet.vehicle_link import MavsdkLink
+from dronectl.fleet.worker_link import WorkerLink
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +26,19 @@ _DISCOVER_EVERY_S: Final = 0.25
 _PORT_RETRY_S: Final = 2.0
 
 
-class MavsdkShard:
+class Shard:
     """The links of a worker's vehicles, on the process's one instance of the library."""
 
     def __init__(self, addresses: Sequence[VehicleAddress], rates: Rates, wake: Callable[[str], None]) -> None:
         """`wake` is called from any thread with a vehicle id whose state should be looked at soon."""
         self._library = Library()
         self._threads = CallThreads(len(addresses))
-        self.links: dict[str, MavsdkLink] = {}
+        self.links: dict[str, WorkerLink] = {}
         self._doors: dict[str, Door | None] = {}
         for address in addresses:
             position_hz = rates.pose_stream_position_hz if address.pose_stream else rates.position_hz
             wake_one = partial(wake, address.vehicle_id)
-            self.links[address.vehicle_id] = MavsdkLink(address, position_hz, self._threads, wake_one)
+            self.links[address.vehicle_id] = WorkerLink(address, position_hz, self._threads, wake_one)
 
     @property
     def version(self) -> str:
@@ -54,7 +54,7 @@ class MavsdkShard:
             for link in self.links.values():
                 tasks.create_task(link.keep(), name=f"keep {link.vehicle_id}")
 
-    async def _open(self, link: MavsdkLink) -> bool:
+    async def _open(self, link: WorkerLink) -> bool:
         connection = link.address.connection
         error = port_taken(connection)
         if error is None:

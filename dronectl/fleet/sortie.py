@@ -33,7 +33,6 @@ from dronectl.fleet.sortie_launch import (
     read_back,
 )
 from dronectl.fleet.sortie_rules import (
-    ENDING,
     MISSION,
     MODE_OF,
     confirmed,
@@ -63,7 +62,7 @@ from dronectl.fleet.sortie_types import (
     Sortie,
     Tick,
 )
-from dronectl.fleet.state import alive, on_ground_disarmed
+from dronectl.fleet.state import ENDING, alive, on_ground_disarmed
 
 CALL_LASTS_S = 16.0  # longer than any of the link's calls that a request can stand for
 MAX_ATTEMPTS = 4

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
 from dronectl.fleet.sortie_types import BEFORE_ARMING, ActionKind, Order, Phase, Request, Sortie
-from dronectl.fleet.state import alive, on_ground_disarmed
+from dronectl.fleet.state import ENDING, STICKS, alive, must_stand, on_ground_disarmed
 from missions.model import Outcome, OutcomeKind
 
 MODE_OF = {
@@ -19,8 +19,6 @@ MODE_OF = {
     ActionKind.RETURN: FlightMode.RETURN,
     ActionKind.LAND: FlightMode.LAND,
 }
-STICKS = (FlightMode.MANUAL, FlightMode.OFFBOARD)
-ENDING = (FlightMode.RETURN, FlightMode.LAND)
 MISSION = (FlightMode.MISSION, FlightMode.TAKEOFF)
 
 
@@ -109,12 +107,11 @@ def gone_elsewhere(request: Request, state: VehicleState) -> bool:
     kind, mode = request.action.kind, state.mode
     if mode is request.mode_at_issue:
         return False
-    return (
-        mode in STICKS
-        or (mode in ENDING and kind in (ActionKind.START, ActionKind.HOLD, ActionKind.ARM))
-        or (mode is FlightMode.HOLD and kind is ActionKind.START and state.in_air is True)
-        or (mode is FlightMode.LAND and kind is ActionKind.RETURN)
-    )
+    if kind is ActionKind.DISARM:
+        return mode in STICKS
+    if mode is FlightMode.HOLD and kind is ActionKind.START and state.in_air is True:
+        return True
+    return must_stand(mode, MODE_OF.get(kind))
 
 
 def takes_the_sticks(sortie: Sortie, state: VehicleState) -> bool:
@@ -198,13 +195,25 @@ def outcome_of(sortie: Sortie, note: str) -> Outcome:
     return Outcome(kind, note or "flown as planned", reached, total)
 
 
+def _unexplained(sortie: Sortie) -> str:
+    """On the ground before its last waypoint: neither an order nor a mode says why."""
+    request = sortie.request
+    if request is None or request.action.kind is not ActionKind.START:
+        return "on the ground before its last waypoint, and nothing says why"
+    why = f" ({request.failure})" if request.failure else ""
+    return f"it was in the air for a moment only: its start was not confirmed{why}"
+
+
 def landing_note(sortie: Sortie) -> str:
     """Why the flight was not simply flown as planned; empty if it was."""
     reasons = [sortie.failsafe] if sortie.failsafe else []
     if sortie.aborted:
         reasons.append("aborted by order")
-    elif sortie.intent in ENDING and sortie.waypoints_reached < sortie.waypoints_total:
-        reasons.append(f"ended early by order: {sortie.intent}")
+    elif sortie.waypoints_reached < sortie.waypoints_total:
+        if sortie.intent in ENDING:
+            reasons.append(f"ended early by order: {sortie.intent}")
+        elif not reasons:
+            reasons.append(_unexplained(sortie))
     if not sortie.may_arm:
         reasons.append("the service was restarted during the flight")
     if not sortie.known:

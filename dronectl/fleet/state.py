@@ -33,6 +33,17 @@ def on_ground_disarmed(state: VehicleState) -> bool:
     return state.armed is False and state.landed is LandedState.ON_GROUND
 
 
+STICKS = (FlightMode.MANUAL, FlightMode.OFFBOARD)
+ENDING = (FlightMode.RETURN, FlightMode.LAND)
+
+
+def must_stand(mode: FlightMode, wanted: FlightMode | None) -> bool:
+    """Whether a mode that a failsafe or a person took since `wanted` was asked for outranks asking again."""
+    if mode in ENDING:
+        return wanted not in ENDING or (mode is FlightMode.LAND and wanted is FlightMode.RETURN)
+    return mode in STICKS
+
+
 def flight_key(state: VehicleState) -> FlightKey:
     """The part of a state that can move a sortie; while it is the same there is nothing to decide."""
     return (

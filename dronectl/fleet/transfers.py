@@ -17,6 +17,7 @@ T = TypeVar("T")
 _TRIES: Final = 3
 _REFUSES_FOR_S: Final = 12.0
 _BUSY_RETRY_S: Final = 0.5
+_REPEATED: Final = frozenset({LinkFailure.TIMEOUT, LinkFailure.CANCELLED})
 
 
 class Transfers:
@@ -50,24 +51,26 @@ class Transfers:
     async def _insist(self, turn: Turn, transfer: Callable[[], Awaitable[T]]) -> T:
         """Repeat a transfer that timed out: one lost acknowledgement fails it, and done twice it is the same.
 
-        A vehicle that lost patience first cancels, which is the same to us. And PX4 goes on asking for the items of
-        an upload that has ended for us, cancelled or timed out, for some seconds, and refuses a new one meanwhile.
+        A vehicle that lost patience first cancels, which is the same to us. And what has ended for us, well or not,
+        may last some seconds more for PX4, which then refuses to begin another: it goes on asking for the items of an
+        upload that was cancelled or timed out, and waits for our last acknowledgement of a download if that was lost.
         """
         tries = 0
         while True:
             try:
                 async with self._threads.transfers:
-                    return await transfer()
+                    result = await transfer()
             except LinkError as error:
                 turn.check()
-                if turn.aborted:
-                    self._ended_s = time.monotonic()
-                    raise
-                tries += 1
-                if error.failure in {LinkFailure.TIMEOUT, LinkFailure.CANCELLED} and tries < _TRIES:
-                    self._ended_s = time.monotonic()
-                    continue
-                if error.failure is LinkFailure.BUSY and time.monotonic() - self._ended_s < _REFUSES_FOR_S:
+                if error.failure is LinkFailure.BUSY and not turn.aborted:
+                    if time.monotonic() - self._ended_s >= _REFUSES_FOR_S:
+                        raise  # another ground station's transfer
                     await asyncio.sleep(_BUSY_RETRY_S)
                     continue
-                raise
+                self._ended_s = time.monotonic()
+                tries += 1
+                if turn.aborted or tries >= _TRIES or error.failure not in _REPEATED:
+                    raise
+            else:
+                self._ended_s = time.monotonic()
+                return result

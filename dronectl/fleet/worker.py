@@ -38,8 +38,8 @@ from dronectl.fleet.messages import (
     ToWorker,
     Verb,
 )
-from dronectl.fleet.shard import MavsdkShard
-from dronectl.fleet.vehicle_link import MavsdkLink
+from dronectl.fleet.shard import Shard
+from dronectl.fleet.worker_link import WorkerLink
 from dronectl.ipc import Channel, ChannelClosedError, parent_channel
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Worker:
         self._someone_woken = asyncio.Event()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
-        self._shard = MavsdkShard(configure.addresses, self._rates, self._wake)
+        self._shard = Shard(configure.addresses, self._rates, self._wake)
 
     async def run(self) -> None:
         """Until the channel closes, or something fails that a fresh process may mend."""
@@ -130,7 +130,7 @@ class Worker:
         await asyncio.sleep(_SETTLE_S)
         self._someone_woken.clear()
 
-    def _period_s(self, link: MavsdkLink, state: VehicleState) -> float:
+    def _period_s(self, link: WorkerLink, state: VehicleState) -> float:
         if not state.armed:
             return 1.0 / self._rates.docked_hz
         return 1.0 / (self._rates.pose_stream_hz if link.address.pose_stream else self._rates.flying_hz)
@@ -169,7 +169,7 @@ class Worker:
             reply = Reply(request.request_id, LinkFailure.ERROR, text, state=link.state())
         self._channel.post(reply)
 
-    async def _execute(self, link: MavsdkLink, request: Request) -> Reply:
+    async def _execute(self, link: WorkerLink, request: Request) -> Reply:
         value: float | None = None
         items = None
         match request:
@@ -187,16 +187,12 @@ class Worker:
                 await link.disarm()
             case Request(verb=Verb.START_MISSION):
                 await link.start_mission()
-            case Request(verb=Verb.SET_CURRENT_ITEM, sequence=int(sequence)):
-                await link.set_current_item(sequence)
             case Request(verb=Verb.UPLOAD_MISSION, items=tuple(sent)):
                 await link.upload_mission(sent)
             case Request(verb=Verb.CANCEL_UPLOAD):
                 await link.cancel_upload()
             case Request(verb=Verb.DOWNLOAD_MISSION):
                 items = await link.download_mission()
-            case Request(verb=Verb.CLEAR_MISSION):
-                await link.clear_mission()
             case Request(verb=Verb.UPLOAD_FENCE, items=tuple(sent)):
                 await link.upload_fence(sent)
             case Request(verb=Verb.DOWNLOAD_FENCE):

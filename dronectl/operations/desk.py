@@ -174,6 +174,11 @@ class Desk:
             raise UnknownIdError(f"there is no sortie {sortie_id}")
         return self._sortie(found)
 
+    def track(self, sortie_id: str, after_s: float) -> list[dict[str, Any]]:
+        """Where a sortie's vehicle was in the air, later than after_s of its clock, about once a second."""
+        self.sortie(sortie_id)
+        return [asdict(place) for place in self._s.fleet.track(sortie_id, after_s)]
+
     async def missions(self, limit: int) -> list[dict[str, Any]]:
         return await mission_ledger(self._s.store, limit)
 

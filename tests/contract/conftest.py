@@ -265,14 +265,16 @@ async def own_craft(request: pytest.FixtureRequest, desk: Desk) -> AsyncIterator
 @asynccontextmanager
 async def px4_craft(request: pytest.FixtureRequest, desk: Desk, *, pose_stream: bool) -> AsyncIterator[Craft]:
     """A PX4 SITL of its own."""
+    marker = request.node.get_closest_marker("px4_speed")
+    speed = PX4_SPEED if marker is None else marker.args[0]
     (number,) = unused_numbers(1)
     with Relay() as relay:
         instance = Px4Instance(number, HOME, 250.0, relay.target_port, system_id=_PX4_SYSTEM_ID)
-        async with Px4Sitl(request.config.getoption("--px4"), [instance], speed=PX4_SPEED):
+        async with Px4Sitl(request.config.getoption("--px4"), [instance], speed=speed):
             uid = f"{_PX4_SYSTEM_ID - 1:02x}".ljust(36, "0")  # SITL makes it from the system id
             address = VehicleAddress("d77", f"udpin://127.0.0.1:{relay.link_port}", _PX4_SYSTEM_ID, uid, pose_stream)
             async with desk.pool([address]) as pool:
-                yield desk.keep(Craft(pool.link("d77"), pool, relay, address, HOME, PX4_SPEED))
+                yield desk.keep(Craft(pool.link("d77"), pool, relay, address, HOME, speed))
 
 
 @pytest.fixture

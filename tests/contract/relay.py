@@ -19,6 +19,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
 
+from dronectl.ports import free_ports
+
 _COMMAND_LONG = 76
 _COMMAND_INT = 75
 _ATTITUDE = 30
@@ -30,18 +32,14 @@ _given: set[int] = set()
 
 
 def free_udp_port() -> int:
-    """One that the system does not hand out by itself: other sockets of the run could take it before its user does.
+    """One that the system does not hand out by itself, and never the same twice in a run.
 
-    Never the same twice in a run: nobody listens yet on those that were given a moment ago.
+    Nobody listens yet on those that were given a moment ago.
     """
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        if port in _given:
-            continue
-        _given.add(port)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    while (port := free_ports(socket.SOCK_DGRAM, 1)[0]) in _given:
+        pass
+    _given.add(port)
+    return port
 
 
 def frames(data: bytes) -> list[tuple[int, bytes, bytes]]:

@@ -67,6 +67,8 @@ async def test_flies_what_another_ground_station_drew(craft: Craft) -> None:
     assert distance_m(_place(craft), craft.home) < 8.0
 
 
+# Fifteen armed seconds on the ground and more: PX4 may take noise for a take-off meanwhile, and disarms after it.
+@pytest.mark.px4_speed(1.0)
 @pytest.mark.parametrize("lost", ["the command", "its answer"])
 async def test_a_start_that_times_out_is_looked_at_and_tried_once_more(craft: Craft, lost: str) -> None:
     """The command lost: it is sent again and the vehicle flies. Only the answer lost: nothing is sent again."""
@@ -91,6 +93,27 @@ async def test_a_start_that_times_out_is_looked_at_and_tried_once_more(craft: Cr
     assert len(modes) > 4 if lost == "the command" else len(modes) <= 4
     await craft.link.return_to_launch()
     await craft.landed()
+
+
+async def test_a_start_is_not_tried_again_once_the_vehicle_has_disarmed(craft: Craft) -> None:
+    """PX4 would say OK to it, and stand in MISSION mode on the ground."""
+    await craft.ready()
+    await craft.link.upload_mission(plans.short(craft.home))
+    await craft.link.set_param("COM_DISARM_PRFLT", 2.0 * craft.speed)  # it waits less long than the link
+    await craft.link.arm()
+    await craft.until("armed", lambda s: s.armed is True)
+    tap = craft.relay.fresh_tap()
+    craft.relay.lost_to_vehicle = _COMMANDS
+    start = asyncio.create_task(craft.link.start_mission())
+    await asyncio.sleep(_LIBRARY_GIVES_UP_S)
+    craft.relay.lost_to_vehicle = frozenset()
+    with pytest.raises(LinkError) as ended:
+        await start
+    assert ended.value.failure is LinkFailure.TIMEOUT
+    await craft.vehicle_time(3.0)
+    assert craft.state.armed is False
+    assert craft.state.mode is not FlightMode.MISSION
+    assert 1 <= len([command for command, _ in tap.commands if command == _DO_SET_MODE]) <= 4
 
 
 async def test_pauses_and_resumes(craft: Craft, transcript: Transcript) -> None:
@@ -194,8 +217,10 @@ async def test_works_with_5_percent_loss(craft: Craft) -> None:
     craft.relay.drop = 0.0
 
 
-async def test_a_killed_worker_adopts_the_flight(own_craft: Craft) -> None:
+async def test_a_killed_worker_adopts_the_flight(own_craft: Craft, monkeypatch: pytest.MonkeyPatch) -> None:
     craft = own_craft
+    # As on a busy machine, which takes its time to say that a process has ended.
+    monkeypatch.setattr("dronectl.fleet.pool._EXIT_CODE_WAIT_S", 0.0)
     await craft.airborne(plans.long(craft.home))
     (pid,) = craft.pool.worker_pids.values()
     craft.relay.lost_to_link = frozenset({_MISSION_COUNT})  # the answer: so that the download lasts

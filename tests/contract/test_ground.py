@@ -21,6 +21,7 @@ from missions.mavlink_items import differences
 pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(240)]
 
 _ARM_DISARM = 400
+_MISSION_ACK = 47
 _MISSION_REQUEST_INT = 51
 
 
@@ -126,6 +127,7 @@ async def test_parameters_keep_their_types(craft: Craft) -> None:
 
 async def test_mission_and_fence_read_back_equal(craft: Craft) -> None:
     await craft.ready()
+    assert await craft.link.download_mission() == ()
     places = [destination(craft.home, 360.0 * n / 200, 50.0 + n) for n in range(200)]
     items = plans.mission(craft.home, places)
     await craft.link.upload_mission(items)
@@ -134,8 +136,6 @@ async def test_mission_and_fence_read_back_equal(craft: Craft) -> None:
     await craft.link.upload_fence(ring)
     assert differences(ring, await craft.link.download_fence()) == []
     await craft.until("total", lambda s: s.mission_total == len(items))
-    await craft.link.clear_mission()
-    assert await craft.link.download_mission() == ()
 
 
 async def test_a_cancelled_upload_leaves_the_link_usable(craft: Craft) -> None:
@@ -151,6 +151,18 @@ async def test_a_cancelled_upload_leaves_the_link_usable(craft: Craft) -> None:
     assert cancelled.value.failure is LinkFailure.CANCELLED
     craft.relay.delay_s = 0.0
     short = plans.short(craft.home)
+    await craft.link.upload_mission(short)
+    assert differences(short, await craft.link.download_mission()) == []
+
+
+async def test_an_upload_after_a_download_whose_end_the_vehicle_has_missed(craft: Craft) -> None:
+    """PX4 goes on waiting for the lost MISSION_ACK for some seconds, and refuses uploads meanwhile."""
+    await craft.ready()
+    long, short = plans.long(craft.home), plans.short(craft.home)
+    await craft.link.upload_mission(long)
+    craft.relay.lost_to_vehicle = frozenset({_MISSION_ACK})
+    assert differences(long, await craft.link.download_mission()) == []
+    craft.relay.lost_to_vehicle = frozenset()
     await craft.link.upload_mission(short)
     assert differences(short, await craft.link.download_mission()) == []
 

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,16 +177,17 @@ async def world(kind: str, config: pytest.Config, folder: Path, *, vehicles: int
 
 @asynccontextmanager
 async def running_fleet(
-    site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = LONG_LINK_LOSS_S
+    site: SiteFiles, *, endurance_s: float = 1800.0, link_loss_s: int = LONG_LINK_LOSS_S, cameras: bool = False
 ) -> AsyncIterator[Fleet]:
     """A Fleet on the site's database; leaving the block is what stopping the service is.
 
-    link_loss_s counts in the vehicle's seconds: ten pass while a heartbeat of ours waits for its next.
+    link_loss_s counts in the vehicle's seconds: ten pass while a heartbeat of ours waits for its next. cameras: vehicles
+    stream their poses, as those do that carry some.
     """
     async with Store.open(site.folder / "site.db", "test-site") as store:
         fleet = Fleet(
             "test-site",
-            site.addresses(),
+            [replace(address, pose_stream=cameras) for address in site.addresses()],
             VehicleLimits(endurance_s=endurance_s, min_height_above_ground_m=10.0),
             FailsafePolicy(link_loss_s=link_loss_s),
             FlatTerrain(GROUND_AMSL_M),

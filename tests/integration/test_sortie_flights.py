@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, simulated, steps, until, world
@@ -11,6 +12,8 @@ from fleet_site import PATIENCE_S, WORLDS, landed, phase, running_fleet, simulat
 from dronectl.fleet.commands import CommandKind
 from dronectl.fleet.link import FlightMode
 from dronectl.fleet.sortie_types import Phase
+from dronectl.fleet.tracks import SPACING_S
+from missions.geo import GeoPoint, distance_m
 from missions.model import OutcomeKind
 
 
@@ -32,6 +35,26 @@ async def test_flights_as_planned(kind, tmp_path, pytestconfig):
             assert list(dict.fromkeys(step for step in journal if step in order)) == order
             assert Phase.RETURNING in journal
             assert journal[-1] == "ended"
+
+
+async def test_a_track_is_as_close_at_ten_times_the_speed_and_nobody_need_look_on(tmp_path):
+    async with simulated(tmp_path) as (site, _), running_fleet(site, cameras=True) as fleet:
+        plan = site.plan("d1")
+        sortie_id = await fleet.fly(plan, actor="pilot", reason="test")
+        await landed(fleet, sortie_id)
+        places = fleet.track(sortie_id)
+        apart_s = [b.vehicle_time_s - a.vehicle_time_s for a, b in itertools.pairwise(places)]
+        assert min(apart_s) >= SPACING_S - 1e-6
+        assert max(apart_s) < 2.5, apart_s  # looks of ours, twice a second, are five apart
+        where = [GeoPoint(p.latitude_deg, p.longitude_deg) for p in places]
+        for corner in (plan.home, *(w.position for w in plan.waypoints)):
+            assert min(distance_m(corner, here) for here in where) < 10.0  # it flies that far in a second
+        assert fleet.track(sortie_id, after_s=places[-3].vehicle_time_s) == places[-2:]
+        again = await fleet.fly(plan, actor="pilot", reason="test")
+        await until(lambda: bool(fleet.track(again)), "the track of the next flight")
+        assert fleet.track(again)[0].vehicle_time_s > places[-1].vehicle_time_s
+        assert fleet.track(sortie_id) == []
+        await landed(fleet, again)
 
 
 @pytest.mark.parametrize("kind", WORLDS)

@@ -127,3 +127,14 @@ async def test_half_a_surrogate_pair_is_refused_like_anything_else(tmp_path, pat
         answer = await client.post(f"/api/v1/{path}", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422
         assert answer.json()["detail"]
+
+
+async def test_a_track_that_cannot_be_told_is_refused_in_one_line(tmp_path):
+    async with door(tmp_path) as (client, _, _):
+        nobody = await client.get("/api/v1/sorties/none/track")
+        assert (nobody.status_code, nobody.json()) == (404, {"detail": "there is no sortie none"})
+        for wrong in ("-1", "nan", "soon"):
+            refused = await client.get(f"/api/v1/sorties/none/track?after_s={wrong}")
+            assert refused.status_code == 422
+            assert refused.json()["detail"].startswith("query.after_s: ")
+            assert "\n" not in refused.json()["detail"]

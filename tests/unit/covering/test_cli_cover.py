@@ -86,6 +86,28 @@ def test_the_planner_stops_in_time_for_flights_checks_and_files(limit_s, first_s
     assert not any(free.stop() for _ in range(50))
 
 
+@given(
+    limit_s=st.floats(1.0, 300.0), more=st.floats(1.0, 4.0), first_s=st.floats(0.05, 100.0), step_s=st.floats(0.01, 5.0)
+)
+def test_a_longer_limit_never_ends_a_run_after_fewer_steps(limit_s, more, first_s, step_s):
+    """On a clock of its own: which of two runs gets farther on this machine is decided by what else it does."""
+    fewer, longer = (steps_within(limit, first_s, step_s) for limit in (limit_s, more * limit_s))
+    assert fewer <= longer
+    if limit_s > 2.5 * first_s + step_s:  # what is left after the first plan and what follows it is for steps
+        assert longer - fewer == pytest.approx((more - 1.0) * limit_s / step_s, abs=1.0 + 1e-6)
+
+
+def steps_within(limit_s, first_s, step_s):
+    """Steps after the first plan, which is there after first_s, each of step_s."""
+    now = [0.0]
+    clock = PlanClock(0.0, limit_s, None, afterwards=1.5, now_s=lambda: now[0])
+    now[0] = first_s
+    clock.first_plan()
+    while not clock.stop():
+        now[0] += step_s
+    return clock.steps
+
+
 def polygon(*rings):
     return {"type": "Polygon", "coordinates": [list(r) for r in rings]}
 

@@ -135,10 +135,6 @@ class DeskVehicle:
         await self._call("start")
         self.become(mode=FlightMode.MISSION)
 
-    async def set_current_item(self, sequence: int) -> None:
-        await self._call("set_current")
-        self.become(mission_current=sequence)
-
     async def upload_mission(self, items: Sequence[MissionItem]) -> None:
         await self._call("upload")
         self.mission = tuple(items)
@@ -150,9 +146,6 @@ class DeskVehicle:
     async def download_mission(self) -> tuple[MissionItem, ...]:
         await self._call("download")
         return tuple(replace(item, z=item.z + self.warp_m) for item in self.mission)
-
-    async def clear_mission(self) -> None:
-        self.mission = ()
 
     async def upload_fence(self, items: Sequence[MissionItem]) -> None:
         await self._call("upload_fence")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
 from dronectl.fleet.sortie import step
-from dronectl.fleet.sortie_rules import ENDING
 from dronectl.fleet.sortie_types import (
     Action,
     ActionEnded,
@@ -21,6 +20,7 @@ from dronectl.fleet.sortie_types import (
     Sortie,
     Tick,
 )
+from dronectl.fleet.state import ENDING
 from missions.model import Finding, Severity
 
 REACHES = (None, None, 0, 1, None, 2, None)  # take-off, speed, two waypoints, gimbal, a waypoint, return

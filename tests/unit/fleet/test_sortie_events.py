@@ -11,7 +11,7 @@ from sortie_flight import BLOCKER, Flight, new_sortie
 
 from dronectl.fleet.link import FlightMode, LandedState, VehicleState
 from dronectl.fleet.sortie import step
-from dronectl.fleet.sortie_rules import ENDING, refusal
+from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import (
     Action,
     ActionEnded,
@@ -24,7 +24,8 @@ from dronectl.fleet.sortie_types import (
     PreflightEnded,
     Tick,
 )
-from dronectl.fleet.state import alive
+from dronectl.fleet.state import ENDING, alive
+from missions.model import OutcomeKind
 
 MODES = st.sampled_from(list(FlightMode))
 WIRE = st.one_of(
@@ -79,6 +80,8 @@ class Watched:
             self.pending.append(action)
         assert (after.outcome is not None) == after.ended
         assert after.phase is not Phase.LANDED or after.flown
+        if after.outcome is not None and after.outcome.kind is not OutcomeKind.COMPLETED:
+            assert "as planned" not in after.outcome.note
         self.forbid_after_trouble()
 
     def forbid_after_trouble(self):

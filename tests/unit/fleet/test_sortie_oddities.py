@@ -36,6 +36,25 @@ def test_progress_of_an_earlier_flight_does_not_count():
     assert flight.sortie.waypoints_reached == 1
 
 
+def test_a_take_off_that_the_vehicle_only_imagined_is_no_flight_as_planned():
+    """PX4, armed and kept waiting for its start, may take noise for a take-off and the next moment for a landing."""
+    flight = Flight(deaf=frozenset({ActionKind.START}))
+    flight.pass_time()
+    flight.order(Order.START)
+    flight.pass_time(1.0)
+    flight.landed = LandedState.IN_AIR
+    flight.pass_time(0.5)
+    flight.landed = LandedState.ON_GROUND
+    flight.pass_time(0.5)
+    flight.armed = False
+    flight.pass_time(0.5)
+    assert flight.sortie.phase is Phase.LANDED
+    assert flight.sortie.outcome is not None
+    assert flight.sortie.outcome.kind is OutcomeKind.FAILED
+    assert "its start was not confirmed" in flight.sortie.outcome.note
+    assert flight.count(ActionKind.ARM) == 1
+
+
 def test_an_unknown_mission_aboard_is_observed_only():
     flight = Flight(sortie=replace(new_sortie(), phase=Phase.LOST_LINK, flown=True, known=False, may_arm=False))
     flight.armed, flight.landed, flight.mode = True, LandedState.IN_AIR, FlightMode.MISSION

@@ -199,7 +199,7 @@ class Pilot:
             mission_type,
         )
 
-    def download(self, mission_type: int = 0) -> list[mavlink.MAVLink_message]:
+    def download(self, mission_type: int = 0, *, acknowledged: bool = True) -> list[mavlink.MAVLink_message]:
         system = self.autopilot.config.system_id
         self.say(mavlink.MAVLink_mission_request_list_message(system, 1, mission_type))
         count = self.last("MISSION_COUNT").count
@@ -207,6 +207,8 @@ class Pilot:
         for seq in range(count):
             self.say(mavlink.MAVLink_mission_request_int_message(system, 1, seq, mission_type))
             found.append(self.last("MISSION_ITEM_INT"))
+        if acknowledged:
+            self.say(mavlink.MAVLink_mission_ack_message(system, 1, 0, mission_type))
         return found
 
     def set_param(self, name: str, value: float) -> None:

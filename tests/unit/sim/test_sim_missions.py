@@ -89,13 +89,31 @@ def test_silent_client_is_given_up():
     assert pilot.upload(patrol()) == 0
 
 
-def test_an_upload_that_begins_anew_starts_from_nothing():
+def test_an_upload_begins_anew_only_before_its_first_item_or_after_a_silence():
     pilot = Pilot().ready()
-    pilot.say(mavlink.MAVLink_mission_count_message(7, 1, 2, 0))
+    pilot.say(mavlink.MAVLink_mission_count_message(7, 1, 3, 0))
+    pilot.say(mavlink.MAVLink_mission_count_message(7, 1, 2, 0))  # its first request may be lost
     pilot.say(pilot.item({"command": 16, **place(9, 9), "z": 9.0}, 0))
     plan = [{"command": 16, **place(1, 1), "z": 5.0}, {"command": 16, **place(2, 2), "z": 6.0}]
+    assert pilot.upload(plan) == 1
+    assert pilot.texts[-1] == "WPM: REJ. CMD: Busy"
+    pilot.run(6.0)
     assert pilot.upload(plan) == 0
     assert [item.z for item in pilot.download()] == [5.0, 6.0]
+
+
+def test_a_download_lasts_until_its_acknowledgement_or_five_seconds_of_silence():
+    pilot = Pilot().ready()
+    plan = patrol()
+    assert pilot.upload(plan) == 0
+    assert len(pilot.download(acknowledged=False)) == len(plan)
+    assert pilot.upload(plan) == 1
+    assert pilot.texts[-1] == "WPM: IGN MISSION_COUNT: Busy"
+    pilot.say(mavlink.MAVLink_mission_clear_all_message(7, 1, 0))
+    assert pilot.texts[-1] == "WPM: IGN CLEAR CMD: Busy"
+    assert len(pilot.download(acknowledged=False)) == len(plan)  # all was given: it may be asked for anew
+    pilot.run(6.0)
+    assert pilot.upload(plan) == 0
 
 
 def test_lost_last_acknowledgement_is_said_again():
@@ -144,6 +162,10 @@ def test_too_long():
 def test_a_request_past_the_end():
     pilot = Pilot().ready()
     pilot.upload(patrol())
+    heard = len(pilot.messages)
+    pilot.say(mavlink.MAVLink_mission_request_int_message(7, 1, 0, 0))
+    assert len(pilot.messages) == heard  # nobody has asked for the list
+    pilot.say(mavlink.MAVLink_mission_request_list_message(7, 1, 0))
     pilot.say(mavlink.MAVLink_mission_request_int_message(7, 1, 99, 0))
     assert pilot.last("MISSION_ACK").type == 1
 
@@ -154,7 +176,7 @@ def test_a_second_client_is_refused_while_one_uploads():
     other = mavlink.MAVLink(None, srcSystem=254, srcComponent=190)
     pilot.autopilot.receive(bytes(mavlink.MAVLink_mission_count_message(7, 1, 2, 0).pack(other)))
     pilot.listen()
-    assert (pilot.last("MISSION_ACK").type, pilot.last("MISSION_ACK").target_system) == (14, 254)
+    assert (pilot.last("MISSION_ACK").type, pilot.last("MISSION_ACK").target_system) == (1, 254)
     assert pilot.autopilot.missions.uploading
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""MavsdkLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
+"""WorkerLink: the VehicleLink of one vehicle inside a link worker. Knows no MAVSDK: `native.py` says what it needs of it.
 
 The shard hands in a vehicle when it is discovered; `keep` proves its identity, sets its message intervals, and does
 that again after a lost link or a reboot. Who it is stands in `identity.py`, what it says in `hearing.py`; requests go
@@ -29,6 +29,7 @@ from dronectl.fleet.link import (
 )
 from dronectl.fleet.native import Native
 from dronectl.fleet.params import Params
+from dronectl.fleet.state import must_stand
 from dronectl.fleet.transfers import Transfers
 from dronectl.fleet.vehicle_setup import SetUp
 from missions.mavlink_items import MISSION_TYPE_FENCE, MISSION_TYPE_MISSION, MissionItem
@@ -42,14 +43,14 @@ _PX4_AUTO_RETURN: Final = (1.0, 4.0, 5.0)
 _PX4_AUTO_LAND: Final = (1.0, 4.0, 6.0)
 _MODES_TO_LEAVE: Final = frozenset({FlightMode.MISSION, FlightMode.RETURN, FlightMode.LAND})
 _STRANGER_GRACE_S: Final = 2.5
-_RETRY_S: Final = 1.0
-_MOST_RETRY_S: Final = 5.0
+_INTERVALS_RETRY_S: Final = 1.0
+_MOST_INTERVALS_RETRY_S: Final = 5.0
 _CONFIRM_S: Final = 3.0
 _URGENT_CONFIRM_S: Final = 0.5
 _WAIT_STEP_S: Final = 0.05
 
 
-class MavsdkLink:
+class WorkerLink:
     """One vehicle; see VehicleLink. `wake` is called from any thread when its state should be looked at soon."""
 
     def __init__(
@@ -127,7 +128,7 @@ class MavsdkLink:
                 failures += 1
                 if failures == 1:
                     log.warning("%s: message intervals cannot be set yet: %s", self.vehicle_id, error)
-                await asyncio.sleep(min(_RETRY_S * failures, _MOST_RETRY_S))
+                await asyncio.sleep(min(_INTERVALS_RETRY_S * failures, _MOST_INTERVALS_RETRY_S))
                 continue
             if failures:
                 log.info("%s: message intervals are set after %d tries", self.vehicle_id, failures + 1)
@@ -195,7 +196,11 @@ class MavsdkLink:
         return self._native
 
     async def _urgent_mode(self, call: Callable[[], object], mode: FlightMode, at_once: Callable[[], object]) -> None:
-        """A mode change that nothing delays. After a TIMEOUT the state is read, and it is tried once more."""
+        """A mode change that nothing delays. After a TIMEOUT the state is read, and it is tried once more.
+
+        Not if somebody has asked for something newer meanwhile, or a failsafe or a pilot's sticks have come first.
+        """
+        before = self.state().mode
         work = asyncio.ensure_future(self._lane.urgent(call, at_once))
         await asyncio.sleep(0)  # it has begun, and counts
         commands = self._lane.commands
@@ -204,11 +209,12 @@ class MavsdkLink:
         except LinkError as error:
             if error.failure is not LinkFailure.TIMEOUT:
                 raise
-            done = await self._confirm(lambda state: state.mode is mode, _URGENT_CONFIRM_S)
-            if not done and self._lane.commands == commands:  # else somebody has asked for something newer
-                await self._lane.urgent(call, at_once)
-            elif not done:
+            if await self._confirm(lambda state: state.mode is mode, _URGENT_CONFIRM_S):
+                return
+            now = self.state().mode
+            if self._lane.commands != commands or (now is not before and must_stand(now, mode)):
                 raise
+            await self._lane.urgent(call, at_once)
 
     async def hold(self) -> None:
         native = self._ready()
@@ -292,16 +298,9 @@ class MavsdkLink:
                 state = self.state()
                 if not state.connected or state.mode is not before:
                     raise  # a failsafe or a pilot has taken it elsewhere: nothing resumes by itself
+                if state.armed is not True:
+                    raise  # one that was kept waiting disarms itself: PX4 would say OK and stand in MISSION mode
                 await turn.call(native.start_mission, commands=True)
-
-        await self._lane.ordinary(steps)
-
-    async def set_current_item(self, sequence: int) -> None:
-        native = self._ready()
-
-        async def steps(turn: Turn) -> None:
-            await turn.call(lambda: native.set_current_item(sequence), commands=True)
-            self._hearing.restart_progress()
 
         await self._lane.ordinary(steps)
 
@@ -327,11 +326,6 @@ class MavsdkLink:
 
     async def download_fence(self) -> tuple[MissionItem, ...]:
         return await self._transfers.download(self._ready(), MISSION_TYPE_FENCE)
-
-    async def clear_mission(self) -> None:
-        native = self._ready()
-        await self._lane.ordinary(lambda turn: turn.call(native.clear_mission))
-        self._hearing.restart_progress()
 
     async def get_param(self, name: str) -> float:
         return await self._params.get(self._ready(), name)

@@ -13,7 +13,7 @@ from dronectl.fleet.lanes import CallThreads
 from dronectl.fleet.last_values import FastValues, SlowValues
 from dronectl.fleet.link import FlightMode, LandedState, LinkError, LinkFailure, VehicleAddress
 from dronectl.fleet.native import WrongTypeError
-from dronectl.fleet.vehicle_link import MavsdkLink
+from dronectl.fleet.worker_link import WorkerLink
 
 AUTOPILOT = b'{"autopilot":12,"base_mode":81,"custom_mode":50593792,"system_status":3,"type":2}'
 COMPANION = b'{"autopilot":8,"base_mode":0,"custom_mode":0,"system_status":4,"type":18}'
@@ -76,7 +76,7 @@ async def linked(library=None, hardware_uid=None):
     """A link whose vehicle has been discovered and is who it should be."""
     library = library or Library()
     address = VehicleAddress("d1", "udpin://127.0.0.1:1", 11, hardware_uid)
-    link = MavsdkLink(address, 4.0, CallThreads(1), lambda: None)
+    link = WorkerLink(address, 4.0, CallThreads(1), lambda: None)
     link.opened(None)
     link.discovered(library)
     keeping = asyncio.create_task(link.keep())
@@ -193,6 +193,40 @@ async def test_another_aircraft_with_the_same_system_id_is_noticed_when_it_comes
         await link.wait_connected(20.0)
         await link.hold()
         assert library.held == 2
+
+
+class Deaf(Hangar):
+    """Hold is never answered; `then` is the mode that the vehicle has taken when the library gives up."""
+
+    def __init__(self, before, then):
+        super().__init__()
+        self.mode, self.then = before, then
+
+    def hold(self):
+        super().hold()
+        self.mode = self.then
+        raise LinkError(LinkFailure.TIMEOUT, "no answer")
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "tries"),
+    [
+        (FlightMode.MISSION, FlightMode.MISSION, 2),
+        (FlightMode.TAKEOFF, FlightMode.MISSION, 2),
+        (FlightMode.RETURN, FlightMode.RETURN, 2),  # a person stops it
+        (FlightMode.MISSION, FlightMode.RETURN, 1),  # a failsafe came first
+        (FlightMode.RETURN, FlightMode.LAND, 1),
+        (FlightMode.MISSION, FlightMode.MANUAL, 1),  # a pilot has taken it
+    ],
+)
+async def test_a_hold_without_answer_is_tried_again_unless_a_failsafe_or_a_pilot_came_first(before, then, tries):
+    library = Deaf(before, then)
+    async with linked(library) as (link, _):
+        await link.wait_connected(20.0)
+        with pytest.raises(LinkError) as caught:
+            await link.hold()
+        assert caught.value.failure is LinkFailure.TIMEOUT
+        assert library.held == tries
 
 
 async def test_a_vehicles_text_steers_no_terminal():
