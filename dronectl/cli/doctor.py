@@ -53,7 +53,11 @@ def _engine_check() -> Check:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return Check(
-            "inference engine", False, True, "did not answer in 60 s", f"try another with --engine; model {DEFAULT_MODEL}"
+            "inference engine",
+            False,
+            True,
+            "did not answer in 60 s",
+            f"try another with --engine; model {DEFAULT_MODEL}",
         )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
