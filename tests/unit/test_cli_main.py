@@ -99,6 +99,16 @@ def test_a_reader_that_goes_away_never_gets_the_code_of_a_plan_that_can_be_flown
     assert said == b""
 
 
+def test_an_engine_that_is_none_is_bad_input_and_files_that_cannot_be_read_are_called_so(tmp_path):
+    (tmp_path / "cut\x1b[31m.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    done = dronectl("detect", str(tmp_path), "--engine", "abacus")
+    assert done.returncode == 2
+    assert "engine 'abacus' is unknown; there are tensorrt, openvino" in done.stderr
+    done = dronectl("detect", str(tmp_path), "--engine", "onnxruntime")
+    assert done.returncode == 2
+    assert "[1/1] cut\N{REPLACEMENT CHARACTER}[31m.jpg: unreadable\n" in done.stderr
+
+
 def test_an_evidence_index_that_is_none_is_one_line(tmp_path):
     (tmp_path / "evidence").mkdir()
     (tmp_path / "evidence" / "index.sqlite").write_text("no database", encoding="utf-8")
