@@ -32,7 +32,7 @@ class Watcher:
         self._began = self._told = time.monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
-            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
             self._bar = Progress(
                 BarColumn(), MofNCompleteColumn(), _Rate(), TextColumn("left"), TimeRemainingColumn(),
                 TextColumn("{task.description}", markup=False), console=console, speed_estimate_period=60.0,

@@ -71,6 +71,13 @@ def test_a_terminal_whose_character_set_lacks_something_gets_the_rest(chinese_si
     assert all(Path(name).is_file() for name in files)
 
 
+def test_line_100_of_a_file_is_no_picture_of_a_hundred(tmp_path):
+    (tmp_path / "site.yaml").write_text("\n" * 99 + "speling: 1\n", encoding="utf-8")
+    done = dronectl("plan", "patrol", "--site", str(tmp_path / "site.yaml"))
+    assert done.returncode == 2
+    assert f"{tmp_path}/site.yaml:100: speling: is not a field" in done.stderr
+
+
 def test_a_file_whose_name_is_no_text_is_checked(tmp_path):
     plan = tmp_path / os.fsdecode(b"\xbc\xaf.plan")
     plan.write_text("no plan", encoding="utf-8")
