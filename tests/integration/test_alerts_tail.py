@@ -70,7 +70,7 @@ async def test_tail_prints_once_acknowledges_and_remembers(tmp_path):
 async def test_what_could_not_be_printed_is_not_acknowledged_and_comes_again(tmp_path):
     memory = tmp_path / "dispatch.jsonl"
     async with asyncio.timeout(PATIENCE_S), site(tmp_path, 2) as (broker, feeder):
-        with Path("/dev/full").open("wb") as full:
+        with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # a device
             deaf = await tail(broker, memory, "--ack", stdout=full)
             _, said = await deaf.communicate()
         assert deaf.returncode == 2
