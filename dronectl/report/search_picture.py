@@ -51,6 +51,7 @@ def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] =
     for plan in plans:
         colour = colour_of(plan.vehicle_id, plans)
         way = [plan.home, *(w.position for w in plan.waypoints)]
+        sheet.line("plan-casing", way, "stroke-width:3.6")  # d3's colour is near the darkest tint
         sheet.line("plan", way, f"stroke:{colour};stroke-width:1.8")
         sheet.line("return-thin", [way[-1], plan.home], f"stroke:{colour}")
         for waypoint in plan.waypoints:
