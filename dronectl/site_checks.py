@@ -60,7 +60,7 @@ def unknown_zone(model: SiteModel, lines: LineFinder) -> list[str]:
 
 
 def camera_findings(model: SiteModel, lines: LineFinder) -> list[str]:
-    """Camera types that are not described, and fixed cameras named as a drone's."""
+    """Camera types that are not described, and cameras or addresses of pictures that are there twice."""
     named: list[tuple[tuple[str | int, ...], str]] = []
     for i, drone in enumerate(model.drones):
         named += [(("drones", i, "cameras", j, "type"), mounted.type) for j, mounted in enumerate(drone.cameras)]
@@ -73,11 +73,45 @@ def camera_findings(model: SiteModel, lines: LineFinder) -> list[str]:
         if fixed.id in mounted_ids
     ]
     known = ", ".join(model.cameras) or "none"
-    return twice + [
-        lines.say(where, f"there is no camera type {kind!r}; there are: {known}")
-        for where, kind in named
-        if kind not in model.cameras
-    ]
+    return (
+        twice
+        + _mounted_twice(model, lines)
+        + [
+            lines.say(where, f"there is no camera type {kind!r}; there are: {known}")
+            for where, kind in named
+            if kind not in model.cameras
+        ]
+    )
+
+
+def _mounted_twice(model: SiteModel, lines: LineFinder) -> list[str]:
+    """One drone's cameras are told apart by type; one address gives one camera's pictures, whose place is one drone's."""
+    findings = []
+    at: dict[tuple[str, int], str] = {}
+    for i, drone in enumerate(model.drones):
+        types: set[str] = set()
+        for j, mounted in enumerate(drone.cameras):
+            where = ("drones", i, "cameras", j)
+            if mounted.type in types:
+                message = f"{drone.id} has two cameras of type {mounted.type!r}; describe the second under another name"
+                findings.append(lines.say((*where, "type"), message))
+            types.add(mounted.type)
+            if mounted.port is None:
+                continue
+            camera, address = f"{drone.id}-{mounted.type}", (mounted.host, mounted.port)
+            if address in at:
+                message = f"{mounted.host}:{mounted.port} is where pictures of {at[address]} come from; each camera needs its own"
+                findings.append(lines.say((*where, "port"), message))
+            at.setdefault(address, camera)
+    looks: dict[str, str] = {}
+    for i, fixed in enumerate(model.fixed_cameras):
+        if fixed.look is None:
+            continue
+        if fixed.look.address in looks:  # not shown: it may hold a password
+            message = f"is that of {looks[fixed.look.address]}; each camera needs its own"
+            findings.append(lines.say(("fixed_cameras", i, "look", "address"), message))
+        looks.setdefault(fixed.look.address, fixed.id)
+    return findings
 
 
 def area_findings(model: SiteModel, to_point: ToPoint, frame: LocalFrame, lines: LineFinder) -> list[str]:

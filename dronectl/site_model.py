@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dronectl.site_areas import AreaModel, EventsModel, EvidenceModel
 from dronectl.site_parts import Identifier, Position, check_path, check_position, check_ring
@@ -18,9 +18,17 @@ LINK_LOSS_MOST_S = 300
 
 
 class Strict(BaseModel):
-    """No unknown keys, immutable."""
+    """No unknown keys, immutable; YAML's yes, no, on and off are no numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_as_number(cls, value: object, info: ValidationInfo) -> object:
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and wanted in {int, float}:
+            raise ValueError("a number, which `yes`, `no`, `on`, `off`, `true` and `false` are not")
+        return value
 
 
 class _Placed(Strict):
@@ -225,6 +233,13 @@ class FailsafeModel(Strict):
     battery_low: float = Field(default=0.25, gt=0, lt=1)
     battery_critical: float = Field(default=0.15, gt=0, lt=1)
     battery_emergency: float = Field(default=0.08, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not self.battery_emergency < self.battery_critical < self.battery_low:
+            levels = f"{self.battery_emergency}, {self.battery_critical}, {self.battery_low}"
+            raise ValueError(f"battery levels must rise from emergency to critical to low, not {levels}")
+        return self
 
 
 class BrokerModel(Strict):

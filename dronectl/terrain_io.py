@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -55,10 +56,10 @@ def grid_file(path: Path, terrain: GridTerrain, folder: Path) -> Path:
     return copy
 
 
-def save_terrain(path: Path, terrain: GridTerrain) -> None:
+def save_terrain(file: Path | BinaryIO, terrain: GridTerrain) -> None:
     """Write a terrain grid that load_terrain reads."""
     np.savez_compressed(
-        path,
+        file,
         latitude_deg=terrain.frame.origin.latitude_deg,
         longitude_deg=terrain.frame.origin.longitude_deg,
         west_m=terrain.west_m,

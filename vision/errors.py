@@ -10,6 +10,10 @@ class ModelError(VisionError):
     """A model file that is missing, damaged, or not what its sidecar says."""
 
 
+class EngineChoiceError(VisionError):
+    """An engine that was asked for by a name that is none, or for a model that it does not read."""
+
+
 class EngineMissingError(VisionError):
     """No inference engine, or not the one asked for, is installed."""
 

@@ -8,6 +8,7 @@ find next to nothing there, and saying "nobody" would be a lie.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,8 +92,9 @@ class YoloDetector:
             return f"{gsd_m * 100:.1f} cm per pixel, and the model is for {high * 100:.1f} cm and less"
         if (low is not None and gsd_m < low) or (high is not None and gsd_m > high):
             self._warn_once(
+                "outside",
                 f"{frame.source_id}: {gsd_m * 100:.1f} cm per pixel is outside what model {self._card.name} "
-                "was measured at; expect misses"
+                "was measured at; expect misses",
             )
         return None
 
@@ -107,7 +109,10 @@ class YoloDetector:
         if reason is not None:
             with self._counting:
                 self.refused_frames += 1
-            self._warn_once(f"{frame.source_id}: not looked at by model {self._card.name}: {reason}")
+            self._warn_once(
+                re.sub(r"^[\d.]+ ", "", reason),
+                f"{frame.source_id}: not looked at by model {self._card.name}: {reason}",
+            )
             return []
         picture, fit = self.prepared(frame)
         output = self.computed(picture)
@@ -151,8 +156,8 @@ class YoloDetector:
             return True
         return gate.min_m <= longest_px * gsd_m <= gate.max_m
 
-    def _warn_once(self, message: str) -> None:
-        key = message.rsplit(":", maxsplit=1)[-1]
+    def _warn_once(self, key: str, message: str) -> None:
+        """Once for what it is about: in a climb or on a slope each frame has another scale."""
         with self._counting:
             new = key not in self._warned
             self._warned.add(key)

@@ -2,7 +2,8 @@
 """`dronectl alerts tail`: alerts as the dispatch system gets them, printed once, and acknowledged on request.
 
 What has been acted on is in one append-only file; after any crash of anything, a message that comes again is
-acknowledged again and acted on once. While the broker is away it waits and says so.
+acknowledged again and acted on once. It is acted on when it was printed: what standard output did not take (a full
+disk, a closed pipe) is neither remembered nor acknowledged, so that it comes again. While the broker is away it waits and says so.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from dronectl.cli.common import (
     out,
     site_state,
 )
-from dronectl.errors import UnavailableError
+from dronectl.errors import BadInputError, UnavailableError
 
 alerts_app = typer.Typer(help="Alerts, as the dispatch system gets them over MQTT.", no_args_is_help=True)
 
@@ -160,7 +161,11 @@ async def run_tail(settings: TailSettings) -> None:
         settings.say(f"{tail_.garbage} messages could not be read")
     for result in results:
         if isinstance(result, Exception):
-            raise result
+            raise (result.__cause__ or result) if isinstance(result, _NotTakenError) else result
+
+
+class _NotTakenError(Exception):
+    """Standard output or the memory did not take a message. Connecting to the broker again would not mend that."""
 
 
 class _Tail:
@@ -175,7 +180,10 @@ class _Tail:
         self.garbage = 0
 
     async def on_alert(self, subscriber: Subscriber, payload: bytes) -> None:
-        """Act once, print once, acknowledge every time."""
+        """Print, then write down that this was done, then acknowledge; the last each time that the message comes.
+
+        In this order, what could not be printed comes again. A kill between the first two prints it twice.
+        """
         try:
             event: CloudEvent[Alert] = decode("alert", payload)
         except ValueError:
@@ -184,8 +192,11 @@ class _Tail:
         received, alert = datetime.now(UTC), event.data
         fresh = not self._log.has(event.id)
         if fresh:
-            self._log.add([_entry(event, received, newest=alert.sequence > self._log.newest(alert.alert_id))])
-            self._s.show(event, received)
+            try:
+                self._s.show(event, received)
+                self._log.add([_entry(event, received, newest=alert.sequence > self._log.newest(alert.alert_id))])
+            except (OSError, BadInputError) as error:
+                raise _NotTakenError from error
         if self._s.ack:
             await subscriber.acknowledge(alert.alert_id, alert.sequence, by=self._s.by, now=received)
         if fresh and self._left is not None:

@@ -61,7 +61,9 @@ def detect(
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option("--engine", help="openvino, onnxruntime, opencv or ultralytics. Default: the best installed."),
+        typer.Option(
+            "--engine", help="tensorrt, openvino, onnxruntime, opencv or ultralytics. Default: the best one here."
+        ),
     ] = None,
     confidence: Annotated[
         float | None,

@@ -19,8 +19,10 @@ import typer
 
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, open_site, out, print_json, site_state
 from dronectl.errors import EXIT_UNAVAILABLE, BadInputError
+from vision.model_card import DEFAULT_MODEL
 
 _MIN_FREE_BYTES = 1024**3
+_ULTRALYTICS = "pip install 'dronectl[yolo]' (several GB; only .pt models and training want it)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,17 @@ def _package(module: str, distribution: str, needed: bool, mend: str) -> Check:
 
 def _engine_check() -> Check:
     """Run the shipped model once in a process of its own: an engine that is installed may still crash here."""
-    from dronectl.paths import config_dir
-
-    model = config_dir().parent / "vision" / "models" / "thermal_person.onnx"
     code = "import sys, pathlib; from vision.engines.choose import load_engine; print(load_engine(pathlib.Path(sys.argv[1])).name)"
-    command = [sys.executable, "-c", code, str(model)]
+    command = [sys.executable, "-c", code, str(DEFAULT_MODEL)]
     try:
         done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     except subprocess.TimeoutExpired:
         return Check(
-            "inference engine", False, True, "did not answer in 60 s", f"try another with --engine; model {model}"
+            "inference engine",
+            False,
+            True,
+            "did not answer in 60 s",
+            f"try another with --engine; model {DEFAULT_MODEL}",
         )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -151,7 +154,7 @@ def doctor(
         _package("cv2", "opencv-python-headless", needed=True, mend="pip install opencv-python-headless"),
         _package("openvino", "openvino", needed=False, mend="pip install openvino"),
         _package("onnxruntime", "onnxruntime", needed=False, mend="pip install onnxruntime"),
-        _package("ultralytics", "ultralytics", needed=False, mend="make test-yolo (an environment of its own)"),
+        _package("ultralytics", "ultralytics", needed=False, mend=_ULTRALYTICS),
         _engine_check(),
         _tensorrt_check(),
         _broker_check(),

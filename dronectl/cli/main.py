@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from typing import ClassVar
 
@@ -11,7 +14,14 @@ import typer
 from dronectl import __version__
 from dronectl.cli.common import err
 from dronectl.cli.lazy import LazyGroup
-from dronectl.errors import EXIT_BAD_INPUT, EXIT_UNAVAILABLE, BadInputError, StoreError, UnavailableError
+from dronectl.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_GOAL_MISSED,
+    EXIT_UNAVAILABLE,
+    BadInputError,
+    StoreError,
+    UnavailableError,
+)
 
 _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert over MQTT.
 
@@ -68,15 +78,41 @@ def _root(
     """Take the options that every command has."""
 
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what a file that takes no more says
+
+
+def _print_whatever_comes() -> None:
+    """What a terminal's character set lacks, or a file name that is no text, is printed escaped and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the command line and end with its exit code."""
+    _print_whatever_comes()
     try:
-        app()  # ends by SystemExit; usage errors are printed there, with code 2
+        try:
+            app()  # ends by SystemExit; usage errors are printed there, with code 2
+        finally:
+            sys.stdout.flush()
     except (BadInputError, StoreError) as error:
         err.print(f"error: {error}", markup=False)
         sys.exit(EXIT_BAD_INPUT)
     except UnavailableError as error:
         err.print(f"unavailable: {error}", markup=False)
         sys.exit(EXIT_UNAVAILABLE)
-    except BrokenPipeError:
-        sys.exit(0)
+    except BrokenPipeError:  # whoever read has seen enough; not 0, which `check` says of plans that can be flown
+        _forget_output()
+        sys.exit(EXIT_GOAL_MISSED)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _forget_output()
+        err.print(f"error: {error.filename or 'standard output'}: {error.strerror}", markup=False)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _forget_output() -> None:
+    """What is left of standard output is not tried again at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -44,7 +44,7 @@ from dronectl.site import Site
 def cover(
     area: AreaArgument,
     site: SiteOption = None,
-    out_dir: OutOption = Path("plans"),
+    out_dir: OutOption = Path("cover"),
     drones: DronesOption = None,
     camera: Annotated[
         str | None, typer.Option(help="Which of the drones' cameras. Default: the first drone's first.", metavar="ID")

@@ -47,7 +47,7 @@ def map_(
             "sides. carpet: 25 px on a curled-up person of 0.9 m (3.6 cm per pixel), 30 % overlap."
         ),
     ] = Preset.ORTHO,
-    out_dir: OutOption = Path("plans"),
+    out_dir: OutOption = Path("map"),
     drones: DronesOption = None,
     camera: Annotated[
         str | None,

@@ -37,7 +37,7 @@ def vehicles(site: SiteOption = None, state: StateOption = None, as_json: JsonOp
         table.add_column(column)
     for v in there:
         link = "up" if v["connected"] else "[red]lost[/red]" if v["age_s"] is not None else "never heard"
-        height = "?" if v["height_above_home_m"] is None else f"{v['height_above_home_m']:.0f} m"
+        height = "?" if v["height_above_home_m"] is None else f"{v['height_above_home_m']:z.0f} m"
         battery = "?" if v["battery_fraction"] is None else f"{100 * v['battery_fraction']:.0f} %"
         armed = {True: "armed", False: "disarmed", None: "?"}[v["armed"]]
         table.add_row(v["vehicle_id"], link, v["mode"], armed, height, battery, v["sortie_state"] or "-")

@@ -19,8 +19,9 @@ from rich.console import Console
 from dronectl.demo.gather import Run, alert_record
 from dronectl.demo.search_collect import Wave, collect_search
 from dronectl.demo.search_stage import Story
+from dronectl.demo.simulated import WIND
 from dronectl.demo.site_run import Options, SiteRun, running_site
-from dronectl.demo.stage import WIND, Stage
+from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown
 from dronectl.errors import BadInputError
 from dronectl.operations.last_seen import map_of_form

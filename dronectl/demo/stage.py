@@ -9,22 +9,19 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from dronectl.demo.simulated import patrol_scene, sim_document
 from dronectl.errors import BadInputError
 from dronectl.ports import free_ports
 from dronectl.site import Site, load_site
 from dronectl.site_model import LINK_LOSS_MOST_S
 from dronectl.terrain_io import save_terrain
-
-_PATROL_SCENE: Final = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
-_NEAR_M: Final = 14.0
-WIND: Final = {"speed_m_s": 2.5, "from_deg": 220.0, "gust_m_s": 0.8}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +70,6 @@ def make_run_folder(base: Path, seed: int, now: datetime, name: str) -> Path:
     return folder.resolve()
 
 
-def patrol_scene(site: Site) -> dict[str, Any]:
-    """People, a fire and decoys, most of them near what is patrolled."""
-    places = [[[p.latitude_deg, p.longitude_deg] for p in line.path] for line in site.lines]
-    places += [
-        [
-            [p.position.latitude_deg, p.position.longitude_deg],
-            [p.position.latitude_deg, p.position.longitude_deg + 1e-6],
-        ]
-        for p in site.points
-    ]
-    return {"near": places, "near_m": _NEAR_M, **_PATROL_SCENE}
-
-
 PATROL: Final = Play("patrol", lambda _document: None, patrol_scene)
 
 
@@ -118,7 +102,15 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     site = load_site(own)
     stage = Stage(folder, site, folder / "sim.json", folder / "sim-ready.json", folder / "truth.jsonl")
     stage.plans.mkdir()
-    simulated = _sim_document(stage, seed, speed, px4, links[len(drones) :], play.scene(site))
+    simulated = sim_document(site, seed, speed, play.scene(site)) | {
+        "px4": None
+        if px4 is None
+        else {
+            drone.drone_id: {"truth_port": port} for drone, port in zip(site.drones, links[len(drones) :], strict=True)
+        },
+        "ready_file": str(stage.ready_file),
+        "truth_file": str(stage.truth_file),
+    }
     stage.sim_document.write_text(json.dumps(simulated, indent=1), encoding="utf-8")
     return stage
 
@@ -130,50 +122,3 @@ def _stretched(link_loss_s: int, speed: float) -> int:
     second late, and on a busy machine that would send a flight home.
     """
     return min(LINK_LOSS_MOST_S, max(link_loss_s, round(link_loss_s * speed)))
-
-
-def _sim_document(
-    stage: Stage, seed: int, speed: float, px4: Path | None, truth_ports: list[int], scene: Mapping[str, Any]
-) -> dict[str, Any]:
-    site = stage.site
-    origin = site.docks[0].position
-    vehicles = []
-    for drone in site.drones:
-        cameras = []
-        for camera, _host, port in drone.cameras:
-            values = asdict(camera)
-            values["modality"] = str(camera.modality)
-            cameras.append({**values, "port": port})
-        vehicles.append(
-            {
-                "vehicle_id": drone.drone_id,
-                "system_id": drone.system_id,
-                "hardware_uid": drone.hardware_uid,
-                "home": {"latitude_deg": drone.pad.latitude_deg, "longitude_deg": drone.pad.longitude_deg},
-                "target_host": "127.0.0.1",
-                "target_port": int(drone.connection.rsplit(":", 1)[1]),
-                "battery_fraction": 1.0,
-                "endurance_s": site.limits.endurance_s,
-                "cameras": cameras,
-            }
-        )
-    return {
-        "schema_version": 1,
-        "seed": seed,
-        "speed": speed,
-        "night": True,
-        "origin": {"latitude_deg": origin.latitude_deg, "longitude_deg": origin.longitude_deg},
-        "terrain": {"npz": str(site.terrain_path), "error_sigma_m": 2.0},
-        "wind": WIND,
-        "vehicles": vehicles,
-        "scene": {
-            "ring": [[p.latitude_deg, p.longitude_deg] for p in site.fence.inclusion[0]],
-            **scene,
-        },
-        "px4": None
-        if px4 is None
-        else {drone.drone_id: {"truth_port": port} for drone, port in zip(site.drones, truth_ports, strict=True)},
-        "faults": None,
-        "ready_file": str(stage.ready_file),
-        "truth_file": str(stage.truth_file),
-    }

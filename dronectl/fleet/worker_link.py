@@ -105,8 +105,16 @@ class WorkerLink:
         self._found.set_result(native)
 
     def strangers(self, system_ids: frozenset[int]) -> None:
-        """System ids that nobody has configured were heard while this vehicle is missing."""
+        """System ids that nobody has configured were heard while this vehicle is missing. Logged once per set of them."""
+        if system_ids and system_ids != self._strangers:
+            log.warning("%s", self._wrong_id(system_ids))
         self._strangers = system_ids
+
+    def _wrong_id(self, heard: frozenset[int]) -> str:
+        return (
+            f"{self.vehicle_id}: system id {self._address.system_id} was not heard on {self._address.connection}; heard "
+            f"was {', '.join(str(number) for number in sorted(heard))}, which no drone of the site file has as system_id"
+        )
 
     async def keep(self) -> None:
         """Set the vehicle up when it appears, and again after it was lost or rebooted. Until cancelled."""
@@ -145,12 +153,7 @@ class WorkerLink:
             now_s = time.monotonic()
             opened_long_ago = self._opened_s is not None and now_s - self._opened_s > _STRANGER_GRACE_S
             if self._strangers and opened_long_ago and not self._found.done():
-                heard = ", ".join(str(number) for number in sorted(self._strangers))
-                raise LinkError(
-                    LinkFailure.WRONG_VEHICLE,
-                    f"{self.vehicle_id}: system id {self._address.system_id} was not heard on "
-                    f"{self._address.connection}, but {heard}, which nobody has configured",
-                )
+                raise LinkError(LinkFailure.WRONG_VEHICLE, self._wrong_id(self._strangers))
             if now_s >= deadline_s:
                 reason = self._connection_error or f"nothing was heard of system id {self._address.system_id}"
                 if self._found.done():

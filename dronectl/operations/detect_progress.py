@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from dronectl.alerts.card import clean
+
 _FEW: Final = 20  # so many files get a line each
 _EVERY_S: Final = 10.0
 
@@ -30,7 +32,7 @@ class Watcher:
         self._began = self._told = time.monotonic()
         self._bar: Progress | None = None
         if sys.stderr.isatty():
-            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
             self._bar = Progress(
                 BarColumn(), MofNCompleteColumn(), _Rate(), TextColumn("left"), TimeRemainingColumn(),
                 TextColumn("{task.description}", markup=False), console=console, speed_estimate_period=60.0,
@@ -47,7 +49,8 @@ class Watcher:
             self._bar.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """A line that stays. It may quote the name of a file, which steers no terminal."""
+        text = clean(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False)
         else:
@@ -60,15 +63,16 @@ class Watcher:
         if self._bar is not None:
             self._bar.reset(self._task, total=self._total, completed=self._done)
 
-    def step(self, name: str, found: int) -> None:
-        """One more is done, with so many detections."""
+    def step(self, name: str, found: int, *, read: bool = True) -> None:
+        """One more is done, with so many detections; read: all of it could be read."""
         self._done += 1
         self._found += found
         if self._bar is not None:
             self._bar.update(self._task, advance=1, description=f"{self._found} detection(s)")
             return
         if self._total <= _FEW:
-            self.say(f"[{self._done}/{self._total}] {name}: {found} detection(s)")
+            said = f"{found} detection(s)" if read or found else "unreadable"
+            self.say(f"[{self._done}/{self._total}] {name}: {said}")
             return
         now = time.monotonic()
         if now - self._told < _EVERY_S and self._done < self._total:

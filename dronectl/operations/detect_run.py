@@ -216,13 +216,13 @@ def encode(line: dict[str, Any]) -> bytes:
 
 def _to_stdout(files: Sequence[Path], examiner: Examiner, watcher: Watcher, spool: BinaryIO | None) -> Tally:
     for path in files:
-        found = examiner.tally.detections
+        found, unread = examiner.tally.detections, examiner.tally.unreadable
         for line in _lines(examiner, path):
             data = encode(line)
             put(data)
             if spool is not None:
                 spool.write(data)
-        watcher.step(path.name, examiner.tally.detections - found)
+        watcher.step(path.name, examiner.tally.detections - found, read=examiner.tally.unreadable == unread)
     put(b"", now=True)
     return examiner.tally
 
@@ -267,12 +267,12 @@ def _to_file(
         interrupted = False
         try:
             for path in left:
-                mark, found = stamp(path), examiner.tally.detections
+                mark, found, unread = stamp(path), examiner.tally.detections, examiner.tally.unreadable
                 for line in _lines(examiner, path):
                     journal.write(encode(line))
                 journal.done(path, mark, so_far())
                 safe += 1
-                watcher.step(path.name, examiner.tally.detections - found)
+                watcher.step(path.name, examiner.tally.detections - found, read=examiner.tally.unreadable == unread)
             journal.commit()
         except KeyboardInterrupt:
             interrupted = True

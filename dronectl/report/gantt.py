@@ -6,7 +6,7 @@ from __future__ import annotations
 from html import escape
 
 from dronectl.operations.timetable import SiteDay
-from dronectl.report.map_style import DRONE_COLOURS, FONT
+from dronectl.report.map_style import FONT, colours_of
 from missions.revisit.reasons import clock
 from missions.revisit.ways import Window
 
@@ -50,7 +50,7 @@ class _Chart:
         self._scale = (_WIDE - _LEFT - _RIGHT) / max(self._end - self._start, 1.0)
         self._names = {p.place_id: p.name or p.place_id for p in made.site.points}
         self._names |= {x.line_id: x.name or x.line_id for x in made.site.lines}
-        self._colour = {c.vehicle_id: DRONE_COLOURS[i % len(DRONE_COLOURS)] for i, c in enumerate(task.craft)}
+        self._colour = colours_of(c.vehicle_id for c in task.craft)
         items = [k.item_id for k in found.kept]
         self._watched = list(dict.fromkeys(w.item_id for w in task.watches)) + [u.mission_id for u in found.urgent]
         self._items_y = _TOP + _ROW * len(task.craft)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -49,11 +49,25 @@ class MarkerStyle(StrEnum):
 
 
 def colour_of(vehicle_id: str, plans: Sequence[FlightPlan]) -> str:
-    """A vehicle's colour: by its place among the plans' vehicles, else by its name, the same in every picture."""
-    vehicles = list(dict.fromkeys(plan.vehicle_id for plan in plans))
-    if vehicle_id in vehicles:
-        return DRONE_COLOURS[vehicles.index(vehicle_id) % len(DRONE_COLOURS)]
-    return DRONE_COLOURS[zlib.crc32(vehicle_id.encode()) % len(DRONE_COLOURS)]
+    """A vehicle's colour beside those of the plans' vehicles."""
+    return colours_of([*(plan.vehicle_id for plan in plans), vehicle_id])[vehicle_id]
+
+
+def colours_of(vehicle_ids: Iterable[str]) -> dict[str, str]:
+    """Each vehicle's colour: by the number that ends its name, so that d2 is the same in every picture, whoever is in it.
+
+    Where names have no such numbers, or two would share a colour, it is by the order of the names.
+    """
+    ids = sorted(set(vehicle_ids), key=lambda name: (_number(name) or 0, name))
+    places = [(number - 1) % len(DRONE_COLOURS) for name in ids if (number := _number(name)) is not None]
+    if len(set(places)) < len(ids):
+        places = [i % len(DRONE_COLOURS) for i in range(len(ids))]
+    return {name: DRONE_COLOURS[place] for name, place in zip(ids, places, strict=True)}
+
+
+def _number(name: str) -> int | None:
+    digits = re.search(r"\d{1,9}$", name)
+    return None if digits is None else int(digits.group())
 
 
 def symbol(kind: str, x: float, y: float, label: str = "") -> str:

@@ -10,7 +10,7 @@ from html import escape
 from itertools import pairwise
 
 from dronectl.operations.circuits import STRATEGIES, SiteCircuits
-from dronectl.report.map_style import DRONE_COLOURS, FONT
+from dronectl.report.map_style import FONT, colours_of
 from dronectl.report.routes_page import minutes
 
 _WIDE, _LEFT, _RIGHT, _ROW, _TOP = 1280.0, 170.0, 250.0, 30.0, 96.0
@@ -26,7 +26,7 @@ def round_svg(made: SiteCircuits) -> str:
         x.line_id: x.name or x.line_id for x in site.lines
     }
     drones = list(dict.fromkeys(p.vehicle_id for p in best.plans))
-    colour = {d: DRONE_COLOURS[i % len(DRONE_COLOURS)] for i, d in enumerate(drones)}
+    colour = colours_of(drones)
     parts: list[str] = []
 
     def bar(start_s: float, end_s: float, y: float, height: float, style: str, title: str) -> None:

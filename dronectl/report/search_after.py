@@ -44,6 +44,7 @@ def search_after_svg(
     )
     sheet.fence(site)
     for track in tracks:
+        sheet.line("plan-casing", track.points, "stroke-width:3.4")
         sheet.line("track", track.points, f"stroke:{colour_of(track.vehicle_id, plans)};stroke-width:1.6")
     sheet.parts.append(last_seen_mark(*sheet.px(at)))
     for marker in markers:

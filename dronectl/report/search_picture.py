@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] =
     for plan in plans:
         colour = colour_of(plan.vehicle_id, plans)
         way = [plan.home, *(w.position for w in plan.waypoints)]
+        sheet.line("plan-casing", way, "stroke-width:3.6")  # d3's colour is near the darkest tint
         sheet.line("plan", way, f"stroke:{colour};stroke-width:1.8")
         sheet.line("return-thin", [way[-1], plan.home], f"stroke:{colour}")
         for waypoint in plan.waypoints:
@@ -86,6 +88,23 @@ def hold_mark(x: float, y: float, seconds: float, colour: str) -> str:
     )
 
 
+def _tint_strip() -> str:
+    """The tint from none to the most, in five steps, to be put at x, y."""
+    steps = [255.0 * (1.0 - share) + _DARKEST * share for share in np.linspace(0.1, 1.0, 5)]
+    return "".join(
+        f'<rect x="{4.4 * i:.1f}" y="-6" width="4.5" height="12" fill="rgb({r:.0f},{g:.0f},{b:.0f})"/>'
+        for i, (r, g, b) in enumerate(steps)
+    )
+
+
+_MARKS: Final = {
+    "seen": '<g transform="translate({x:.0f},{y:.0f})"><g transform="scale(.75)">'
+    + last_seen_mark(14.0, 0.0)
+    + "</g></g>",
+    "tint": '<g transform="translate({x:.0f},{y:.0f})">' + _tint_strip() + "</g>",
+}
+
+
 def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature]) -> tuple[str, float]:
     """The words beside the map, and how far down they go, in pixels."""
     plan = found.plan
@@ -97,11 +116,19 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
         (f"finds {plan.pos:.1%}; no search with these batteries finds more than {plan.bound:.1%}", "figure", 24.0),
         (f"kept: {plan.pattern}; sweep width {found.sweep_width_m:.0f} m", "figure", 17.0),
     ]
+    lines += [
+        ("where the person was last seen", "seen", 20.0),
+        ("the darker, the more probable per area", "tint", 20.0),
+    ]
     lines += [(_LINE_NAME[kind], kind, 17.0) for kind in sorted({f.kind for f in ground})]
     parts, at = [], 14.0
     for words, kind, step in lines:
         for number, line in enumerate(wrapped(words)):
             at += 15.0 if number else step
+            if kind in _MARKS:
+                mark = _MARKS[kind].format(x=x, y=at - 4.0)
+                parts.append(f'{mark}<text class="soft" x="{x + 30:.0f}" y="{at:.0f}">{escape(line)}</text>')
+                continue
             if kind in _LINE_STYLE:
                 parts.append(
                     f'<path class="ground-line" d="M{x:.0f},{at - 4:.0f}h22" style="{_LINE_STYLE[kind]}"/>'

@@ -45,7 +45,7 @@ def resolve(flights: Sequence[Flight], limits: VehicleLimits, rules: Rules | Non
     names = [f.plan.vehicle_id for f in flights]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
-        raise PlanningError(f"{', '.join(twice)} has more than one plan; give one plan per vehicle")
+        raise PlanningError(f"more than one plan for {', '.join(twice)}; give one plan per vehicle")
     if not flights:
         return Resolution((), (), (), (), (), 0.0, 0.0)
     order = sorted(range(len(flights)), key=lambda i: names[i])

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from background import background
 
 from dronectl.bus.broker import BrokerChild
@@ -18,10 +19,10 @@ MAIN = "from dronectl.cli.main import main; main()"
 PATIENCE_S = 90.0
 
 
-async def tail(broker, memory, *more):
+async def tail(broker, memory, *more, stdout=asyncio.subprocess.PIPE):
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", MAIN, "alerts", "tail", "--broker", str(broker.access_file), "--memory", str(memory), *more,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=stdout, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -63,6 +64,24 @@ async def test_tail_prints_once_acknowledges_and_remembers(tmp_path):
         assert printed == b"", "what was printed and acted on once is not again"
         assert b"3 alerts (3 messages) are known" in said
         assert memory.read_bytes() == acted
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+async def test_what_could_not_be_printed_is_not_acknowledged_and_comes_again(tmp_path):
+    memory = tmp_path / "dispatch.jsonl"
+    async with asyncio.timeout(PATIENCE_S), site(tmp_path, 2) as (broker, feeder):
+        with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  # a device
+            deaf = await tail(broker, memory, "--ack", stdout=full)
+            _, said = await deaf.communicate()
+        assert deaf.returncode == 2
+        assert b"error: standard output: No space left on device" in said
+        assert b"Traceback" not in said
+        assert memory.read_bytes() == b""
+
+        hearing = await tail(broker, memory, "--ack", "--json", "--count", "2")
+        printed, _ = await hearing.communicate()
+        assert len({json.loads(line)["id"] for line in printed.splitlines()}) == 2
+        assert await feeder.wait() == 0
 
 
 async def test_tail_shows_a_card_and_waits_for_a_broker(tmp_path):

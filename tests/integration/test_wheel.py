@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """The wheel works where it is installed: site, terrain, model and schemas are inside."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -60,6 +61,13 @@ def test_it_plans_from_there(installed, tmp_path):
     done = run(installed, "-m", "dronectl", "plan", "patrol", "--out", str(tmp_path / "plans"), cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "plans" / "d1.plan").is_file()
+
+
+def test_the_doctor_finds_the_model_and_an_engine_there(installed, tmp_path):
+    done = run(installed, "-m", "dronectl", "doctor", "--json", cwd=tmp_path)
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert found["inference engine"]["ok"], found["inference engine"]
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_licence_and_version_are_stated(installed):

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
 """Every mistake is one clear message with the right exit code, never a traceback."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +44,76 @@ def test_exit_codes(tmp_path, monkeypatch, arguments, code, words):
     assert done.returncode == code, done.stdout + done.stderr
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+LIDU = Path(__file__).parents[2] / "config" / "lidu"
+
+
+@pytest.fixture
+def chinese_site(tmp_path) -> Path:
+    shutil.copy(LIDU / "terrain.npz", tmp_path)
+    text = (LIDU / "site.yaml").read_text(encoding="utf-8").replace("name: Drone 1", "name: 一号机")
+    (tmp_path / "site.yaml").write_text(text.replace("Market square", "集市广场"), encoding="utf-8")
+    return tmp_path / "site.yaml"
+
+
+@pytest.mark.parametrize("charset", ["ascii", "latin-1", "gbk", "utf-8"])
+def test_a_terminal_whose_character_set_lacks_something_gets_the_rest(chinese_site, charset):
+    command = [sys.executable, "-m", "dronectl", "plan", "patrol", "--iterations", "0", "--site", str(chinese_site)]
+    command += ["--out", str(chinese_site.parent / "地图")]
+    environment = {**os.environ, "PYTHONIOENCODING": charset}
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert b"Longest flight" in done.stdout
+    machine = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=False, env=environment)
+    assert machine.returncode == 0, machine.stderr
+    files = json.loads(machine.stdout.decode(charset))["files"]
+    assert all(Path(name).is_file() for name in files)
+
+
+def test_line_100_of_a_file_is_no_picture_of_a_hundred(tmp_path):
+    (tmp_path / "site.yaml").write_text("\n" * 99 + "speling: 1\n", encoding="utf-8")
+    done = dronectl("plan", "patrol", "--site", str(tmp_path / "site.yaml"))
+    assert done.returncode == 2
+    assert f"{tmp_path}/site.yaml:100: speling: is not a field" in done.stderr
+
+
+def test_a_file_whose_name_is_no_text_is_checked(tmp_path):
+    plan = tmp_path / os.fsdecode(b"\xbc\xaf.plan")
+    plan.write_text("no plan", encoding="utf-8")
+    done = dronectl("check", str(plan), "--json")
+    assert done.returncode == 2
+    assert "\\udcbc\\udcaf.plan" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["doctor", "--json"], ["--help"], ["vision", "advise", "--air", "25..37"]])
+def test_output_that_is_not_taken_is_one_line(arguments):
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "dronectl", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: standard output: No space left on device\n"
+
+
+def test_a_reader_that_goes_away_never_gets_the_code_of_a_plan_that_can_be_flown():
+    command = [sys.executable, "-m", "dronectl", "vision", "advise", "--air", "25..37", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) == 1
+    assert said == b""
+
+
+def test_an_engine_that_is_none_is_bad_input_and_files_that_cannot_be_read_are_called_so(tmp_path):
+    (tmp_path / "cut\x1b[31m.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    done = dronectl("detect", str(tmp_path), "--engine", "abacus")
+    assert done.returncode == 2
+    assert "engine 'abacus' is unknown; there are tensorrt, openvino" in done.stderr
+    done = dronectl("detect", str(tmp_path), "--engine", "onnxruntime")
+    assert done.returncode == 2
+    assert "[1/1] cut\N{REPLACEMENT CHARACTER}[31m.jpg: unreadable\n" in done.stderr
 
 
 def test_an_evidence_index_that_is_none_is_one_line(tmp_path):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import shutil
@@ -17,6 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from dronectl.cli import plan as plan_cli
+from dronectl.cli import plan_circuits, plan_cover, plan_map, plan_patrols, plan_search, plan_separate
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import (
@@ -301,3 +303,13 @@ def test_a_return_height_of_its_own_is_kept_said_and_not_flown_beside_another(si
     assert shared_return_layer(site, own, [one]) is None  # the same drone, before
     for plan, others in ((own, [two]), (two, [own])):
         assert "if the site were lost they would meet" in shared_return_layer(site, plan, others)
+
+
+def test_no_two_planners_write_into_one_folder_unless_told_to():
+    """`dronectl fly plans/*.plan` after a patrol and a survey were planned would fly both at once."""
+    planners = [
+        plan_cli.patrol, plan_cover.cover, plan_map.map_, plan_search.search, plan_circuits.circuits,
+        plan_patrols.timetable, plan_patrols.heat, plan_separate.separate,
+    ]  # fmt: skip
+    folders = [inspect.signature(planner).parameters["out_dir"].default for planner in planners]
+    assert len(set(folders)) == len(folders), folders

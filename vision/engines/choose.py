@@ -18,7 +18,7 @@ from typing import Final
 
 from vision.engines.base import Engine, first_line
 from vision.engines.tensorrt_parts import BUILD, is_built, missing, provider_library
-from vision.errors import EngineMissingError, EngineUnusableError
+from vision.errors import EngineChoiceError, EngineMissingError, EngineUnusableError
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +57,9 @@ def _candidates(preferred: str | None, model: Path | None) -> list[str]:
     checkpoint = model is not None and model.suffix == ".pt"
     if preferred is not None:
         if preferred not in _ENGINES:
-            raise EngineMissingError(f"engine {preferred!r} is unknown; there are {', '.join(ENGINE_NAMES)}")
+            raise EngineChoiceError(f"engine {preferred!r} is unknown; there are {', '.join(ENGINE_NAMES)}")
         if (preferred == "ultralytics") != checkpoint and model is not None:
-            raise EngineMissingError(f"engine {preferred} does not read {model.name}: .pt is for ultralytics only")
+            raise EngineChoiceError(f"engine {preferred} does not read {model.name}: .pt is for ultralytics only")
         if preferred not in here:
             raise EngineMissingError(f"engine {preferred} is not installed; {_ENGINES[preferred][2]}")
         return [preferred]

@@ -216,7 +216,7 @@ def test_what_cannot_be_separated_is_refused_with_pair_time_and_place():
 
 def test_one_plan_per_vehicle():
     flights = head_on()
-    with pytest.raises(PlanningError, match="d1 has more than one plan"):
+    with pytest.raises(PlanningError, match="more than one plan for d1;"):
         resolve([*flights, flights[0]], LIMITS)
 
 

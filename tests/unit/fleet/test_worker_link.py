@@ -235,3 +235,12 @@ async def test_a_vehicles_text_steers_no_terminal():
         assert link.state().last_text == "Low battery\N{REPLACEMENT CHARACTER}[2J" + "\N{REPLACEMENT CHARACTER}" * 2 + (
             "[/red] 电量低"
         )
+
+
+async def test_a_drone_under_another_system_id_is_told_of_once(caplog):
+    link = MavsdkLink(VehicleAddress("d1", "udpin://127.0.0.1:1", 21), 4.0, CallThreads(1), lambda: None)
+    for heard in (set(), {1}, {1}, set()):
+        link.strangers(frozenset(heard))
+    assert [record.getMessage() for record in caplog.records] == [
+        "d1: system id 21 was not heard on udpin://127.0.0.1:1; heard was 1, which no drone of the site file has as system_id"
+    ]

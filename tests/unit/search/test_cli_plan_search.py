@@ -121,6 +121,9 @@ def test_the_map_shows_every_track(searched):
     assert len([e for e in root.iter() if e.tag.endswith("image")]) == 2
     said = " ".join(e.text or "" for e in root.iter() if e.tag.endswith("text"))
     assert "no search with these batteries" in " ".join(said.split())
+    assert "where the person was last seen" in said
+    assert "the darker, the more probable per area" in said
+    assert len([e for e in root.iter() if e.get("class") == "plan-casing"]) == len(paths)
 
 
 def test_people_read_it_too(tmp_path):

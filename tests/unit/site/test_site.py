@@ -98,6 +98,40 @@ def test_drone_or_system_id_twice(changed, old, new, field):
     assert "twice" in message
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "{type: thermal, port: 24603}",
+            "{type: thermal, port: 24601}",
+            ":72: drones.1.cameras.0.port: 127.0.0.1:24601 is ",
+        ),
+        ("{type: photo}", "{type: thermal, port: 24690}", ":64: drones.0.cameras.2.type: d1 has two cameras of type"),
+    ],
+)
+def test_pictures_that_would_be_placed_by_another_cameras_pose_are_refused(changed, old, new, said):
+    file, _ = changed(old, new)
+    assert refused(file).startswith(f"{file}{said}")
+
+
+def test_two_fixed_cameras_at_one_address_are_refused_without_showing_its_password(changed):
+    file, line = changed(MAST, f"{MAST[:-1]}, {LOOK}\n  - {MAST[:-1].replace('cam-square', 'cam-two')}, {LOOK}")
+    assert (
+        refused(file)
+        == f"{file}:{line + 1}: fixed_cameras.1.look.address: is that of cam-square; each camera needs its own"
+    )
+
+
+def test_battery_levels_out_of_order_are_refused_before_the_service_starts(changed):
+    file, _ = changed("battery_low: 0.30", "battery_low: 0.10")
+    assert "failsafe: battery levels must rise from emergency to critical to low, not 0.08, 0.22, 0.1" in refused(file)
+
+
+def test_yes_is_no_number(changed):
+    file, line = changed("cruise_speed_m_s: 9.0", "cruise_speed_m_s: yes")
+    assert refused(file).startswith(f"{file}:{line}: patrol.cruise_speed_m_s: a number")
+
+
 def test_same_key_twice_is_refused(changed):
     file, line = changed("timezone: Asia/Shanghai", "timezone: Asia/Shanghai\ntimezone: UTC")
     assert f"{file}:{line + 1}: timezone: stands here for the second time" in refused(file)

@@ -17,7 +17,7 @@ from vision.decode import decode
 from vision.engines import choose, choose_engine, installed_engines, load_engine, openvino_engine, tensorrt_parts
 from vision.engines.cache import cache_folder, prune
 from vision.engines.onnx_header import input_shape
-from vision.errors import EngineMissingError, EngineUnusableError, ModelError
+from vision.errors import EngineChoiceError, EngineMissingError, EngineUnusableError, ModelError
 from vision.frame import Frame, PixelKind
 from vision.model_card import DEFAULT_MODEL, ModelCard, read_card
 from vision.prepare import Fit, fit_into, fit_picture, to_grey, to_tensor
@@ -144,9 +144,9 @@ def test_old_compiled_models_go(tmp_path: Path) -> None:
 def test_the_best_installed_engine_is_chosen() -> None:
     assert choose_engine() == installed_engines()[0] == "openvino"
     assert choose_engine("opencv") == "opencv"
-    with pytest.raises(EngineMissingError, match="unknown"):
+    with pytest.raises(EngineChoiceError, match="unknown"):
         choose_engine("abacus")
-    with pytest.raises(EngineMissingError, match="does not read"):
+    with pytest.raises(EngineChoiceError, match="does not read"):
         choose_engine("openvino", Path("model.pt"))
 
 
@@ -365,3 +365,16 @@ def test_sizes_and_scales_out_of_range_are_counted() -> None:
     colour = Frame("c", None, 0, 0.0, np.zeros((64, 64, 3), np.uint8), PixelKind.BGR8)
     assert detector.detect(colour, None) == []
     assert detector.refused_frames == 2
+
+
+def test_a_climb_is_one_line_and_not_one_for_every_scale(caplog: pytest.LogCaptureFixture) -> None:
+    card = ModelCard("m", "0" * 64, ("person", "car", "bicycle", "other_vehicle"), gsd_min_m=0.04, gsd_max_m=0.12)
+    detector = YoloDetector(load_engine(DEFAULT_MODEL, "onnxruntime"), card)
+    frame = Frame("a", None, 0, 0.0, scene(), PixelKind.GREY8)
+    for gsd_cm in (1.0, 1.5, 2.0, 2.6, 3.0, 3.5, 5.0, 12.5, 13.0, 30.0, 40.0):
+        detector.detect(frame, gsd_cm / 100)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a: not looked at by model m: 1.0 cm per pixel, and the model is for 4.0 cm and more",
+        "a: 2.6 cm per pixel is outside what model m was measured at; expect misses",
+        "a: not looked at by model m: 30.0 cm per pixel, and the model is for 12.0 cm and less",
+    ]
