@@ -157,7 +157,9 @@ class FlySet:
         asked = [r.order.vehicle_id for r in self.results if r.asked and r.sortie is None and not r.not_taken]
         parts = []
         if flying:
-            parts.append(f"{', '.join(flying)} fl{'ies' if len(flying) == 1 else 'y'} on without it, ordered nothing new")
+            parts.append(
+                f"{', '.join(flying)} fl{'ies' if len(flying) == 1 else 'y'} on without it, ordered nothing new"
+            )
         if asked:
             parts.append(f"{', '.join(asked)} may have been handed in, and may be flying")
         if kept := self._kept_down():

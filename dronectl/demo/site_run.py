@@ -26,7 +26,7 @@ from dronectl.demo.launching import Launching, SimClock
 from dronectl.demo.processes import Child, child, wait_for
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown, Progress, follow
-from dronectl.errors import UnavailableError
+from dronectl.errors import UnavailableError, words_of
 from dronectl.operations.planned import start_text
 from dronectl.paths import StateDir
 from missions.model import FlightPlan
@@ -222,7 +222,7 @@ def _cameras(client: ServiceClient) -> dict[str, dict[str, float]]:
         )
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise UnavailableError(f"the service's metrics cannot be read: {error}") from error
+        raise UnavailableError(f"the service's metrics cannot be read ({words_of(error)})") from error
     cameras: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(answer.text):
         if family.name == "dronectl_frames":
