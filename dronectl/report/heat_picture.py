@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 import shapely
+from shapely.geometry import LineString, Point
 from shapely.geometry.base import BaseGeometry
 
 from dronectl.operations.heat import SiteHeat
@@ -110,7 +111,7 @@ class _Labels:
 
     def keep_off(self, path: Sequence[tuple[float, float]]) -> None:
         """A line, or the one point of a mark, in pixels."""
-        self._taken.append((shapely.LineString(path) if len(path) > 1 else shapely.Point(path[0])).buffer(5.0))
+        self._taken.append((LineString(path) if len(path) > 1 else Point(path[0])).buffer(5.0))
 
     def wanted(self, at: tuple[float, float], name: str, weight: float) -> None:
         """Name what is there, once all lines are known."""
