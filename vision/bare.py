@@ -24,6 +24,7 @@ _EMPTY: Final = 0.6  # of the finest octave against the next: enlarged ones .2 t
 _BAR: Final = 3  # grey levels: black, and black through JPEG
 _LEAST_BAR_PX: Final = 4
 _MOST_BARS: Final = 0.7  # of a side, both together: a picture that is all but black is no picture between bars
+_LEAST_SIDE_PX: Final = 32  # narrower strips show no octaves
 _MAD_TO_SIGMA: Final = 1.4826
 
 T = TypeVar("T", Detection, Observation)
@@ -90,6 +91,8 @@ def _between_bars(grey: BytePicture) -> tuple[int, int]:
 
 def _enlarged(grey: BytePicture) -> bool:
     """Whether shrinking a picture to half would lose next to nothing: its finest octave (Burt and Adelson, 1983) is empty."""
+    if min(grey.shape) < _LEAST_SIDE_PX:
+        return False
     height, width = (side // 4 * 4 for side in grey.shape)
     whole = grey[:height, :width].astype(np.float32)
     half, finest = _octave(whole)

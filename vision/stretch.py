@@ -37,6 +37,8 @@ def eight_bits(pixels: NDArray[Any], percents: tuple[float, float], span: float)
 
 def without_stuck(pixels: NDArray[Any]) -> NDArray[Any]:
     """The picture (h, w) without pixels that are above all their neighbours: stuck ones, for what a lens shows is wider."""
+    if pixels.size == 1:  # it has no neighbours
+        return pixels
     return np.asarray(cv2.min(pixels, cv2.dilate(pixels, _NEIGHBOURS)))
 
 

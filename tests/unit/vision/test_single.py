@@ -185,6 +185,13 @@ def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() ->
     assert (things[0].temperature_max_c or 0) > 45
 
 
+@pytest.mark.parametrize("kind", [PixelKind.GREY8, PixelKind.CELSIUS, PixelKind.RAW16])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 2000), (2000, 1), (3, 900), (17, 4000)])
+def test_strips_and_single_pixels_show_nobody(shape: tuple[int, int], kind: PixelKind) -> None:
+    dtype = {PixelKind.GREY8: np.uint8, PixelKind.CELSIUS: np.float32, PixelKind.RAW16: np.uint16}[kind]
+    assert single().look(frame(np.full(shape, 90, dtype), kind), None)[1] == []
+
+
 def test_people_on_ground_that_the_sun_has_heated_are_people() -> None:
     pixels = body(body(ground(11, (512, 640)), 200, 150, 26, 9.0), 450, 330, 18, 8.0) + np.float32(48.0)
     _, things = single().look(frame(np.asarray(pixels, np.float32)), None)
@@ -273,11 +280,12 @@ def test_a_model_that_knows_fire_tells_it_in_stills(tmp_path: Path) -> None:
 
 def test_the_judge_is_fitted_to_what_the_product_lets_it_judge() -> None:
     """Two bodies that the second look takes for one: what is crowded by the first look is left out, as in a still."""
-    rng = np.random.default_rng(11)
-    pixels = ground(11, (512, 640))
-    for i in range(10):
-        long, right, down = int(rng.integers(9, 40)), int(rng.integers(-20, 20)), int(rng.integers(-20, 20))
-        pixels = body(pixels, 60 + 100 * (i % 6) + right, 60 + 125 * (i // 6) + down, long, float(rng.uniform(2, 6)))
+    rng = np.random.default_rng(1)
+    pixels = ground(1, (512, 640))
+    for i in range(8):
+        long, x, y = int(rng.integers(9, 26)), 70 + 125 * (i % 5), 80 + 150 * (i // 5)
+        for beside in (-5, 5):
+            pixels = body(pixels, x + beside, y + int(rng.integers(-4, 5)), long, float(rng.uniform(2, 6)))
     seen, yolo = frame(pixels), load_yolo(DEFAULT_MODEL)
     picture, tones = Picture(seen, None), two_tones(seen)
     found = yolo.detect(tones[0], None, LEARNED_FROM)

@@ -63,9 +63,9 @@ def test_only_equalised_pictures_of_eight_bits_get_two_tones() -> None:
 
 
 def stepped(hottest_c: float, kind: PixelKind) -> Frame:
-    """Ground from 0 to 3 degrees, a body of 9 and something small that is hotter, in any unit."""
+    """Ground from 0 to 3 degrees, a body of 8 and something small that is hotter, in any unit."""
     warmth = np.tile(np.linspace(0.0, 3.0, 640, dtype=np.float32), (512, 1))
-    warmth[200:206, 100:120] = 9.0
+    warmth[200:206, 100:120] = 8.0
     warmth[300:303, 300:303] = hottest_c
     warmth[400, 400] = 60.0  # stuck
     if kind is PixelKind.CELSIUS:
@@ -77,7 +77,7 @@ def stepped(hottest_c: float, kind: PixelKind) -> Frame:
 
 @pytest.mark.parametrize("kind", [PixelKind.CELSIUS, PixelKind.RAW16, PixelKind.GREY8])
 def test_the_warmest_is_white_and_bodies_are_seen_below_it(kind: PixelKind) -> None:
-    seen = two_tones(stepped(9.5, kind))[0].pixels
+    seen = two_tones(stepped(8.5, kind))[0].pixels
     assert seen[301, 301] == 255
     assert 235 <= seen[203, 110] < 250
     assert seen[203, 5] < 5
@@ -87,7 +87,7 @@ def test_the_warmest_is_white_and_bodies_are_seen_below_it(kind: PixelKind) -> N
 def test_an_engine_does_not_darken_everybody_else(hottest_c: float) -> None:
     seen = two_tones(stepped(hottest_c, PixelKind.CELSIUS))[0].pixels
     assert seen[301, 301] == 255
-    assert seen[203, 110] > 160
+    assert 215 < seen[203, 110] < 250
     assert 50 < seen[203, 630] < 90
 
 
