@@ -41,8 +41,13 @@ def to_grey(frame: Frame, card: ModelCard) -> BytePicture:
 def fit_into(shape: tuple[int, int], size: tuple[int, int]) -> Fit:
     """Where a picture of (height, width) lies when it is letterboxed into (height, width) `size`."""
     scale = min(size[0] / shape[0], size[1] / shape[1])
-    height, width = round(shape[0] * scale), round(shape[1] * scale)
+    height, width = _shrunk(shape, scale)
     return Fit(scale, float((size[1] - width) // 2), float((size[0] - height) // 2))
+
+
+def _shrunk(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(height, width), of which a line of pixels keeps one."""
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def fit_picture(picture: BytePicture, size: tuple[int, int]) -> tuple[BytePicture, Fit]:
@@ -50,7 +55,7 @@ def fit_picture(picture: BytePicture, size: tuple[int, int]) -> tuple[BytePictur
     fit = fit_into((picture.shape[0], picture.shape[1]), size)
     if picture.shape[:2] == size:
         return np.ascontiguousarray(picture), fit
-    width, height = round(picture.shape[1] * fit.scale), round(picture.shape[0] * fit.scale)
+    height, width = _shrunk((picture.shape[0], picture.shape[1]), fit.scale)
     method = cv2.INTER_AREA if fit.scale < 1 else cv2.INTER_LINEAR
     canvas = np.full((*size, *picture.shape[2:]), _PAD_GREY, dtype=np.uint8)
     left, top = int(fit.left_px), int(fit.top_px)

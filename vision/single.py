@@ -25,16 +25,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.bare import bared
 from vision.detector import Detection
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
+from vision.polarity import is_black_hot, may_be_black_hot
 from vision.sighting import Kind
+from vision.stretch import without_stuck
 from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
 from vision.tone import two_tones
 from vision.two_sizes import people_at_both_sizes
 from vision.unite import Observation, unite
-from vision.yolo import YoloDetector
+from vision.yolo import YoloDetector, measured
 
 WEIGHTS: Final = Path(__file__).parent / "models" / "single_look.json"
 LEARNED_FROM: Final = 0.03  # the least score of the learned detector that is a candidate
@@ -64,7 +67,6 @@ _HEARD: Final = 0.3  # what both its looks must say at least of whom the judge s
 _AT_HOME: Final = 1  # sure of more, the learned detector is in pictures that it knows: towns
 _MOST_IN_QUIET: Final = 10  # open cold ground seldom has more of them; four of five towns do, and many woods
 _LONGEST_M: Final = 3.5
-_NEIGHBOURS: Final = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _LEAST_LOGIT: Final = -4.6
 _RIVAL: Final = 0.3
 _MOST_LOG_SIGMA: Final = 3.7  # more says no more: some forty
@@ -126,6 +128,12 @@ class Picture:
         self.smooth = np.asarray(cv2.blur(self._levels, (3, 3)))
         self.most_px = kernel * 1.3
         self._spots: tuple[Detection, ...] | None = None
+
+    @property
+    def outstanding(self) -> float:
+        """How far the warmest things stand out on the finest scale, in robust sigmas: the uppermost in ten thousand pixels."""
+        fine = self._scales[0]
+        return (float(np.percentile(fine.hat, 99.99)) - fine.median) / fine.sigma
 
     @property
     def log_odds(self) -> float:
@@ -251,11 +259,27 @@ class SingleLook:
         if frame.kind is PixelKind.BGR8:
             look = self._learned.look(frame, gsd_m)
             return look, unite(look.found)
-        tones = two_tones(frame)
+        bare = bared(frame, self._learned.yolo(frame).input_size)
+        look, things = self._look(bare.frame, None if gsd_m is None else gsd_m * bare.scale)
+        look = replace(look, found=[bare.in_file(d) for d in look.found])
+        return look, [bare.in_file(t) for t in things]
+
+    def _first(self, frame: Frame, gsd_m: float | None) -> tuple[Frame, tuple[Frame, Frame], Look, Picture]:
+        """The look at the whole of a picture, its tones, and itself as warm things are bright in it."""
+        tones, picture = two_tones(frame), Picture(frame, gsd_m)
         look = self._learned.look(tones[0], gsd_m, LEARNED_FROM)
+        if frame.kind is PixelKind.GREY8 and look.refusal is None and may_be_black_hot(look.found):
+            negative = replace(frame, pixels=255 - frame.pixels)
+            inverted, other = two_tones(negative), Picture(negative, gsd_m)
+            again = self._learned.look(inverted[0], gsd_m, LEARNED_FROM)
+            if is_black_hot(look.found, again.found, picture.outstanding, other.outstanding):
+                return negative, inverted, again, other
+        return frame, tones, replace(look, found=measured(frame, look.found)), picture
+
+    def _look(self, frame: Frame, gsd_m: float | None) -> tuple[Look, list[Observation]]:
+        frame, tones, look, picture = self._first(frame, gsd_m)
         yolo = self._learned.yolo(frame)
         hot = self._classical.fires(frame, gsd_m)
-        picture = Picture(frame, gsd_m)
 
         def sure_of(found: Sequence[Detection]) -> list[Observation]:
             return unite([*(d for d in found if d.confidence >= yolo.confidence), *hot], partial(is_flame, frame))
@@ -266,7 +290,7 @@ class SingleLook:
             if sum(o.learned_score > 0 for o in sure) > _AT_HOME:
                 return look, sure
         if look.refusal is None:
-            look = replace(look, found=heard(yolo, tones, gsd_m, look.found))
+            look = replace(look, found=measured(frame, heard(yolo, tones, gsd_m, look.found)))
         things = candidates(picture, look.found, gsd_m)
         flames = [d for d in look.found if d.kind in _FLAMES and d.confidence >= yolo.confidence]
         fires = unite([*hot, *flames])
@@ -336,8 +360,7 @@ def _levels(frame: Frame) -> Levels:
     low, high = (float(v) for v in np.percentile(pixels[::4, ::4], _PERCENTILES))
     factor = _COUNTS / max(high - low, 1e-3)
     scaled = cv2.addWeighted(pixels, factor, pixels, 0.0, 2000.0 - low * factor, dtype=cv2.CV_16U)
-    # a pixel above all its neighbours is stuck: whatever a lens shows is wider
-    return np.asarray(cv2.min(scaled, cv2.dilate(scaled, _NEIGHBOURS)), dtype=np.uint16)
+    return np.asarray(without_stuck(scaled), dtype=np.uint16)
 
 
 def _inside(box: Box, shape: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Thermal pictures whose camera has shared their grey levels out evenly, in the tones that a network has learned from.
+"""Thermal stills in the tones that a network has learned from.
 
-Histogram equalisation, of the whole picture or of its parts (Zuiderveld, Contrast limited adaptive histogram equalization,
+People are few pixels of a still and its warmest. Where the scale ends below them they are white blots, and where it ends
+far above they are grey ones: plain pictures, counts and degrees are stretched until the warmest pixel is white.
+
+Pictures whose camera has shared their grey levels out evenly want more. Histogram equalisation, of the whole picture or of
+its parts (Zuiderveld, Contrast limited adaptive histogram equalization,
 Graphics Gems IV, 1994), gives every level as many pixels. Cold ground then takes all of the scale but its end, and
 people, few pixels as they are, share the last levels with the warmest ground. How far they were above it is lost; that
 all of a body is in the last levels is not. Two tones bring that out: levels as an exponential distribution has them, with
@@ -23,6 +27,7 @@ from numpy.typing import NDArray
 
 from vision.frame import Frame, PixelKind
 from vision.prepare import BytePicture
+from vision.stretch import RAW_PER_C, to_the_warmest
 
 _LEVELS: Final = 256
 _PARTS: Final = 4  # along each side
@@ -31,6 +36,8 @@ _TAILS: Final = (0.005, 0.995)  # ranks between which they should be even
 _EVEN_PARTS: Final = 0.13  # plain pictures have .15 and more, towns .2
 _EVEN: Final = 0.07  # of the whole, which chance makes even more easily than most of sixteen parts
 _SIGMAS: Final = 3.0  # of the normal distribution, each way
+_SPAN_C: Final = 2.0  # less is not stretched to all of the scale: noise would be blown up
+_SPANS: Final = {PixelKind.CELSIUS: _SPAN_C, PixelKind.RAW16: _SPAN_C * RAW_PER_C, PixelKind.GREY8: 24.0}
 
 Counts = NDArray[np.intp]
 
@@ -58,10 +65,14 @@ def _unevenness(counts: Counts) -> float:
 
 
 def two_tones(frame: Frame) -> tuple[Frame, Frame]:
-    """The frame for the looks at the first size and at the second: twice itself unless it is of 8 bits and equalised."""
-    if frame.kind is not PixelKind.GREY8 or not is_equalised(frame.pixels):
-        return frame, frame
-    return replace(frame, pixels=_warm_tail(frame.pixels)), replace(frame, pixels=_normal(frame.pixels))
+    """A thermal frame in 8 bits for the looks at the first size and at the second.
+
+    The same stretched to its warmest twice, unless it is of 8 bits and equalised.
+    """
+    if frame.kind is PixelKind.GREY8 and is_equalised(frame.pixels):
+        return replace(frame, pixels=_warm_tail(frame.pixels)), replace(frame, pixels=_normal(frame.pixels))
+    plain = replace(frame, pixels=to_the_warmest(frame.pixels, _SPANS[frame.kind]), kind=PixelKind.GREY8)
+    return plain, plain
 
 
 def _warm_tail(grey: BytePicture) -> BytePicture:

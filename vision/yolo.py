@@ -8,10 +8,11 @@ find next to nothing there, and saying "nobody" would be a lie.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -140,14 +141,10 @@ class YoloDetector:
             if not self._fits(kind, max(right - left, bottom - top), gsd_m):
                 gated += 1
                 continue
-            hottest = None
-            if frame.kind is PixelKind.CELSIUS:
-                patch = frame.pixels[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
-                hottest = float(patch.max()) if patch.size else None
-            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, hottest, learned=True))
+            found.append(Detection(left, top, right, bottom, kind, float(score), self._name, learned=True))
         with self._counting:
             self.gated_boxes += gated
-        return found
+        return measured(frame, found)
 
     @staticmethod
     def _fits(kind: Kind, longest_px: float, gsd_m: float | None) -> bool:
@@ -163,6 +160,18 @@ class YoloDetector:
             self._warned.add(key)
         if new:
             log.warning("%s", message)
+
+
+def measured(frame: Frame, found: Sequence[Detection]) -> list[Detection]:
+    """What was found with the highest temperature in each box, where the frame is in degrees."""
+    if frame.kind is not PixelKind.CELSIUS:
+        return list(found)
+    return [replace(d, temperature_max_c=_hottest_c(frame, d)) for d in found]
+
+
+def _hottest_c(frame: Frame, d: Detection) -> float | None:
+    patch = frame.pixels[int(d.top_px) : math.ceil(d.bottom_px), int(d.left_px) : math.ceil(d.right_px)]
+    return float(patch.max()) if patch.size else None
 
 
 def load_yolo(

@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     single.add_argument("--out", type=Path, required=True, help="the JSON file to write")
     single.add_argument("--pictures", type=int, default=900, help="rendered cold pictures (default 900)")
     single.add_argument(
-        "--least", type=float, default=0.56, help="probability from which a person is reported (default 0.56)"
+        "--least", type=float, default=0.54, help="probability from which a person is reported (default 0.54)"
     )
     single.add_argument("--seed", type=int, default=0)
     check = commands.add_parser("evaluate", help="figures of an ONNX model on labelled pictures")

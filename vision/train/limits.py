@@ -18,7 +18,10 @@ HITUAV = (
         " detection."
     ),
     "The class other_vehicle has too few examples (102 in training) to be of use: take its boxes as noise.",
-    "White-hot only. Colour palettes and black-hot pictures must be turned into white-hot grey first.",
+    (
+        "White-hot only. Colour palettes and black-hot pictures must be turned into white-hot grey first; `dronectl detect`"
+        " knows most black-hot stills with people in them by itself."
+    ),
     "It finds people, it does not tell who they are. Without a detection an area is not shown to be empty.",
 )
 RGB = (

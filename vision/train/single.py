@@ -59,7 +59,7 @@ class SingleJob:
     model: Path
     out: Path
     pictures: int = 900
-    least: float = 0.56
+    least: float = 0.54
     seed: int = 0
 
 

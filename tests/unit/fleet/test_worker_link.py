@@ -238,7 +238,7 @@ async def test_a_vehicles_text_steers_no_terminal():
 
 
 async def test_a_drone_under_another_system_id_is_told_of_once(caplog):
-    link = MavsdkLink(VehicleAddress("d1", "udpin://127.0.0.1:1", 21), 4.0, CallThreads(1), lambda: None)
+    link = WorkerLink(VehicleAddress("d1", "udpin://127.0.0.1:1", 21), 4.0, CallThreads(1), lambda: None)
     for heard in (set(), {1}, {1}, set()):
         link.strangers(frozenset(heard))
     assert [record.getMessage() for record in caplog.records] == [

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import cv2
 import numpy as np
@@ -10,47 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.examine_lines import kind_of
+from tests.vision_cold import frame, people, plain
 from vision.frame import Frame, PixelKind
-from vision.lookers import Lookers
-from vision.model_card import DEFAULT_MODEL
-from vision.sighting import Kind
-from vision.single import SingleLook
 from vision.tone import is_equalised, two_tones
-from vision.yolo import load_yolo
 
-PLACES = ((200, 150), (450, 330))
 SIZES = st.sampled_from([(512, 640), (256, 320), (480, 640), (1024, 1280)])
-
-
-@cache
-def single() -> SingleLook:
-    return SingleLook(Lookers(load_yolo(DEFAULT_MODEL)))
-
-
-def plain(seed: int, size: tuple[int, int] = (512, 640), places: tuple[tuple[int, int], ...] = PLACES) -> np.ndarray:
-    """Cold ground with texture of every scale and bodies of 20 pixels on it, through a lens, in 8 bits."""
-    rng = np.random.default_rng(seed)
-    warmth = rng.normal(0, 0.3, size).astype(np.float32)
-    for cell in (160, 60, 24, 9, 4):
-        grid = rng.normal(0, 0.5, (size[0] // cell + 3, size[1] // cell + 3)).astype(np.float32)
-        warmth += cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC)
-    bodies = np.zeros(size, np.float32)
-    for x, y in places:
-        cv2.ellipse(bodies, (x, y), (5, 3), 0, 0, 360, 1.0, -1)
-        cv2.circle(bodies, (x + 6, y), 2, 1.2, -1)
-        cv2.line(bodies, (x, y), (x - 10, y + 2), 0.8, 2)
-    warmth += cv2.GaussianBlur(bodies, (0, 0), 0.8) * 7.0
-    low, high = np.percentile(warmth, (0.5, 99.97))
-    return np.clip((warmth - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
 
 
 def in_parts(grey: np.ndarray, limit: float = 4.0) -> np.ndarray:
     return np.asarray(cv2.createCLAHE(limit, (8, 8)).apply(grey))
-
-
-def frame(pixels: np.ndarray, kind: PixelKind = PixelKind.GREY8) -> Frame:
-    return Frame("t", None, 0, 0.0, pixels, kind)
 
 
 @settings(deadline=None, max_examples=20)
@@ -77,19 +44,58 @@ def test_equalised_pictures_are_known_from_plain_ones(seed: int, size: tuple[int
 )
 def test_what_has_few_levels_or_is_tiny_is_not_equalised(grey: np.ndarray) -> None:
     assert not is_equalised(grey)
-    assert two_tones(frame(grey))[1].pixels is grey
+    first, second = two_tones(frame(grey))
+    assert first is second
 
 
-def test_only_equalised_pictures_of_eight_bits_get_other_tones() -> None:
-    grey = plain(1)
-    even = in_parts(grey)
+def test_only_equalised_pictures_of_eight_bits_get_two_tones() -> None:
+    even = in_parts(plain(1))
     for made in (
-        frame(grey),
+        frame(plain(1)),
         frame(even.astype(np.uint16) * 20, PixelKind.RAW16),
         frame(even.astype(np.float32), PixelKind.CELSIUS),
     ):
-        assert all(tone is made for tone in two_tones(made))
-    assert not any(tone.pixels is even for tone in two_tones(frame(even)))
+        first, second = two_tones(made)
+        assert first is second
+        assert first.kind is PixelKind.GREY8
+    first, second = two_tones(frame(even))
+    assert (first.pixels != second.pixels).any()
+
+
+def stepped(hottest_c: float, kind: PixelKind) -> Frame:
+    """Ground from 0 to 3 degrees, a body of 8 and something small that is hotter, in any unit."""
+    warmth = np.tile(np.linspace(0.0, 3.0, 640, dtype=np.float32), (512, 1))
+    warmth[200:206, 100:120] = 8.0
+    warmth[300:303, 300:303] = hottest_c
+    warmth[400, 400] = 60.0  # stuck
+    if kind is PixelKind.CELSIUS:
+        return frame(warmth - 20.0, kind)
+    if kind is PixelKind.RAW16:
+        return frame((warmth * 40 + 7000).astype(np.uint16), kind)
+    return frame(np.clip(warmth * 4 + 60, 0, 255).astype(np.uint8), kind)
+
+
+@pytest.mark.parametrize("kind", [PixelKind.CELSIUS, PixelKind.RAW16, PixelKind.GREY8])
+def test_the_warmest_is_white_and_bodies_are_seen_below_it(kind: PixelKind) -> None:
+    seen = two_tones(stepped(8.5, kind))[0].pixels
+    assert seen[301, 301] == 255
+    assert 235 <= seen[203, 110] < 250
+    assert seen[203, 5] < 5
+
+
+@pytest.mark.parametrize("hottest_c", [14.0, 40.0])
+def test_an_engine_does_not_darken_everybody_else(hottest_c: float) -> None:
+    seen = two_tones(stepped(hottest_c, PixelKind.CELSIUS))[0].pixels
+    assert seen[301, 301] == 255
+    assert 215 < seen[203, 110] < 250
+    assert 50 < seen[203, 630] < 90
+
+
+@pytest.mark.parametrize("kind", [PixelKind.CELSIUS, PixelKind.RAW16])
+def test_noise_alone_is_not_stretched_to_all_of_the_scale(kind: PixelKind) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.05, (512, 640)).astype(np.float32)
+    made = frame(noise, kind) if kind is PixelKind.CELSIUS else frame((noise * 40 + 7000.5).astype(np.uint16), kind)
+    assert two_tones(made)[0].pixels.max() < 60
 
 
 @settings(deadline=None, max_examples=20)
@@ -107,13 +113,13 @@ def test_tones_keep_the_order_and_are_what_they_are_called(seed: int) -> None:
     assert np.percentile(normal, (15.87, 50, 84.13)) == pytest.approx((85, 127.5, 170), abs=4)
 
 
-def people(grey: np.ndarray) -> list[bool]:
-    """Who of PLACES is told of."""
-    things = [t for t in single().look(frame(grey), None)[1] if kind_of(t)[0] is Kind.PERSON]
-    return [any(t.centre_px == pytest.approx(place, abs=9) for t in things) for place in PLACES]
-
-
 @pytest.mark.parametrize(("seed", "equalised"), [(2, in_parts), (8, in_parts), (6, cv2.equalizeHist)])
 def test_people_whom_equalising_hid_are_told_of(seed: int, equalised: Callable[[np.ndarray], np.ndarray]) -> None:
     """In these pictures as they are nobody is found."""
     assert people(equalised(plain(seed))) == [True, True]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 8])
+def test_people_in_pictures_of_few_grey_levels_are_told_of(seed: int) -> None:
+    """Unstretched, nobody is found in them."""
+    assert people(np.round(plain(seed) * 0.1 + 4).astype(np.uint8)) == [True, True]
