@@ -11,6 +11,12 @@ EXIT_BAD_INPUT: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
 
+def words_of(error: BaseException) -> str:
+    """An error's name and words for a log; of many time-outs and broken connections there is the name alone."""
+    words = str(error).strip()
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
 class BadInputError(Exception):
     """What the user gave cannot be used. One line: what, where, how to mend it. Exit code 2."""
 

@@ -19,6 +19,7 @@ from dronectl.site_checks import (
     fence_findings,
     ids_twice,
     place_findings,
+    port_findings,
     unknown_zone,
 )
 from dronectl.site_model import AimModel, DroneModel, ReferenceSystem, SiteModel
@@ -147,6 +148,7 @@ def load_site(file: Path) -> Site:
     docks = tuple(Place(d.id, d.name, to_point(d.position)) for d in model.docks)
     frame = LocalFrame(docks[0].position)
     findings = ids_twice(model, lines) + unknown_zone(model, lines) + camera_findings(model, lines)
+    findings += port_findings(model, lines)
     fence = Geofence(
         inclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.inclusion),
         exclusion=tuple(tuple(to_point(p) for p in ring) for ring in model.geofence.exclusion),

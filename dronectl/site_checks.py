@@ -114,6 +114,14 @@ def _mounted_twice(model: SiteModel, lines: LineFinder) -> list[str]:
     return findings
 
 
+def port_findings(model: SiteModel, lines: LineFinder) -> list[str]:
+    """The service's door and its own broker cannot listen at one port. An external broker listens elsewhere."""
+    if model.broker.mode != "child" or model.broker.port != model.http.port:
+        return []
+    own, other = ("broker", "http") if "port" in model.broker.model_fields_set else ("http", "broker")
+    return [lines.say((own, "port"), f"{model.http.port} is also {other}.port; broker and HTTP need a port each")]
+
+
 def area_findings(model: SiteModel, to_point: ToPoint, frame: LocalFrame, lines: LineFinder) -> list[str]:
     """Areas far away, rings that cross themselves, corridors without an outline of their own."""
     findings = []

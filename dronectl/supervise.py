@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dronectl.clock import Clock, SystemClock
+from dronectl.errors import words_of
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ async def keep_running(
             try:
                 await run(ready)
             except Exception as error:  # noqa: BLE001  # whatever a child dies of, it is restarted within its budget
-                reason = f"{type(error).__name__}: {error}"
+                reason = words_of(error)
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise asyncio.CancelledError(reason)  # it failed while it was ended: it is not to come back
             now = clock.monotonic_s()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import queue
 import threading
 import time
@@ -26,8 +25,9 @@ from numpy.typing import NDArray
 
 from vision.blur import blurred
 from vision.errors import EvidenceError
-from vision.evidence import About, EvidenceStore, safe_name, unknowable, view
+from vision.evidence import About, EvidenceStore, safe_name, unknowable, view, write_whole
 from vision.frame import Frame
+from vision.motion_jpeg import motion_jpeg
 from vision.sighting import Evidence, Sighting
 from vision.unite import Observation
 
@@ -184,34 +184,25 @@ def _encoded(item: _Frame) -> NDArray[np.uint8]:
 
 def write_clip(folder: Path, name: str, frames: Sequence[tuple[float, Any]]) -> Evidence:
     """Write encoded frames (seconds, JPEG) as Motion JPEG under a final name when complete. Raises EvidenceError."""
-    pictures = [np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)) for _, data in frames]
-    size = (pictures[0].shape[1] // 2 * 2, pictures[0].shape[0] // 2 * 2)
+    first = np.asarray(cv2.imdecode(frames[0][1], cv2.IMREAD_COLOR))
+    width, height = first.shape[1] // 2 * 2, first.shape[0] // 2 * 2
     seconds = frames[-1][0] - frames[0][0]
     rate = min(30.0, max(0.5, (len(frames) - 1) / seconds)) if seconds > 0 else 1.0
-    temporary = folder / f".{name.removesuffix('.avi')}.{os.getpid()}.tmp.avi"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"MJPG"), rate, size)
-        if not writer.isOpened():
-            raise EvidenceError(f"{folder / name}: the clip cannot be opened for writing")
-        for picture in pictures:
-            writer.write(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-        writer.release()
-        data = temporary.read_bytes()
-        reader = cv2.VideoCapture(str(temporary))
-        complete = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == len(pictures)
-        reader.release()
-        if not complete:  # the writer does not say when the disk is full
-            raise EvidenceError(f"{folder / name}: the clip could not be written whole")
-        temporary.replace(folder / name)
-    except OSError as error:
-        raise EvidenceError(f"{folder / name}: {error.strerror or error}") from error
-    except cv2.error as error:
-        raise EvidenceError(f"{folder / name}: {str(error).strip()}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return Evidence(name, hashlib.sha256(data).hexdigest(), size[0], size[1], "clip")
+    pictures = [_in_size(data, width, height) for _, data in frames]
+    data = write_whole(folder, name, motion_jpeg(pictures, width, height, rate))
+    return Evidence(name, hashlib.sha256(data).hexdigest(), width, height, "clip")
+
+
+def _in_size(encoded: NDArray[np.uint8], width: int, height: int) -> bytes:
+    """The picture as it is; anew only if it is of another size, as after a camera's was changed, or of an odd one."""
+    picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    if picture.shape[:2] == (height, width):
+        return encoded.tobytes()
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    ok, again = cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not ok:
+        raise EvidenceError("a frame cannot be encoded as JPEG in the clip's size")
+    return again.tobytes()
 
 
 class Film:

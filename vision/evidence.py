@@ -222,7 +222,12 @@ def write_jpeg(folder: Path, name: str, role: str, picture: Picture) -> Evidence
     ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not ok:
         raise EvidenceError(f"{name}: the picture cannot be encoded as JPEG")
-    data = encoded.tobytes()
+    data = write_whole(folder, name, encoded.tobytes())
+    return Evidence(name, hashlib.sha256(data).hexdigest(), int(picture.shape[1]), int(picture.shape[0]), role)
+
+
+def write_whole(folder: Path, name: str, data: bytes) -> bytes:
+    """Write a file under its final name only when it is complete; returns what is in it. Raises EvidenceError."""
     temporary = folder / f".{name}.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -233,4 +238,4 @@ def write_jpeg(folder: Path, name: str, role: str, picture: Picture) -> Evidence
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise EvidenceError(f"{folder / name}: {error.strerror or error}") from error
-    return Evidence(name, hashlib.sha256(data).hexdigest(), int(picture.shape[1]), int(picture.shape[0]), role)
+    return data

@@ -31,6 +31,7 @@ from dronectl.bus.messages import DroneState, DroneStatus, ServiceStatus, Teleme
 from dronectl.bus.settings import BusSettings, explain, quiet
 from dronectl.bus.topics import Topics
 from dronectl.clock import Clock, SystemClock
+from dronectl.errors import words_of
 from dronectl.streams import Latest
 
 log = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ class Bus:
                 payload = self._service_status("offline", "stopped")
                 await client.publish(self.topics.service_status, payload, qos=1, retain=True)
         except (aiomqtt.MqttError, TimeoutError) as error:
-            log.info("the broker did not hear the farewell: %s", error)
+            log.info("the broker did not hear the farewell: %s", words_of(error))
 
     def _keep(self, topic: str, name: str, subject: str, data: BaseModel) -> None:
         if self._said.get(topic) == data:

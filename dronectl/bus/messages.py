@@ -189,7 +189,7 @@ class Location(_Part):
 
 
 class EvidenceLink(_Part):
-    """A picture. `path` is relative to the site's evidence; `sha256` is of the file."""
+    """A picture. `path` is relative to the site's evidence; `sha256` is of the file; `href` is given with the site's token."""
 
     path: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")

@@ -140,7 +140,7 @@ def explain(access: BrokerAccess, error: BaseException) -> str:
     words = re.sub(r"^\[(Errno -?\d+|code:\d+)\]\s*", "", str(error).strip()) or type(error).__name__
     if words.startswith("Disconnected during"):
         words = "the connection was lost"
-    elif "timed out" in words.lower():
+    elif isinstance(error, TimeoutError) or "timed out" in words.lower():
         words = "it does not answer"
     elif "not authorized" in words.lower() or "bad user name" in words.lower():
         words = f"it refuses user {access.username or '(none)'} ({words})"

@@ -81,7 +81,8 @@ def tail(
 ) -> None:
     """Print alerts as they come, each message once; with --ack the site stops repeating them.
 
-    Without --ack nothing is acknowledged, and the site goes on sending to the dispatch system.
+    Without --ack nothing is acknowledged, and the site goes on sending to the dispatch system. The picture after `look`
+    is given only with the site's token, so a browser gets 401: docs/mqtt.md has the line for curl.
     """
     loaded = open_site(site)
     folder = site_state(loaded, state).root

@@ -14,6 +14,17 @@ from dronectl.paths import StateDir
 _MEND = "start it with `dronectl up`"
 
 
+class ServiceLostError(UnavailableError):
+    """The service is not there, or went away in the middle of a request. One line: what happened, and the mend.
+
+    what: the line without the mend, for commands that know a better one. asked: the request may have been carried out.
+    """
+
+    def __init__(self, what: str, *, asked: bool) -> None:
+        super().__init__(f"{what}; {_MEND}")
+        self.what, self.asked = what, asked
+
+
 class ServiceClient:
     """One command's conversation with the service."""
 
@@ -22,23 +33,29 @@ class ServiceClient:
             url = str(json.loads(state.service_file.read_text(encoding="utf-8"))["url"])
             token = state.token.read_text(encoding="ascii").strip()
         except FileNotFoundError:
-            raise UnavailableError(f"no service runs for this site (looked in {state.root}); {_MEND}") from None
+            what = f"no service runs for this site (looked in {state.root})"
+            raise ServiceLostError(what, asked=False) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UnavailableError(f"{state.service_file}: cannot be read ({error}); {_MEND}") from error
+            raise ServiceLostError(f"{state.service_file}: cannot be read ({error})", asked=False) from error
         self.url = url
+        self._timeout_s = timeout_s
         self.token = token
         self._http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout_s, trust_env=False
         )
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
-        """Return the decoded answer. 4xx is BadInputError, no answer or 5xx is UnavailableError."""
+        """Return the decoded answer. 4xx is BadInputError, 5xx UnavailableError, no answer ServiceLostError."""
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.ConnectError:
-            raise UnavailableError(f"the service does not answer at {self.url}; {_MEND}") from None
+            raise ServiceLostError(f"the service does not answer at {self.url}", asked=False) from None
+        except httpx.TimeoutException as error:
+            what = f"the service at {self.url} gave no answer within {self._timeout_s:g} s: it hangs, or is too busy"
+            raise ServiceLostError(what, asked=True) from error
         except httpx.HTTPError as error:
-            raise UnavailableError(f"the service at {self.url} broke off: {type(error).__name__}") from error
+            what = f"the service at {self.url} went away in the middle of a request: it was stopped or has died"
+            raise ServiceLostError(what, asked=True) from error
         try:
             content = answer.json()
         except ValueError:

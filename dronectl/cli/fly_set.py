@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dronectl.cli.client import ServiceClient
+from dronectl.cli.client import ServiceClient, ServiceLostError
 from dronectl.cli.common import err, say
 from dronectl.errors import (
     EXIT_BAD_INPUT,
@@ -128,6 +128,8 @@ class FlySet:
                 if not self._launches.waiting and (not wait or all(r.ended for r in self.results)):
                     break
                 time.sleep(self._pause_s())
+        except ServiceLostError as error:
+            raise UnavailableError("; ".join([error.what, *self._without_service()])) from error
         except UnavailableError as error:
             if not (kept := self._kept_down()):
                 raise
@@ -149,6 +151,25 @@ class FlySet:
             lines.append(f"not handed in, on the ground: {kept}")
         return lines
 
+    def _without_service(self) -> list[str]:
+        """What becomes of each flight when the service is lost, and what to do. Losing it commands no aircraft."""
+        flying = [r.order.vehicle_id for r in self.results if r.sortie is not None and not r.ended]
+        asked = [r.order.vehicle_id for r in self.results if r.asked and r.sortie is None and not r.not_taken]
+        parts = []
+        if flying:
+            parts.append(
+                f"{', '.join(flying)} fl{'ies' if len(flying) == 1 else 'y'} on without it, ordered nothing new"
+            )
+        if asked:
+            parts.append(f"{', '.join(asked)} may have been handed in, and may be flying")
+        if kept := self._kept_down():
+            parts.append(f"not handed in, on the ground: {kept}")
+        if not (left := flying + asked):
+            return [*parts, "start it with `dronectl up`"]
+        start = "start `dronectl up` again: it adopts flights under way, `dronectl vehicles` shows them"
+        who = left[0] if len(left) == 1 else "ID"
+        return [*parts, f"{start}; without it `dronectl hold|return|land {who} --direct` orders"]
+
     def _kept_down(self) -> str:
         return ", ".join(r.order.vehicle_id for r in self.results if not r.asked)
 
@@ -166,10 +187,10 @@ class FlySet:
         try:
             accepted = self._client.post("/api/v1/sorties", body)
         except BadInputError as error:
-            result.not_taken = str(error) if len(self.results) == 1 else f"{result.order.vehicle_id}: {error}"
+            result.not_taken = f"{result.order.file}: refused for {result.order.vehicle_id}: {error}"
             self._launches.seen(index, "failed", time.monotonic())
             if len(self.results) > 1:
-                self._tell(result, f"not flown: {error}")
+                self._tell(result, f"{result.order.file} not flown: {error}")
             return
         result.sortie = self._client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
         if not self._quiet:

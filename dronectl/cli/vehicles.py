@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from dronectl.cli.client import ServiceClient
+from dronectl.cli.client import ServiceClient, ServiceLostError
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, say, site_state
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError, UnavailableError
 
@@ -156,9 +156,14 @@ def _order(
         wanted = [site.drone(vehicle)] if vehicle else list(site.drones)
         results: list[dict[str, Any]] = asyncio.run(order_directly(kind, wanted))
     else:
-        client = ServiceClient(folder, timeout_s=_COMMAND_TIMEOUT_S)
         body = {"kind": kind, "reason": reason}
-        answer = client.post(f"/api/v1/vehicles/{vehicle}/commands" if vehicle else "/api/v1/commands", body)
+        path = f"/api/v1/vehicles/{vehicle}/commands" if vehicle else "/api/v1/commands"
+        try:
+            answer = ServiceClient(folder, timeout_s=_COMMAND_TIMEOUT_S).post(path, body)
+        except ServiceLostError as error:
+            unknown = "whether the order was carried out is not known; " if error.asked else ""
+            again = f"`dronectl {kind} {vehicle or '--all'} --direct` orders it without the service"
+            raise UnavailableError(f"{error.what}; {unknown}{again}, or start `dronectl up` and order again") from error
         results = answer if isinstance(answer, list) else [answer]
     if as_json:
         print_json(results)

@@ -8,6 +8,7 @@ same HTTP door.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,18 +21,19 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from dronectl.cli.client import ServiceClient
+from dronectl.cli.client import ServiceClient, ServiceLostError
 from dronectl.demo.launching import Launching, SimClock
 from dronectl.demo.processes import Child, child, wait_for
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown, Progress, follow
-from dronectl.errors import UnavailableError
+from dronectl.errors import UnavailableError, words_of
 from dronectl.operations.planned import start_text
 from dronectl.paths import StateDir
 from missions.model import FlightPlan
 
 _SIM_READY_S: Final = 180.0  # all three: far more than an idle machine needs, for busy ones
 _SERVICE_READY_S: Final = 180.0
+_ENDING_S: Final = 2.0  # a process whose connections have just closed
 _VEHICLES_READY_S: Final = 180.0
 _SETTLE_S: Final = 30.0
 
@@ -195,7 +197,22 @@ async def running_site(stage: Stage, options: Options, console: Console) -> Asyn
             child("dispatcher", tail, logs / "dispatch.log", on_line=dispatcher.take)
         )
         client = ServiceClient(state)
-        yield SiteRun(stage, options, console, client, progress, dispatcher, sim, clock, (sim, service, dispatch))
+        try:
+            yield SiteRun(stage, options, console, client, progress, dispatcher, sim, clock, (sim, service, dispatch))
+        except ServiceLostError as error:
+            raise await lost(error, service) from error
+
+
+async def lost(error: ServiceLostError, service: Child) -> UnavailableError:
+    """What to say of a service that went away: if it has ended, how, with the end of its log; else where that log is."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ENDING_S):
+            await service.process.wait()
+    try:
+        service.check()
+    except UnavailableError as ended:
+        return ended
+    return UnavailableError(f"{error.what}; its log is {service.log}")
 
 
 def _cameras(client: ServiceClient) -> dict[str, dict[str, float]]:
@@ -205,7 +222,7 @@ def _cameras(client: ServiceClient) -> dict[str, dict[str, float]]:
         )
         answer.raise_for_status()
     except httpx.HTTPError as error:
-        raise UnavailableError(f"the service's metrics cannot be read: {error}") from error
+        raise UnavailableError(f"the service's metrics cannot be read ({words_of(error)})") from error
     cameras: dict[str, dict[str, float]] = {}
     for family in text_string_to_metric_families(answer.text):
         if family.name == "dronectl_frames":

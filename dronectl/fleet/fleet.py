@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from dronectl.clock import Clock
+from dronectl.errors import words_of
 from dronectl.fleet.carry_out import carry_out
 from dronectl.fleet.commands import CommandKind, CommandLog, CommandResult, new_command
 from dronectl.fleet.doors import DoorCount, Doors
@@ -227,7 +228,7 @@ class Fleet:
             detail = str(error)
             raise FlightRefusedError(detail) from error
         except Exception as error:
-            detail = str(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+            detail = str(error) if isinstance(error, StoreError) else words_of(error)
             raise
         finally:
             state = self._merged[plan.vehicle_id]

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from dronectl.clock import Clock
+from dronectl.errors import words_of
 from dronectl.fleet.journal import ENDED_STEP, OpenSortie, SortieJournal, items_hash
 from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
 from dronectl.fleet.performing import Assignment, Performer, Spawn
@@ -223,7 +224,7 @@ class Vehicle:
         """Log and count an error of ours; its name and words."""
         self.faults += 1
         log.error("%s: an error in %s", self.vehicle_id, doing, exc_info=error)
-        return f"{type(error).__name__}: {error}"
+        return words_of(error)
 
     def _journal_phase(self, sortie: Sortie, detail: str | None = None) -> None:
         if self.plan is not None:

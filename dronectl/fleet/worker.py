@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Final, NoReturn
 
+from dronectl.errors import words_of
 from dronectl.fleet import watchdog
 from dronectl.fleet.link import LinkError, LinkFailure, VehicleState
 from dronectl.fleet.messages import (
@@ -165,7 +166,7 @@ class Worker:
             reply = Reply(request.request_id, error.failure, str(error), state=link.state())
         except Exception as error:  # a fault in one vehicle's request must not cost the whole shard its links
             log.exception("%s: %s fails", request.vehicle_id, request.verb)
-            text = f"{request.vehicle_id}: {request.verb} failed in the link worker ({type(error).__name__}: {error})"
+            text = f"{request.vehicle_id}: {request.verb} failed in the link worker ({words_of(error)})"
             reply = Reply(request.request_id, LinkFailure.ERROR, text, state=link.state())
         self._channel.post(reply)
 

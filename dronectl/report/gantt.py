@@ -10,9 +10,10 @@ from dronectl.report.map_style import FONT, colours_of
 from missions.revisit.reasons import clock
 from missions.revisit.ways import Window
 
-_WIDE, _LEFT, _RIGHT, _ROW, _TOP = 1280.0, 150.0, 80.0, 30.0, 78.0
+_WIDE, _LEFT, _RIGHT, _ROW, _TOP = 1280.0, 190.0, 80.0, 30.0, 95.0
 _LINE = 18.0
 _MISSES_SHOWN = 30
+_WEEKDAYS = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期日")
 
 
 def gantt_svg(made: SiteDay) -> str:
@@ -30,11 +31,13 @@ def gantt_svg(made: SiteDay) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE:.0f} {height:.0f}" role="img" '
         f'aria-label="Timetable" font-family="{escape(FONT, quote=True)}" font-size="12" fill="#1f2937">'
-        f'<rect width="100%" height="100%" fill="#fff"/><text x="20" y="28" font-size="19" font-weight="700">Timetable of '
-        f"{escape(made.site.model.name.get('en', made.site.site_id))}, {made.day:%A} {made.day.isoformat()}</text>"
-        f'<text x="20" y="47" fill="#6b7280">{len(found.flights)} flights; the longest time without a visit is '
-        f"{found.worst_ratio:.0%} of its interval; shaded: schools "
-        f"closed to overflight; right: longest time over interval</text>{''.join(chart.parts)}</svg>\n"
+        f'<rect width="100%" height="100%" fill="#fff"/><text x="20" y="28" font-size="19" font-weight="700">巡飞时刻表 Timetable: '
+        f"{escape(_site_name(made))}, {_WEEKDAYS[made.day.weekday()]} {made.day:%A} {made.day.isoformat()}</text>"
+        f'<text x="20" y="47" fill="#6b7280">{len(found.flights)} 个架次；最长无巡查时间为规定间隔的 '
+        f"{found.worst_ratio:.0%}；浅橙：学校禁飞时段；灰：应巡时段；红：未做到；右列：最长间隔与规定之比</text>"
+        f'<text x="20" y="64" fill="#6b7280">{len(found.flights)} flights; the longest time without a visit is '
+        f"{found.worst_ratio:.0%} of its interval; orange: schools closed to overflight; grey: hours to be kept; "
+        f"red: not kept; right: longest time over interval</text>{''.join(chart.parts)}</svg>\n"
     )
 
 
@@ -112,7 +115,7 @@ class _Chart:
     def watches(self) -> None:
         for row, item_id in enumerate(self._watched):
             y = self._watches_y + _ROW * row
-            watch_name = f"{self._names[item_id]} (watch)" if item_id in self._names else item_id
+            watch_name = f"{self._names[item_id]} (值守 watch)" if item_id in self._names else item_id
             self.parts.append(_name(watch_name, y))
             for window in (w for watch in self._task.watches if watch.item_id == item_id for w in watch.windows):
                 self._bar(window, y + 6, 16, 'fill="#e5e7eb"')
@@ -141,12 +144,17 @@ class _Chart:
         ]
         shown = words[:_MISSES_SHOWN]
         if len(words) > len(shown):
-            shown.append(f"and {len(words) - len(shown)} more in timetable.json")
-        head = f"Not kept ({len(words)})" if words else "Everything is kept."
+            shown.append(f"另有 {len(words) - len(shown)} 条 more in timetable.json")
+        head = f"未做到 Not kept ({len(words)})" if words else "全部做到 Everything is kept."
         self.parts.append(f'<text x="20" y="{self._bottom:.1f}" font-weight="700">{head}</text>')
         for i, line in enumerate(shown, 1):
             self.parts.append(f'<text x="20" y="{self._bottom + _LINE * i:.1f}">{escape(line)}</text>')
         return self._bottom + _LINE * (len(shown) + 1)
+
+
+def _site_name(made: SiteDay) -> str:
+    names = made.site.model.name
+    return " ".join(names[language] for language in ("zh", "en") if language in names) or made.site.site_id
 
 
 def _name(name: str, y: float, *, bold: bool = False) -> str:

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
+from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 import numpy as np
 import shapely
+from shapely.geometry import LineString, Point
 from shapely.geometry.base import BaseGeometry
 
 from dronectl.operations.heat import SiteHeat
@@ -22,6 +26,11 @@ _MAP_PX, _PANEL_PX, _TOP_PX, _PAD_PX = 760.0, 390.0, 58.0, 20.0
 _RAMP = np.asarray([(255, 255, 255), (254, 224, 182), (253, 174, 97), (227, 91, 46), (140, 20, 30)], dtype=np.float64)
 _MOST_RELATIVE = 4.0
 _LINE_PX = 19.0
+_CASE: Final = 'r="1.7" fill="#111827" fill-opacity=".55"'
+_LINE: Final = 'fill="none" stroke="#1d4ed8" stroke-width="3" stroke-opacity=".8"'
+_POINT: Final = 'r="5" fill="#fff" stroke="#1d4ed8" stroke-width="2.5"'
+_FENCE: Final = 'fill="none" stroke="#14532d" stroke-width="2" stroke-dasharray="9 4 2 4"'
+_RING: Final = 'fill="none" stroke="#7f1d1d" stroke-width="3"'
 
 
 def heat_svg(site: Site, found: SiteHeat) -> str:
@@ -43,46 +52,110 @@ def heat_svg(site: Site, found: SiteHeat) -> str:
         f'<image x="{_PAD_PX:.1f}" y="{_TOP_PX:.1f}" width="{wide * px:.1f}" height="{high * px:.1f}" '
         f'preserveAspectRatio="none" style="image-rendering:pixelated" href="{_png(relative, grid.inside)}"/>'
     )
+    labels = _Labels()
     for ring in _rings(found.area):
+        edge = [at(float(e), float(n)) for e, n in ring]
+        labels.keep_off([*edge, edge[0]])
         path = "L".join(f"{x:.1f},{y:.1f}" for x, y in (at(float(e), float(n)) for e, n in ring))
-        parts.append(f'<path d="M{path}Z" fill="none" stroke="#14532d" stroke-width="2" stroke-dasharray="9 4 2 4"/>')
+        parts.append(f'<path d="M{path}Z" {_FENCE}/>')
     for x, y in (at(float(e), float(n)) for e, n in found.heat.places_m):
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.7" fill="#111827" fill-opacity=".55"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" {_CASE}/>')
     weight = {w.item_id: w for w in found.weights}
     if weight:
         for line in site.lines:
             path = "L".join(f"{x:.1f},{y:.1f}" for x, y in map(place, line.path))
-            parts.append(f'<path d="M{path}" fill="none" stroke="#1d4ed8" stroke-width="3" stroke-opacity=".8"/>')
-            x, y = place(line.path[len(line.path) // 2])
-            parts.append(_label((x, y + 24.0), line.name or line.line_id, weight[line.line_id].weight))
+            drawn = [place(p) for p in line.path]
+            parts.append(f'<path d="M{path}" {_LINE}/>')
+            labels.keep_off(drawn)
+            labels.wanted(drawn[len(drawn) // 2], line.name or line.line_id, weight[line.line_id].weight)
         for point in site.points:
             x, y = place(point.position)
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#fff" stroke="#1d4ed8" stroke-width="2.5"/>')
-            parts.append(_label((x, y), point.name or point.place_id, weight[point.place_id].weight))
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" {_POINT}/>')
+            labels.keep_off([(x, y)])
+            labels.wanted((x, y), point.name or point.place_id, weight[point.place_id].weight)
     for number, spot in enumerate(found.warnings.hot_spots, 1):
         x, y = at(spot.east_m, spot.north_m)
         dash = "" if spot.test == "concentrated" else ' stroke-dasharray="6 4"'
         radius = max(8.0, spot.radius_m * px)
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="none" stroke="#fff" stroke-width="6"/>'
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="none" stroke="#7f1d1d" stroke-width="3"{dash}/>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" {_RING}{dash}/>'
             f'<text x="{x:.1f}" y="{y - radius - 5:.1f}" text-anchor="middle" font-weight="700" {HALO}>{number}</text>'
         )
-    height = max(_TOP_PX + high * px + _PAD_PX, _TOP_PX + _LINE_PX * (17 + len(_words(found))))
+        labels.keep_off([(x, y - radius - 9.0)])
+        labels.keep_off(
+            [(x + radius * math.cos(k * math.pi / 16), y + radius * math.sin(k * math.pi / 16)) for k in range(33)]
+        )
+    parts += labels.drawn()
+    height = max(_TOP_PX + high * px + _PAD_PX, _TOP_PX + _LINE_PX * (14 + len(_words(found))))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_MAP_PX + _PANEL_PX:.0f} {height:.0f}" role="img" '
         f'aria-label="Heat map" font-family="{escape(FONT, quote=True)}" font-size="12" fill="#1f2937">'
         f'<rect width="100%" height="100%" fill="#fff"/>'
-        f'<text x="{_PAD_PX:.0f}" y="30" font-size="19" font-weight="700">Heat map of '
-        f"{escape(site.model.name.get('en', site.site_id))}, {found.heat.as_of.isoformat()}</text>"
-        f'<text x="{_PAD_PX:.0f}" y="48" fill="#6b7280">{len(found.heat.cases)} cases, kernel '
-        f"{found.heat.bandwidth_m:.0f} m, half-life {found.heat.half_life_days:g} days</text>"
+        f'<text x="{_PAD_PX:.0f}" y="30" font-size="19" font-weight="700">案件热力图 Heat map: '
+        f"{escape(_site_name(site))}, {found.heat.as_of.isoformat()}</text>"
+        f'<text x="{_PAD_PX:.0f}" y="48" fill="#6b7280">{len(found.heat.cases)} 起案件 cases, 核宽 kernel '
+        f"{found.heat.bandwidth_m:.0f} m, 半衰期 half-life {found.heat.half_life_days:g} 天 days</text>"
         f"{''.join(parts)}{_panel(found)}</svg>\n"
     )
 
 
-def _label(at: tuple[float, float], name: str, weight: float) -> str:
-    return f'<text x="{at[0] + 8:.1f}" y="{at[1] - 6:.1f}" {HALO}>{escape(name)} × {weight:.2f}</text>'
+class _Labels:
+    """Names beside what they are of: each at the first of some places around it that is off lines, marks and other names."""
+
+    _PLACES: Final = ((8, -8), (8, 18), (-8, -8), (-8, 18), (8, -26), (8, 36), (-8, -26), (-8, 36), (8, -44), (8, 54))
+
+    def __init__(self) -> None:
+        self._taken: list[BaseGeometry] = []
+        self._wanted: list[tuple[tuple[float, float], str]] = []
+
+    def keep_off(self, path: Sequence[tuple[float, float]]) -> None:
+        """A line, or the one point of a mark, in pixels."""
+        self._taken.append((LineString(path) if len(path) > 1 else Point(path[0])).buffer(5.0))
+
+    def wanted(self, at: tuple[float, float], name: str, weight: float) -> None:
+        """Name what is there, once all lines are known."""
+        self._wanted.append((at, f"{name} × {weight:.2f}"))
+
+    def drawn(self) -> list[str]:
+        """The names as SVG."""
+        parts = []
+        for (x, y), words in self._wanted:
+            wide = sum(12.5 if ord(c) > 0x2E80 else 6.8 for c in words)
+            choices = []
+            for order, (right, down) in enumerate(self._PLACES):
+                left = x + right if right > 0 else x + right - wide
+                choices.append((order, left, y + down, shapely.box(left, y + down - 11.0, left + wide, y + down + 3.0)))
+            sheet = shapely.box(0.0, _TOP_PX, _MAP_PX, 1e6)
+            _, left, base, box = min(choices, key=lambda c: (self._hidden(c[3]) + c[3].difference(sheet).area, c[0]))
+            self._taken.append(box)
+            parts.append(f'<text x="{left:.1f}" y="{base:.1f}" {HALO}>{escape(words)}</text>')
+        return parts
+
+    def _hidden(self, box: BaseGeometry) -> float:
+        """Square pixels of a name over what it should keep off."""
+        return float(sum(box.intersection(taken).area for taken in self._taken))
+
+
+def _site_name(site: Site) -> str:
+    names = site.model.name
+    return " ".join(names[language] for language in ("zh", "en") if language in names) or site.site_id
+
+
+def _key(out: list[str], x: float, y: float, weighted: bool) -> float:
+    """What the marks of the map mean, in two languages; returns where the key ends."""
+    marks = [(f'<circle cx="11" cy="0" {_CASE}/>', "案件 a case")]
+    if weighted:
+        marks += [(f'<path d="M0,0h22" {_LINE}/>', "必巡线及权重 must-patrol line × its weight")]
+        marks += [(f'<circle cx="11" cy="0" {_POINT}/>', "必巡点及权重 must-patrol point × its weight")]
+    marks += [(f'<path d="M0,0h22" {_FENCE}/>', "分析范围 edge of the area")]
+    marks += [(f'<circle cx="11" cy="0" r="7" {_RING}/>', "热点（集中） hot spot: concentrated")]
+    marks += [(f'<circle cx="11" cy="0" r="7" {_RING} stroke-dasharray="6 4"/>', "热点（上升） hot spot: rising")]
+    for mark, words in marks:
+        out.append(f'<g transform="translate({x:.0f},{y:.0f})">{mark}</g>')
+        out.append(f'<text x="{x + 32:.0f}" y="{y + 4:.0f}">{words}</text>')
+        y += _LINE_PX
+    return y
 
 
 def _rings(area: BaseGeometry) -> list[FloatArray]:
@@ -93,13 +166,13 @@ def _words(found: SiteHeat) -> list[str]:
     """The panel's lines about warnings, scores and weights."""
     warned, score = found.warnings, found.score
     month = f"{found.month[0]:04d}-{found.month[1]:02d}"
-    lines = [f"# Hot spots in {month} ({warned.month_cases} cases)"]
+    lines = [f"# 热点 Hot spots in {month} ({warned.month_cases} 起 cases)"]
     lines += [
         f"{number}  {s.test}: {s.cases} cases, {s.expected:.1f} expected, {s.radius_m:.0f} m, p = {s.p:.3f}"
         for number, s in enumerate(warned.hot_spots, 1)
-    ] or ["none that stands the test"]
+    ] or ["无显著热点 none that stands the test"]
     lines.append(f"At most {found.options.alpha:.0%} of even months raise a warning.")
-    lines.append(f"# Foretelling {len(score.months)} months, hottest {score.ours.area_share:.0%} of the area")
+    lines.append(f"# 预测检验 Foretelling {len(score.months)} months, hottest {score.ours.area_share:.0%} of the area")
     if score.months:
         lines += [
             f"{s.name}: hits {s.hit_rate:.0%}, accuracy index {s.accuracy_index:.2f}"
@@ -108,7 +181,7 @@ def _words(found: SiteHeat) -> list[str]:
     else:
         lines.append("one month of cases cannot be scored")
     if found.weights:
-        lines.append("# Weights: sqrt(density / mean), held within limits")
+        lines.append("# 权重 Weights: sqrt(density / mean), held within limits")
         lines += [
             f"{w.name}: {w.weight:.2f} from {w.relative:.2f} ({w.cases_near} cases within {w.near_m:.0f} m)"
             for w in sorted(found.weights, key=lambda w: -w.weight)
@@ -119,7 +192,7 @@ def _words(found: SiteHeat) -> list[str]:
 
 def _panel(found: SiteHeat) -> str:
     x, y = _MAP_PX + 10.0, _TOP_PX
-    out = [f'<text x="{x}" y="{y + 4}" font-weight="700">Density over the mean</text>']
+    out = [f'<text x="{x}" y="{y + 4}" font-weight="700">密度与均值之比 Density over the mean</text>']
     for step in range(9):
         value = step * _MOST_RELATIVE / 8
         red, green, blue = _shade(np.asarray([[value]]))[0, 0]
@@ -128,7 +201,7 @@ def _panel(found: SiteHeat) -> str:
             f'stroke="#9ca3af" stroke-width=".5"/><text x="{x + step * 34 + 17}" y="{y + 40}" text-anchor="middle" '
             f'font-size="10.5">{value:g}{"+" if step == 8 else ""}</text>'
         )
-    y += 64.0
+    y = _key(out, x, y + 58.0, bool(found.weights)) + 8.0
     for line in _words(found):
         head = line.startswith("# ")
         y += 8.0 if head else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 from dronectl.report.map_style import MarkerStyle, colour_of, symbol
 from dronectl.site import Site
@@ -13,12 +14,14 @@ from missions.model import FlightPlan
 
 _LINE_PX = 17.0
 _WRAP = 44
-
+_SYMBOL_PX = 22.0
+DRAWN_AREA: Final = "drawn area"  # the line id of a ring that is an area to cover; no site's line can be called so
 
 _CHINESE = {
     "dock": "机场",
     "must-patrol point": "必巡点",
     "must-patrol line": "必巡线",
+    "area to cover": "覆盖区域",
     "geofence": "电子围栏",
     "keep-out": "禁飞区",
     "school": "学校",
@@ -26,6 +29,12 @@ _CHINESE = {
     "responder post": "处置力量",
     "planned": "计划航线",
     "return": "返航",
+    "flown": "实飞航线",
+    "true alert": "真实警报",
+    "alert, unscored": "未评分警报",
+    "duplicate alert": "重复警报",
+    "false alarm": "误报",
+    "missed": "漏报",
 }
 
 
@@ -38,11 +47,10 @@ def legend(
     height: float,
     tracks: bool,
     markers: bool,
-    bilingual: bool = False,
 ) -> str:
     """Return the panel as SVG at x, as high as the map. energies: of the plans, in their order.
 
-    bilingual: symbols below each other, in both languages.
+    Symbols are below each other, in both languages, where there is room for that; else in two columns, in English.
     """
     panel = _Panel(x)
     panel.text(site.model.name.get("zh", site.site_id), "title", 24.0)
@@ -53,11 +61,12 @@ def legend(
     for plan, energy in zip(plans, energies, strict=True):
         _flight(panel, site, plan, energy, plans)
     panel.y += 4.0
-    _symbols(panel, site, tracks=tracks, markers=markers, bilingual=bilingual)
+    ground = wrapped(f"ground: {site.terrain.source}")
+    _symbols(panel, site, tracks=tracks, markers=markers, low_y=height - 14.0 - 15.0 * len(ground))
     panel.parts.append(
         "".join(
             f'<text class="soft" x="{x:.0f}" y="{height - 14 - 15 * i:.0f}">{escape(line)}</text>'
-            for i, line in enumerate(reversed(wrapped(f"ground: {site.terrain.source}")))
+            for i, line in enumerate(reversed(ground))
         )
     )
     return "".join(panel.parts)
@@ -91,8 +100,13 @@ def _flight(panel: _Panel, site: Site, plan: FlightPlan, energy: PlanEnergy, pla
         panel.text(line, "soft", 15.0, 30.0)
 
 
-def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool, bilingual: bool) -> None:
-    entries = [("dock", "dock"), ("point", "must-patrol point"), ("must-line", "must-patrol line")]
+def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool, low_y: float) -> None:
+    """low_y: where the panel's last words begin."""
+    entries = [("dock", "dock")]
+    entries += [("point", "must-patrol point")] if site.points else []
+    rings = [line.line_id == DRAWN_AREA for line in site.lines]
+    entries += [("must-line", "must-patrol line")] if not all(rings) else []
+    entries += [("must-line", "area to cover")] if any(rings) else []
     entries += [("fence", "geofence"), ("keepout", "keep-out")]
     entries += [("school", "school")] if site.schools else []
     entries += [("camera", "fixed camera")] if site.fixed_cameras else []
@@ -107,10 +121,11 @@ def _symbols(panel: _Panel, site: Site, *, tracks: bool, markers: bool, bilingua
             (MarkerStyle.MISSED.value, "missed"),
         ]
     panel.y += 10.0
+    bilingual = panel.y + _SYMBOL_PX * len(entries) + (8.0 + _LINE_PX if markers else 0.0) < low_y
     for index, (kind, words) in enumerate(entries):
         column = 0 if bilingual else index % 2
         if column == 0:
-            panel.y += 22.0
+            panel.y += _SYMBOL_PX
         x = panel.x + 150.0 * column
         panel.parts.append(_swatch(kind, x + 11.0, panel.y))
         both = f"{_CHINESE[words]} {words}" if bilingual and words in _CHINESE else words

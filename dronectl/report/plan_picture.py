@@ -13,7 +13,7 @@ from html import escape
 from itertools import pairwise
 
 from dronectl.report.hillshade import relief_png_url
-from dronectl.report.map_legend import legend
+from dronectl.report.map_legend import DRAWN_AREA, legend
 from dronectl.report.map_style import HALO, STYLE, MarkerStyle, colour_of, symbol
 from dronectl.site import NamedLine, Site
 from missions.coverage.area import CoverArea
@@ -55,7 +55,7 @@ def with_area(site: Site, area: CoverArea) -> Site:
     """The site as the picture of a drawn area shows it: the area's rings instead of the patrol's points and lines."""
     frame = area.frame
     rings = [ring for part in getattr(area.shape, "geoms", [area.shape]) for ring in (part.exterior, *part.interiors)]
-    lines = tuple(NamedLine("area", " ", tuple(frame.to_geo(*p[:2]) for p in ring.coords)) for ring in rings)
+    lines = tuple(NamedLine(DRAWN_AREA, " ", tuple(frame.to_geo(*p[:2]) for p in ring.coords)) for ring in rings)
     return replace(site, points=(), lines=lines)
 
 
@@ -71,7 +71,7 @@ def site_map_svg(
     """Draw the map. With tracks, plans turn thin and dashed, so that the flown way stands out.
 
     Every plan is a group of its own with its index in data-flight. listed: whether the legend names
-    each; without them it has room for both languages. energies: of the plans in the wind that they were planned for,
+    each. energies: of the plans in the wind that they were planned for,
     for the legend; without them those of a calm day.
     """
     sheet = _Sheet(site.frame, _everything(site, plans, tracks, markers))
@@ -102,7 +102,6 @@ def site_map_svg(
         height=sheet.height,
         tracks=bool(tracks),
         markers=bool(markers),
-        bilingual=not listed,
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {sheet.width + _LEGEND_WIDTH_PX:.0f} {sheet.height:.0f}" '

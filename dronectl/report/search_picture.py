@@ -30,7 +30,12 @@ _LINE_STYLE = {
     "stream": "fill:none;stroke:#0284c7;stroke-width:1.8;stroke-opacity:.8",
     "edge": "fill:none;stroke:#4d7c0f;stroke-width:1.4;stroke-dasharray:2 3",
 }
-_LINE_NAME = {"road": "road", "track": "track or path", "stream": "stream", "edge": "edge (wall, power line)"}
+_LINE_NAME = {
+    "road": "道路 road",
+    "track": "小路 track or path",
+    "stream": "溪流 stream",
+    "edge": "边界 edge (wall, power line)",
+}
 
 
 def search_map_svg(site: Site, found: SiteSearch, lines: Sequence[LineFeature] = ()) -> str:
@@ -110,15 +115,16 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
     plan = found.plan
     plans = [f.plan for f in plan.flights]
     lines: list[tuple[str, str, float]] = [
-        ("Search", "title", 26.0),
-        (site.model.name.get("en", site.site_id), "head", 20.0),
-        (f"status: {site.model.status.value}", "soft", 17.0),
-        (f"finds {plan.pos:.1%}; no search with these batteries finds more than {plan.bound:.1%}", "figure", 24.0),
-        (f"kept: {plan.pattern}; sweep width {found.sweep_width_m:.0f} m", "figure", 17.0),
+        ("搜索 Search", "title", 26.0),
+        *_names(site),
+        (f"状态 status: {site.model.status.value}", "soft", 17.0),
+        (f"发现概率 {plan.pos:.1%}，以现有电池不超过 {plan.bound:.1%}", "figure", 24.0),
+        (f"finds {plan.pos:.1%}; no search with these batteries finds more than {plan.bound:.1%}", "figure", 17.0),
+        (f"采用 kept: {plan.pattern}; 扫视宽度 sweep width {found.sweep_width_m:.0f} m", "figure", 17.0),
     ]
     lines += [
-        ("where the person was last seen", "seen", 20.0),
-        ("the darker, the more probable per area", "tint", 20.0),
+        ("最后目击位置 where the person was last seen", "seen", 20.0),
+        ("越深越可能 the darker, the more probable per area", "tint", 20.0),
     ]
     lines += [(_LINE_NAME[kind], kind, 17.0) for kind in sorted({f.kind for f in ground})]
     parts, at = [], 14.0
@@ -159,6 +165,12 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
             at += 14.0
             parts.append(f'<text class="soft" x="{x:.0f}" y="{at:.0f}">{escape(line)}</text>')
     return "".join(parts), at
+
+
+def _names(site: Site) -> list[tuple[str, str, float]]:
+    """The site's names, Chinese first, as in the legends of the other maps."""
+    named = [site.model.name[language] for language in ("zh", "en") if language in site.model.name]
+    return [(name, "head", 20.0) for name in named or [site.site_id]]
 
 
 def _on(sheet: _Sheet, point: GeoPoint) -> bool:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl fly PLAN...` on three simulated drones: starts are kept, the refused shift nobody, Ctrl-C grounds the rest.
+"""`dronectl fly PLAN...` on three simulated drones: starts are kept, the refused shift nobody, Ctrl-C grounds the rest,
+and a service that dies leaves what flies to fly.
 
 The simulator runs at six times real time, and the starts are seconds of the real clock, as `fly` counts them.
 """
@@ -148,3 +149,23 @@ def test_one_alone_starts_now_and_an_interrupt_leaves_on_the_ground_what_was_not
     # On a busy machine the one that flew alone is down again before the other has taken off.
     until("both took off", lambda: took_off(sorties_of(site), before) == {"d1", "d3"})
     assert {s["vehicle_id"] for i, s in sorties_of(site).items() if i not in before} == {"d1", "d3"}  # and d2 had none
+
+
+def test_a_service_that_dies_is_told_with_what_flies_on_and_the_next_one_adopts_it(site, tmp_path):
+    until("every vehicle", site.vehicles_ready)
+    before = sorties_of(site)
+    plans = flights(site.stage.site)
+    flying = started(site, *written(tmp_path, plans["d1"], replace(plans["d2"], start_after_s=100.0)))
+    until("d1 took off", lambda: took_off(sorties_of(site), before) == {"d1"})
+    site.stop_service(kill=True)
+    said, errors = flying.communicate(timeout=PATIENCE_S)
+    assert flying.returncode == 3, said + errors
+    lines = errors.strip().splitlines()
+    assert len(" ".join(lines)) < 500
+    assert "d1 flies on without it" in " ".join(errors.split())
+    assert "on the ground: d2" in errors
+    assert "`dronectl up` again" in errors
+    assert "--direct" in errors
+    assert "Traceback" not in errors
+    site.start_service()
+    until("d1 came home", lambda: [s["state"] for i, s in sorties_of(site).items() if i not in before] == ["landed"])

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -48,6 +49,18 @@ def test_nothing_but_health_without_the_token(site):
                 method, site.url + path.replace("{", "x").replace("}", ""), timeout=30, trust_env=False
             )
             assert answer.status_code == (200 if path == "/health" else 401), path
+
+
+def test_a_picture_is_had_as_the_documentation_says_and_not_without_the_token(site, tmp_path):
+    document = Path(__file__).parents[2] / "docs" / "mqtt.md"
+    (line,) = [x for x in document.read_text(encoding="utf-8").splitlines() if "curl " in x]
+    (site.stage.state / "evidence" / "t1-crop.jpg").write_bytes(b"a picture")
+    href = f"{site.url}/api/v1/evidence/t1-crop.jpg"  # as alerts/site.py makes it
+    names = {"STATE": str(site.stage.state), "NAME": str(tmp_path / "got.jpg"), "HREF": href}
+    done = subprocess.run(["sh", "-c", line], env=os.environ | names | {"no_proxy": "*"}, check=False, timeout=60)
+    assert done.returncode == 0
+    assert (tmp_path / "got.jpg").read_bytes() == b"a picture"
+    assert httpx.get(href, timeout=30, trust_env=False).status_code == 401
 
 
 def test_openapi_document_holds_under_fire(site, tmp_path):

@@ -38,6 +38,15 @@ async def test_an_essential_child_ends_its_caller():
             await keep_running("x", run, budget=QUICK, essential=True)
 
 
+async def test_an_error_without_words_is_told_by_its_name():
+    async def run(_ready):
+        raise TimeoutError
+
+    with pytest.raises(BudgetSpentError, match=r"failed 4 times: TimeoutError$"):
+        async with asyncio.timeout(10):
+            await keep_running("x", run, budget=QUICK, essential=True)
+
+
 async def test_old_failures_are_forgiven():
     class Far:
         now = 0.0

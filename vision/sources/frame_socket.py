@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -98,22 +99,23 @@ class FrameSocket:
             self.stats.bad += 1
         elif isinstance(error, TimeoutError):
             self.stats.stalls += 1
-        text = "the camera closed the connection" if error is None else f"{type(error).__name__}: {error}"
-        if isinstance(error, asyncio.IncompleteReadError):
+        if error is None or isinstance(error, asyncio.IncompleteReadError):
             text = "the camera closed the connection"
+        else:
+            text = str(error) if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
         if text != self.stats.last_error:
             log.warning("camera %s at %s:%d: %s", self._camera.camera_id, self._host, self._port, text)
         self.stats.last_error = text
 
     async def _session(self) -> None:
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+        async with _within(_CONNECT_TIMEOUT_S, "no connection"):
             reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
         self._writer = writer
         self.stats.connected = True
         self.stats.connects += 1
         try:
             while True:
-                async with asyncio.timeout(self._stall_s):
+                async with _within(self._stall_s, "no whole frame"):
                     await self._frame(reader)
         finally:
             self.stats.connected = False
@@ -156,3 +158,13 @@ class FrameSocket:
             self.done(dropped.frame)
         self._frames.append(Received(frame, header.sent_monotonic_s, now))
         self._arrived.set()
+
+
+@contextlib.asynccontextmanager
+async def _within(limit_s: float, missing: str) -> AsyncIterator[None]:
+    """A limit whose TimeoutError has words: of itself it has none, and a log would say nothing."""
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"{missing} within {limit_s:g} s") from error

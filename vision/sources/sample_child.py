@@ -136,7 +136,7 @@ class _Answers:
         except VisitError as error:
             self._say(number, str(error))
         except Exception as error:  # noqa: BLE001  # a decoder's error is this visit's, not the process's
-            self._say(number, f"{type(error).__name__}: {error}")
+            self._say(number, f"{type(error).__name__}: {error}".removesuffix(": "))
         else:
             height, width = picture.shape[:2]
             channels = picture.shape[2] if picture.ndim == 3 else 1

@@ -11,7 +11,7 @@ import pytest
 from amqtt.broker import Broker
 
 from dronectl.bus.connection import Connection
-from dronectl.bus.settings import quiet
+from dronectl.bus.settings import BrokerAccess, explain, quiet
 from dronectl.ports import free_ports
 
 TRIES = 250
@@ -101,3 +101,8 @@ async def refusal(port):
             return ""
     except aiomqtt.MqttError as error:
         return str(error)
+
+
+def test_a_time_out_without_words_is_told_in_words():
+    access = BrokerAccess("127.0.0.1", 1, None, None)
+    assert explain(access, TimeoutError()).endswith(": it does not answer")

@@ -10,6 +10,7 @@ from datetime import date
 import numpy as np
 import pytest
 import typer
+from shapely.geometry import LineString, box
 from typer.testing import CliRunner
 
 from dronectl.cli import plan as plan_cli
@@ -241,3 +242,29 @@ def test_bad_input_is_refused_and_nothing_is_written(tmp_path, rows, more, said)
     assert isinstance(result.exception, BadInputError)
     assert said in str(result.exception)
     assert not (tmp_path / "h").exists()
+
+
+def test_the_picture_says_what_its_marks_are_in_two_languages_and_names_cross_nothing(site, gcj_file, tmp_path):
+    assert run(gcj_file, "--reference", "gcj02", "--out", tmp_path / "heat").exit_code == 0
+    svg = "{http://www.w3.org/2000/svg}"
+    root = ET.parse(tmp_path / "heat" / "heat.svg").getroot()  # noqa: S314  # our own file
+    texts = [t for t in root.iter(f"{svg}text") if t.text]
+    said = [t.text for t in texts]
+    assert "案件 a case" in said
+    assert any(words.startswith("案件热力图 Heat map: 李渡镇（演示）") for words in said)
+    assert "密度与均值之比 Density over the mean" in said
+    lines = [  # must-patrol lines alone: blue, on the map itself
+        LineString([tuple(map(float, pair.split(","))) for pair in e.get("d").removeprefix("M").split("L")])
+        for e in root.findall(f"{svg}path")
+        if e.get("stroke") == "#1d4ed8"
+    ]
+    assert len(lines) == len(site.lines)
+    names = [t for t in texts if " × " in t.text and t.get("paint-order") == "stroke"]
+    assert len(names) == len(site.lines) + len(site.points)
+    boxes = []
+    for name in names:
+        x, y = float(name.get("x")), float(name.get("y"))
+        boxes.append(box(x, y - 9.0, x + 6.0 * len(name.text), y))
+    crossed = [n.text for n, b in zip(names, boxes, strict=True) if any(line.intersects(b) for line in lines)]
+    assert crossed == []
+    assert not [1 for i, b in enumerate(boxes) for other in boxes[:i] if b.intersects(other)]

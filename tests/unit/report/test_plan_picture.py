@@ -11,6 +11,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,7 +21,8 @@ from dronectl.operations.planning import plan_site_patrol
 from dronectl.report.hillshade import png_bytes
 from dronectl.report.map_legend import wrapped
 from dronectl.report.map_style import MarkerStyle
-from dronectl.report.plan_picture import Marker, Track, site_map_svg
+from dronectl.report.plan_picture import Marker, Track, site_map_svg, with_area
+from missions.coverage.area import CoverArea
 from missions.energy import plan_energy
 from missions.geo import destination
 from missions.model import Budget
@@ -90,7 +92,19 @@ def test_tracks_and_markers_are_drawn_with_their_legend(site, plans):
     assert classes.count("track") == 2  # the flown way and its entry in the legend
     assert classes.count("plan-thin") == len(plans) + 1
     assert classes.count("ellipse") == len(markers)
-    assert {"true alert", "false alarm", "missed", "flown"} <= {t.text for t in root.iter(f"{SVG}text")}
+    said = {t.text for t in root.iter(f"{SVG}text")}
+    assert {"真实警报 true alert", "误报 false alarm", "漏报 missed", "实飞航线 flown"} <= said
+
+
+def test_a_drawn_area_is_called_so_in_the_legend(site, plans):
+    ring = shapely.box(-100.0, -100.0, 100.0, 100.0)
+    area = CoverArea(site.frame, ring, ())
+    said = [t.text for t in parse(site_map_svg(with_area(site, area), plans)).iter(f"{SVG}text")]
+    assert "覆盖区域 area to cover" in said
+    assert not [words for words in said if words and "must-patrol" in words]
+    said = [t.text for t in parse(site_map_svg(site, plans)).iter(f"{SVG}text")]
+    assert [words for words in said if words and "must-patrol line" in words]
+    assert not [words for words in said if words and "area to cover" in words]
 
 
 def test_the_legend_says_the_figures_in_the_wind_that_was_planned_for(site, plans):

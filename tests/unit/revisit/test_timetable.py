@@ -277,6 +277,9 @@ def test_the_command_writes_json_csv_and_a_picture(site, tmp_path):
     assert len(rows) == sum(len(f["stops"]) for f in said["flights"])
     picture = "".join(ET.parse(tmp_path / "day" / "timetable.svg").getroot().itertext())  # noqa: S314  # our own file
     assert all(p.name in picture for p in site.points)
+    assert "巡飞时刻表 Timetable: 李渡镇（演示） Lidu township (demonstration), 星期一 Monday 2026-11-23" in picture
+    assert "浅橙：学校禁飞时段" in picture
+    assert "orange: schools closed to overflight" in picture
 
 
 @pytest.mark.parametrize(

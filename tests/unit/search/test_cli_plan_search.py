@@ -122,7 +122,9 @@ def test_the_map_shows_every_track(searched):
     said = " ".join(e.text or "" for e in root.iter() if e.tag.endswith("text"))
     assert "no search with these batteries" in " ".join(said.split())
     assert "where the person was last seen" in said
-    assert "the darker, the more probable per area" in said
+    assert "越深越可能 the darker, the more probable per area" in said
+    assert {"搜索 Search", "李渡镇（演示）", "Lidu township (demonstration)"} <= {e.text for e in root.iter()}
+    assert "发现概率" in said
     assert len([e for e in root.iter() if e.get("class") == "plan-casing"]) == len(paths)
 
 

@@ -58,6 +58,27 @@ def test_unknown_key_names_file_line_and_field(changed):
     assert message.startswith(f"{file}:{line + 1}: speling:")
 
 
+@pytest.mark.parametrize(
+    ("more", "field", "line"),
+    [
+        ("broker: {port: 24991}\nhttp: {port: 24991}", "broker.port", 1),
+        ("http: {port: 24883}", "http.port", 1),
+        ("broker: {port: 24880}", "broker.port", 1),
+    ],
+)
+def test_broker_and_http_at_one_port_are_refused_by_line(changed, more, field, line):
+    file, at = changed("site_id: lidu", f"site_id: lidu\n{more}")
+    message = refused(file)
+    assert message.startswith(f"{file}:{at + line}: {field}: ")
+    assert "need a port each" in message
+
+
+def test_an_external_broker_may_have_the_port_of_our_door(changed):
+    external = "broker: {mode: external, url: 'mqtt://127.0.0.1:24880', port: 24880}"
+    file, _ = changed("site_id: lidu", f"site_id: lidu\n{external}")
+    assert load_site(file).model.http.port == 24880
+
+
 def test_swapped_coordinates(changed):
     file, line = changed("position: [29.740000, 107.270000]", "position: [107.270000, 29.740000]")
     message = refused(file)

@@ -4,6 +4,7 @@
 import hashlib
 import math
 import os
+import resource
 import time
 from dataclasses import replace
 
@@ -183,6 +184,44 @@ def test_a_folder_that_takes_no_clip_costs_the_clip_alone(tmp_path, broken):
     assert store.lost == (1 if broken else 0)
     assert len(list(tmp_path.glob("e/*.avi"))) == (0 if broken else 1)
     assert not list(tmp_path.glob("e/.*.tmp*"))
+
+
+def test_a_full_disk_is_told_once_and_by_nobody_else(tmp_path, caplog, capfd):
+    """A limit on the size of files comes in as a full disk does: in the middle of the clip, as an error of write."""
+    store = EvidenceStore(tmp_path)
+    writer = ClipWriter(store)
+    film = Film(writer, "cam")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    try:
+        for frame, people in frames(40):
+            film.take(frame, people, None)
+            if frame.sequence == 2:
+                film.begin("t1-1", about(), frame.exposure_s)
+                film.begin("t2-1", replace(about(), track_id="t2"), frame.exposure_s)
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (store.lost, store.written) == (2, 0)
+    assert list(tmp_path.iterdir()) == []
+    (said,) = [r.message for r in caplog.records if r.levelname == "ERROR"]
+    assert said.startswith("evidence is being lost")
+    assert said.endswith("File too large")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_clip_whose_camera_changed_its_size_has_one_size(tmp_path):
+    pictures = [np.full((45 if i < 3 else 90, 61, 3), 40 * i, np.uint8) for i in range(6)]
+    coded = [(i * 0.5, cv2.imencode(".jpg", picture)[1]) for i, picture in enumerate(pictures)]
+    clip = clips.write_clip(tmp_path, "a-clip.avi", coded)
+    assert (clip.width_px, clip.height_px) == (60, 44)
+    reader = cv2.VideoCapture(str(tmp_path / clip.path))
+    assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(2.0)
+    read = []
+    while (got := reader.read())[0]:
+        read.append(got[1])
+    assert [p.shape for p in read] == [(44, 60, 3)] * 6
+    assert [float(p.mean()) for p in read] == pytest.approx([40.0 * i for i in range(6)], abs=3.0)
 
 
 def test_a_frame_that_cannot_be_encoded_costs_no_clip(tmp_path, caplog):

@@ -137,6 +137,16 @@ async def test_a_camera_that_stalls_is_dropped_and_asked_again() -> None:
         assert source.stats.stalls >= 1
 
 
+async def test_a_camera_that_sends_nothing_is_told_of_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with camera(serve, stall_s=0.3) as source:
+        await until(lambda: source.stats.last_error is not None)
+        assert source.stats.last_error == "no whole frame within 0.3 s"
+    assert any(record.message.endswith(": no whole frame within 0.3 s") for record in caplog.records)
+
+
 GARBAGE = {
     "http": b"HTTP/1.1 200 OK\r\n\r\n" * 10,
     "long header": PREFIX.pack(b"DCF1", 2**31),
