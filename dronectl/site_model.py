@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from dronectl.site_areas import AreaModel, EventsModel, EvidenceModel
 from dronectl.site_parts import Identifier, Position, check_path, check_position, check_ring
-from missions.model import Category, Modality
+from missions.model import Category, Modality, Polarity
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 LINK_LOSS_MOST_S = 300
@@ -89,6 +89,17 @@ class CameraModel(Strict):
     mount_yaw_deg: float = Field(default=0.0, ge=-180.0, le=180.0)
     stabilised: bool = True
     rate_hz: float = Field(default=1.0, gt=0, le=60)
+    polarity: Polarity = Field(
+        default=Polarity.WHITE,
+        description="thermal: what is warm in its grey levels of 8 bits; frames in degrees and raw values do not ask",
+    )
+
+    @field_validator("polarity", mode="after")
+    @classmethod
+    def _of_heat(cls, value: Polarity, info: ValidationInfo) -> Polarity:
+        if value is Polarity.BLACK and info.data.get("modality") is Modality.RGB:
+            raise ValueError("black is of thermal cameras, and this is a colour camera")
+        return value
 
 
 class DroneCameraModel(Strict):

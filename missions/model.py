@@ -116,12 +116,20 @@ class Modality(StrEnum):
     THERMAL = "thermal"
 
 
+class Polarity(StrEnum):
+    """What is warm in a thermal picture of grey levels: what is white in it, or what is black."""
+
+    WHITE = "white"
+    BLACK = "black"
+
+
 @dataclass(frozen=True, slots=True)
 class Camera:
     """A pinhole camera with Brown-Conrady distortion (k1, k2, p1, p2, k3), as OpenCV defines it.
 
     mount_pitch_deg is the optical axis below the horizon, negative down (-90 is nadir); gimbal-stabilised cameras
-    hold it against the horizon, fixed ones turn with the body.
+    hold it against the horizon, fixed ones turn with the body. polarity is of a thermal camera's grey levels; degrees
+    and raw values rise with heat whatever it says.
     """
 
     camera_id: str
@@ -137,6 +145,7 @@ class Camera:
     mount_yaw_deg: float = 0.0
     stabilised: bool = True
     rate_hz: float = 1.0
+    polarity: Polarity = Polarity.WHITE
 
 
 @dataclass(frozen=True, slots=True)

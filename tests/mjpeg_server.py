@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 
 import cv2
 
@@ -17,22 +18,23 @@ Script = Callable[[int, Callable[[], None], threading.Event], None]
 
 
 @contextmanager
-def mjpeg(script: Script) -> Iterator[str]:
-    """A server that runs script(connection number, send one picture, over) for each connection; its address."""
+def mjpeg(script: Script, pictures: Sequence[bytes] = (PART,)) -> Iterator[str]:
+    """A server that runs script(connection number, send the next picture, over) for each connection; its address."""
     over = threading.Event()
     connections = [0]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            number = connections[0]
+            number, parts = connections[0], cycle(pictures)
             connections[0] += 1
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=edge")
             self.end_headers()
 
             def send() -> None:
-                head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(PART)}\r\n\r\n"
-                self.wfile.write(head.encode() + PART + b"\r\n")
+                part = next(parts)
+                head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(part)}\r\n\r\n"
+                self.wfile.write(head.encode() + part + b"\r\n")
                 self.wfile.flush()
 
             try:

@@ -65,20 +65,26 @@ def bared(frame: Frame, input_size: tuple[int, int]) -> Bare:
     """
     if frame.kind is not PixelKind.GREY8:
         return Bare(frame, 0, 0, 1.0)
-    top, bottom = _between_bars(frame.pixels)
-    left, right = _between_bars(frame.pixels[top:bottom].T)
-    grey, scale = frame.pixels[top:bottom, left:right], 1.0
+    rows, columns = between_bars(frame.pixels)
+    grey, scale = frame.pixels[rows, columns], 1.0
+    across = grey.shape[1]
     while (larger := 1.0 / fit_into((grey.shape[0], grey.shape[1]), input_size).scale) > _LARGE and _enlarged(grey):
         factor = min(2.0, larger)
         size = (round(grey.shape[1] / factor), round(grey.shape[0] / factor))
         grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        scale = (right - left) / size[0]
+        scale = across / size[0]
     if grey.shape == frame.pixels.shape:
         return Bare(frame, 0, 0, 1.0)
-    return Bare(replace(frame, pixels=np.ascontiguousarray(grey)), left, top, scale)
+    return Bare(replace(frame, pixels=np.ascontiguousarray(grey)), columns.start, rows.start, scale)
 
 
-def _between_bars(grey: BytePicture) -> tuple[int, int]:
+def between_bars(grey: BytePicture) -> tuple[slice, slice]:
+    """Rows and columns of a picture (h, w) that lie between black bars."""
+    rows = slice(*_lit(grey))
+    return rows, slice(*_lit(grey[rows].T))
+
+
+def _lit(grey: BytePicture) -> tuple[int, int]:
     """First row of the picture (h, w), and the one behind its last."""
     lit = np.flatnonzero(grey.max(axis=1, initial=0) > _BAR)
     if not len(lit):

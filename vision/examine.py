@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from missions.model import Camera, Modality
+from missions.model import Camera, Modality, Polarity
 from vision.blindness import UNIFORM, is_uniform
 from vision.blur import blurred
 from vision.errors import PictureError
@@ -24,6 +24,7 @@ from vision.examine_lines import (
     look_line,
     model_line,
     place_line,
+    polarity_line,
     track_line,
     values_line,
 )
@@ -34,6 +35,7 @@ from vision.geolocate import Locator
 from vision.ground import Ground
 from vision.lookers import Lookers, experimental_note
 from vision.model_card import ModelCard
+from vision.polarity import is_stated_black, turned_over
 from vision.poses import Lens, focal_from_35mm, focal_from_fov, make_camera
 from vision.poses_srt import SubtitlePoses, parse_srt
 from vision.sighting import Kind, Phase
@@ -52,6 +54,10 @@ _MOST_SUBTITLE_BYTES: Final = 256 << 20
 _GREY: Final = (
     "grey, and taken for a thermal picture by that alone, as all others like it; --modality thermal confirms that, "
     "--modality rgb says that they are an ordinary camera's"
+)
+_COLOURED: Final = (
+    "in false colours, and not turned over, as all others like it: --polarity black is of pictures in grey levels, "
+    "and of false colours what is bright is taken for warm"
 )
 
 
@@ -89,8 +95,8 @@ class Examiner:
         tell: Teller = lambda _text: None,
     ) -> None:
         self._learned, self._classical = learned, classical
-        self._single = SingleLook(learned)
         self._options = options or ExamineOptions()
+        self._single = SingleLook(learned, polarity=self._options.polarity)
         self._names = names or Names(())
         self._tell = tell
         self._annotated = None if self._options.annotate_dir is None else EvidenceStore(self._options.annotate_dir)
@@ -142,10 +148,11 @@ class Examiner:
         elif gsd is None:
             self.tally.without_gsd += 1
         self._tell_experimental(look.model)
-        self._tell_grey(frame)
+        self._tell_taken_for(frame)
+        self.tally.black_hot += look.black_hot
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at, "turned_deg": still.turned_deg}
-        line |= values_line(frame)
+        line |= values_line(frame) | polarity_line(frame, self._options.polarity, black_hot=look.black_hot)
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
         frame = self._kept(frame, (*observations, *look.faint))
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)
@@ -161,10 +168,13 @@ class Examiner:
             self._said.add(model.name)
             self._tell(experimental_note(model))
 
-    def _tell_grey(self, frame: Frame) -> None:
+    def _tell_taken_for(self, frame: Frame) -> None:
         if frame.kind is PixelKind.GREY8 and frame.may_show_who and _GREY not in self._said:
             self._said.add(_GREY)
             self._tell(f"{frame.source_id}: {_GREY}")
+        if frame.false_colours and self._options.polarity is Polarity.BLACK and _COLOURED not in self._said:
+            self._said.add(_COLOURED)
+            self._tell(f"{frame.source_id}: {_COLOURED}")
 
     def _kept(self, frame: Frame, observations: Sequence[Observation]) -> Frame:
         """The frame as it may be written: whoever could be known in it is blurred."""
@@ -272,7 +282,7 @@ class Examiner:
             if bare is None:
                 break
             frame = located.posed(bare)
-            self._tell_grey(frame)
+            self._tell_taken_for(frame)
             gsd = self._options.scale.gsd(frame.width_px)
             if frame.pose is not None and locator is not None and located.camera is not None:
                 gsd = locator.gsd_m(located.camera, frame.pose)
@@ -281,14 +291,17 @@ class Examiner:
             observations: tuple[Observation, ...] = ()
             faint: tuple[Observation, ...] = ()
             tracks: list[Line] = []
+            black_hot = is_stated_black(frame, self._options.polarity)
+            self.tally.black_hot += black_hot
             said = model_line(self._learned.yolo(frame).card)
+            said |= polarity_line(frame, self._options.polarity, black_hot=black_hot)
             if refusal is None:
                 self._tell_experimental(self._learned.yolo(frame).card)
                 colour = frame.kind is PixelKind.BGR8
                 if colour not in eyes:
                     eye = self._eye(path, frame, located, f"video{len(eyes) + 1 if eyes else ''}")
                     eyes[colour] = eye, said
-                outcome = eyes[colour][0].look(frame)
+                outcome = eyes[colour][0].look(turned_over(frame) if black_hot else frame)
                 observations, faint, refusal = outcome.observations, outcome.faint, outcome.why_not
                 tracks = [track_line(source, media, s, amsl_known=amsl_known) | said for s in outcome.sightings]
                 self.tally.tracks += sum(s.phase is Phase.NEW for s in outcome.sightings)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from missions.geo import FloatArray
-from missions.model import Modality
+from missions.model import Modality, Polarity
 from vision.ellipse import common_covariance, covariance, ellipse95
 from vision.frame import CameraPose, Frame, PixelKind
 from vision.lookers import Look
 from vision.model_card import ModelCard
+from vision.polarity import said_by
 from vision.sighting import GroundEllipse, GroundVelocity, Kind, Sighting
 from vision.unite import SMOKE_CUES, Observation
 
@@ -155,6 +156,14 @@ def look_line(look: Look) -> Line:
     if look.tiles is not None:
         line["tiles"] = look.tiles.tiles
     return line
+
+
+def polarity_line(frame: Frame, stated: Polarity | None, *, black_hot: bool) -> Line:
+    """What a thermal picture of 8 bits was taken for, and what says so; nothing of others."""
+    if frame.kind is not PixelKind.GREY8:
+        return {}
+    by = said_by(stated, black_hot=black_hot)
+    return {"polarity": (Polarity.BLACK if black_hot else Polarity.WHITE).value, "polarity_from": by.value}
 
 
 def values_line(frame: Frame) -> Line:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from missions.geo import GeoPoint
+from missions.model import Polarity
 from missions.terrain import GridTerrain
 from vision.sources.stills import StillOptions
 
@@ -34,6 +35,7 @@ class Tally:
     without_gsd: int = 0
     without_place: int = 0  # detections
     tracks: int = 0
+    black_hot: int = 0  # frames that were taken for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class ExamineOptions:
     every: int = 1
     annotate_dir: Path | None = None  # whole pictures with boxes
     review_dir: Path | None = None  # crop and context of each detection or track
+    polarity: Polarity | None = None  # of thermal grey levels; None: as each still looks, white in the rest
 
 
 class Names:

@@ -33,6 +33,7 @@ from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
 from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
+from vision.polarity import is_stated_black, turned_over
 from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import is_flame, warmth_in
@@ -101,6 +102,8 @@ class CameraEye:
     def see(self, frame: Frame) -> Glance:
         """First step: the detectors. Frames in order, one at a time, if anything in it remembers (tiles, smoke, changes)."""
         began = time.perf_counter()
+        if is_stated_black(frame, self._camera.polarity):
+            frame = turned_over(frame)
         locator = self._locator
         gsd = self._stated_gsd_m
         if frame.pose is not None and locator is not None:
@@ -141,13 +144,14 @@ class CameraEye:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
         left_out = () if glance.tiles is None or not frame.may_show_who else glance.tiles.not_looked_at
-        shown = frame
+        kept = frame.as_in_file if events or self._film is not None else frame
+        shown = kept
         if events and frame.may_show_who:
-            shown = blurred(searched_only(frame, left_out), [*seen, *glance.faint, *self._besides(frame)])
+            shown = blurred(searched_only(kept, left_out), [*seen, *glance.faint, *self._besides(kept)])
         late = () if self._film is None else self._film.late()
         if self._film is not None:  # of known scale, it is made too small to know anybody in it
             self._film.take(
-                searched_only(frame, left_out) if glance.gsd_m is None else frame, [*seen, *glance.faint], glance.gsd_m
+                searched_only(kept, left_out) if glance.gsd_m is None else kept, [*seen, *glance.faint], glance.gsd_m
             )
         sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began

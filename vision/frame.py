@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,14 @@ class ModalityFrom(StrEnum):
     STATED = "stated"  # by the user or by the site
     FILE = "file"
     LOOK = "look"  # by whether it has colours
+
+
+class PolarityFrom(StrEnum):
+    """What says whether what is warm in a thermal picture of grey levels is white or black."""
+
+    STATED = "stated"  # by the user
+    PEOPLE = "people"  # they are seen in the negative (`vision.polarity`)
+    ASSUMED = "assumed"  # white, where nothing says otherwise
 
 
 def finite(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -89,6 +97,8 @@ class Frame:
     pose: CameraPose | None = None
     utc_s: float | None = None  # of the exposure, seconds since 1970, where the source knows it
     modality_from: ModalityFrom = ModalityFrom.STATED
+    false_colours: bool = False  # of GREY8: it is the brightness of a palette in colour
+    file_pixels: NDArray[Any] | None = None  # of GREY8 that was turned over: what the black-hot file has
 
     def __post_init__(self) -> None:
         expected: dict[PixelKind, tuple[Any, int]] = {
@@ -109,6 +119,11 @@ class Frame:
         """Whether people could be known in it: in colour, or grey by an unknown camera, which may see as eyes do."""
         by_look = self.kind is PixelKind.GREY8 and self.modality_from is ModalityFrom.LOOK
         return self.kind is PixelKind.BGR8 or by_look
+
+    @property
+    def as_in_file(self) -> Self:
+        """As its file shows it, for pictures that people look at; itself unless it was turned over."""
+        return self if self.file_pixels is None else replace(self, pixels=self.file_pixels, file_pixels=None)
 
     @property
     def width_px(self) -> int:

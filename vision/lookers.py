@@ -34,6 +34,7 @@ def experimental_note(card: ModelCard) -> str:
 class Look:
     """What one look found. refusal: why there was none; tiles: what it covered, where it was in tiles.
 
+    black_hot: the picture was taken for black-hot, and what was looked at is its negative.
     faint: who may be in a colour picture besides, too unsure to be told of: to be blurred in what is kept.
     """
 
@@ -42,6 +43,7 @@ class Look:
     model: ModelCard
     tiles: TileLook | None = None
     faint: tuple[Observation, ...] = ()
+    black_hot: bool = False
 
 
 class Lookers:

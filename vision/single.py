@@ -25,12 +25,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from missions.model import Polarity
 from vision.bare import bared
 from vision.detector import Detection
 from vision.errors import ModelError
 from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
-from vision.polarity import is_black_hot, may_be_black_hot
+from vision.polarity import is_black_hot, is_stated_black, may_be_black_hot, turned_over
 from vision.sighting import Kind
 from vision.stretch import without_stuck
 from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
@@ -244,9 +245,10 @@ def features(picture: Picture, things: Sequence[Observation], fires: Sequence[Ob
 class SingleLook:
     """Looks at single pictures, thermal or colour: what `dronectl detect` does with a still. Not thread-safe."""
 
-    def __init__(self, learned: Lookers, weights: Weights | None = None) -> None:
-        """weights: those that ship, if None."""
+    def __init__(self, learned: Lookers, weights: Weights | None = None, polarity: Polarity | None = None) -> None:
+        """weights: those that ship, if None. polarity: of thermal pictures in grey levels; None: as each looks."""
         self._learned = learned
+        self._polarity = polarity
         self._weights = weights or read_weights()
         self._classical = HotSpotDetector()
 
@@ -266,15 +268,19 @@ class SingleLook:
 
     def _first(self, frame: Frame, gsd_m: float | None) -> tuple[Frame, tuple[Frame, Frame], Look, Picture]:
         """The look at the whole of a picture, its tones, and itself as warm things are bright in it."""
+        black = is_stated_black(frame, self._polarity)
+        if black:
+            frame = turned_over(frame)
         tones, picture = two_tones(frame), Picture(frame, gsd_m)
         look = self._learned.look(tones[0], gsd_m, LEARNED_FROM)
-        if frame.kind is PixelKind.GREY8 and look.refusal is None and may_be_black_hot(look.found):
-            negative = replace(frame, pixels=255 - frame.pixels)
+        unknown = self._polarity is None and frame.kind is PixelKind.GREY8 and look.refusal is None
+        if unknown and may_be_black_hot(look.found):
+            negative = turned_over(frame)
             inverted, other = two_tones(negative), Picture(negative, gsd_m)
             again = self._learned.look(inverted[0], gsd_m, LEARNED_FROM)
             if is_black_hot(look.found, again.found, picture.outstanding, other.outstanding):
-                return negative, inverted, again, other
-        return frame, tones, replace(look, found=measured(frame, look.found)), picture
+                return negative, inverted, replace(again, black_hot=True), other
+        return frame, tones, replace(look, found=measured(frame, look.found), black_hot=black), picture
 
     def _look(self, frame: Frame, gsd_m: float | None) -> tuple[Look, list[Observation]]:
         frame, tones, look, picture = self._first(frame, gsd_m)

@@ -12,7 +12,7 @@ import typer
 
 from dronectl.errors import BadInputError
 from missions.geo import GeoError, GeoPoint
-from missions.model import Modality
+from missions.model import Modality, Polarity
 
 _SIZE = re.compile(r"(\d{1,5})[xX](\d{1,5})")
 
@@ -113,6 +113,17 @@ def detect(
             metavar="auto|thermal|rgb",
         ),
     ] = "auto",
+    polarity: Annotated[
+        str,
+        typer.Option(
+            "--polarity",
+            help="What is warm in thermal pictures, videos and streams of 8 bits in grey levels: white (white-hot), black "
+            "(black-hot: all are turned over before anything looks at them), or auto: stills as their people show, which "
+            "misses a quarter of the black-hot ones, and videos and streams white-hot. Degrees, raw values and false "
+            "colours are never turned over.",
+            metavar="auto|white|black",
+        ),
+    ] = "auto",
     counts: Annotated[
         str,
         typer.Option(
@@ -188,6 +199,12 @@ def detect(
         raise BadInputError(f"--counts {counts}: is none of relative, centikelvin, tlinear, decikelvin")
     if modality not in ("auto", "thermal", "rgb"):
         raise BadInputError(f"--modality {modality}: is none of auto, thermal, rgb")
+    if polarity not in ("auto", "white", "black"):
+        raise BadInputError(f"--polarity {polarity}: is none of auto, white, black")
+    if polarity != "auto" and modality == "rgb":
+        raise BadInputError(
+            f"--polarity {polarity} is of thermal pictures, and --modality rgb says that there are none"
+        )
     started_at = None if take_off is None else _place(take_off)
     if started_at is not None and dem is None:
         raise BadInputError("--take-off goes with --dem: without heights of the ground it changes nothing")
@@ -210,6 +227,7 @@ def detect(
         take_off=started_at,
         counts=counts,
         modality=None if modality == "auto" else Modality(modality),
+        polarity=None if polarity == "auto" else Polarity(polarity),
         every=every,
         fresh=fresh,
         as_json=as_json,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from dronectl.errors import BadInputError
 from dronectl.site import Drone, Site
+from missions.model import Camera
 
 _PATROL_SCENE: Final = {"people": 10, "fires": 1, "parked_vehicles": 6, "animals": 2, "rocks": 14, "trees": 260}
 _NEAR_M: Final = 14.0
@@ -50,6 +51,13 @@ def sim_document(site: Site, seed: int, speed: float, scene: Mapping[str, Any]) 
     }
 
 
+def _camera(camera: Camera, port: int) -> dict[str, Any]:
+    """Without a polarity: simulated thermal cameras measure degrees."""
+    own = asdict(camera) | {"modality": camera.modality.value, "port": port}
+    del own["polarity"]
+    return own
+
+
 def _vehicle(site: Site, drone: Drone) -> dict[str, Any]:
     where = urlsplit(drone.connection)
     if where.scheme != "udpin" or where.hostname not in _HERE or where.port is None:
@@ -57,9 +65,7 @@ def _vehicle(site: Site, drone: Drone) -> dict[str, Any]:
             f"{site.file}: {drone.drone_id}: {drone.connection}: simulated vehicles send to udpin://127.0.0.1:PORT; "
             "give it in a copy of the site file"
         )
-    cameras = [
-        {**asdict(camera), "modality": str(camera.modality), "port": port} for camera, _host, port in drone.cameras
-    ]
+    cameras = [_camera(camera, port) for camera, _host, port in drone.cameras]
     return {
         "vehicle_id": drone.drone_id,
         "system_id": drone.system_id,

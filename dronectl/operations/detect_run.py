@@ -23,7 +23,7 @@ from dronectl.operations.detect_outputs import write_geojson, write_review
 from dronectl.operations.detect_progress import Watcher
 from dronectl.terrain_io import load_terrain
 from missions.geo import GeoPoint
-from missions.model import Modality
+from missions.model import Modality, Polarity
 from vision.errors import EngineMissingError, VisionError
 from vision.examine import Examiner
 from vision.examine_types import ExamineOptions, Names, StatedScale, Tally
@@ -74,6 +74,7 @@ class DetectRequest:
     take_off: GeoPoint | None = None
     counts: str = Counts.RELATIVE.value
     modality: Modality | None = None
+    polarity: Polarity | None = None
     every: int = 1
     fresh: bool = False
     as_json: bool = False
@@ -88,12 +89,13 @@ class DetectRequest:
             self.every,
             self.outputs.annotate,
             self.outputs.review_dir,
+            self.polarity,
         )
 
     def settings(self) -> dict[str, Any]:
         """What lines depend on: a run that goes on must have the same."""
         models = [self.model] if self.model is not None else [m for m in (DEFAULT_MODEL, COLOUR_MODEL) if m.is_file()]
-        return {
+        settings = {
             "model": " ".join(read_card(m).label for m in models),
             "confidence": self.confidence,
             "gsd": self.gsd_m,
@@ -107,6 +109,9 @@ class DetectRequest:
             "every": self.every,
             "review": None if self.outputs.review_dir is None else str(self.outputs.review_dir),
         }
+        if self.polarity is not None:  # runs that were begun before it could be stated go on
+            settings["polarity"] = self.polarity.value
+        return settings
 
 
 def load_detectors(request: DetectRequest) -> tuple[Lookers, HotSpotDetector]:
@@ -320,6 +325,7 @@ def close(
         "not_looked_at": tally.not_looked_at,
         "without_gsd": tally.without_gsd,
         "without_place": tally.without_place,
+        "black_hot": tally.black_hot,
         "evidence_lost": evidence_lost,
     }
     if request.as_json:
@@ -329,6 +335,7 @@ def close(
             f"{tally.pictures} frame(s), {tally.detections} detection(s), {tally.not_looked_at} not looked at, "
             f"{tally.unreadable} file(s) unreadable" + (f", {folders} folder(s) unreadable" if folders else "")
         )
+    say_polarity(request, tally)
     if tally.without_gsd:
         say(
             f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, and of hot spots only the few strongest judged; "
@@ -343,6 +350,14 @@ def close(
         return EXIT_BAD_INPUT
     missed = tally.unreadable or folders or tally.not_looked_at or evidence_lost or interrupted
     return EXIT_GOAL_MISSED if missed else EXIT_DONE
+
+
+def say_polarity(request: DetectRequest, tally: Tally, source: str = "") -> None:
+    """What was turned over, and where nothing was that was to be. source: with what follows it, where there are several."""
+    if tally.black_hot:
+        say(f"{source}{tally.black_hot} frame(s) taken for black-hot, and turned over")
+    elif request.polarity is Polarity.BLACK and tally.pictures:
+        say(f"{source}--polarity black: applied to nothing: no frame is a thermal one of 8 bits in grey levels")
 
 
 def say(text: str) -> None:

@@ -27,7 +27,7 @@ from dronectl.errors import (
     UnavailableError,
 )
 from dronectl.operations.detect_lines import Lines
-from dronectl.operations.detect_run import DetectRequest, load_detectors, say
+from dronectl.operations.detect_run import DetectRequest, load_detectors, say, say_polarity
 from vision.errors import VisionError
 from vision.examine import Examiner
 from vision.frame import Frame
@@ -210,6 +210,7 @@ class _Watch:
                 f"{stats.reconnects} reconnection(s), {tally.detections} detection(s), {tally.tracks} track(s), "
                 f"{tally.not_looked_at} not looked at"
             )
+        say_polarity(request, tally, f"{self.label}: ")
         if tally.without_gsd:
             say(
                 f"{tally.without_gsd} frame(s) without a ground sample distance: sizes unknown, hot spots not judged; "

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +25,15 @@ from vision.frame import ModalityFrom, PixelKind, finite
 _COLDEST_C: Final = -80.0  # a scene's median, as a drone sees it, lies between
 _HOTTEST_C: Final = 150.0
 _DJI_SOURCES: Final = {"infraredcamera": Modality.THERMAL, "widecamera": Modality.RGB, "zoomcamera": Modality.RGB}
-Sorted = tuple[NDArray[np.generic], PixelKind, ModalityFrom]
+
+
+class Sorted(NamedTuple):
+    """Pixels, what they mean and what says so. false_colours: of GREY8, whether they were a palette in colour."""
+
+    pixels: NDArray[np.generic]
+    kind: PixelKind
+    by: ModalityFrom
+    false_colours: bool = False
 
 
 def said_by_file(xmp: Mapping[str, str]) -> Modality | None:
@@ -40,7 +48,7 @@ def classify(
     in_file: Modality | None = None,
     tolerance: float = IN_STILLS,
 ) -> Sorted:
-    """Pixels, their kind and what says so, of a decoded picture (h, w), (h, w, 3) or (h, w, 4), channels BGR.
+    """What a decoded picture is: (h, w), (h, w, 3) or (h, w, 4), channels BGR.
 
     Values of more than 8 bits measure heat, whatever is stated of pictures. PictureError for what is no picture of ours.
     """
@@ -51,11 +59,11 @@ def classify(
         modality, by = stated or in_file, ModalityFrom.STATED if stated is not None else ModalityFrom.FILE
         if modality is None:
             modality, by = Modality.THERMAL if grey else Modality.RGB, ModalityFrom.LOOK
-        return (*_as(modality, picture, grey=grey), by)
+        return Sorted(*_as(modality, picture, grey=grey), by, modality is Modality.THERMAL and not grey)
     if picture.ndim == 2 and picture.dtype == np.uint16:
-        return np.ascontiguousarray(picture), PixelKind.RAW16, ModalityFrom.VALUES
+        return Sorted(np.ascontiguousarray(picture), PixelKind.RAW16, ModalityFrom.VALUES)
     if picture.ndim == 2 and picture.dtype == np.float32:
-        return np.ascontiguousarray(_degrees(path, picture)), PixelKind.CELSIUS, ModalityFrom.VALUES
+        return Sorted(np.ascontiguousarray(_degrees(path, picture)), PixelKind.CELSIUS, ModalityFrom.VALUES)
     raise PictureError(f"{path}: a picture of {picture.dtype} with shape {picture.shape} is not understood")
 
 

@@ -79,7 +79,7 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
     suffix = path.suffix.lower()
     if suffix in RAW:
         pixels, kind, note = meaning(path, read_y16(path, options.raw_size), options.counts)
-        return Still(_frame(path, (pixels, kind, ModalityFrom.VALUES)), None, note)
+        return Still(_frame(path, Sorted(pixels, kind, ModalityFrom.VALUES)), None, note)
     if suffix in (".jpg", ".jpeg"):
         jpeg = read_jpeg(path)
         thermal = thermal_in(jpeg)
@@ -93,16 +93,25 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
     pages = count_pages(data) if suffix in _TIFF else 1
     if pages > 1:
         raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
-    picture, kind, by = classify(path, _decode(path, data), options.modality)
-    note = kind.value
-    if kind is PixelKind.RAW16:
-        picture, kind, note = meaning(path, picture.astype(np.uint16, copy=False), options.counts)
-    return Still(_frame(path, (picture, kind, by)), None, note)
+    known = classify(path, _decode(path, data), options.modality)
+    note = known.kind.value
+    if known.kind is PixelKind.RAW16:
+        picture, kind, note = meaning(path, known.pixels.astype(np.uint16, copy=False), options.counts)
+        known = known._replace(pixels=picture, kind=kind)
+    return Still(_frame(path, known), None, note)
 
 
 def _frame(path: Path, known: Sorted, sequence: int = 0, time_s: float = 0.0) -> Frame:
-    pixels, kind, by = known
-    return Frame(path.name, None, sequence, time_s, pixels, kind, modality_from=by)
+    return Frame(
+        path.name,
+        None,
+        sequence,
+        time_s,
+        known.pixels,
+        known.kind,
+        modality_from=known.by,
+        false_colours=known.false_colours,
+    )
 
 
 def _posed(

@@ -293,9 +293,17 @@ class LiveStream:
             self._origin_s = monotonic_s
         label = self._address.label
         picture = picture[..., 0] if picture.shape[2] == 1 else picture
-        pixels, kind, by = classify(Path(label), picture, self._modality, tolerance=IN_VIDEOS)
-        at_s = self._clock(monotonic_s)
-        return Frame(label, None, self.stats.delivered, at_s, pixels, kind, modality_from=by)
+        known = classify(Path(label), picture, self._modality, tolerance=IN_VIDEOS)
+        return Frame(
+            label,
+            None,
+            self.stats.delivered,
+            self._clock(monotonic_s),
+            known.pixels,
+            known.kind,
+            modality_from=known.by,
+            false_colours=known.false_colours,
+        )
 
 
 def _read(fd: int, size: int, deadline: float, until: float | None, *, opened: bool) -> bytearray:

@@ -58,6 +58,17 @@ def test_a_drone_that_is_not_reached_by_udp_here_is_named(tmp_path, connection):
         sim_document(site, 1, 1.0, patrol_scene(site))
 
 
+def test_a_black_hot_camera_is_simulated_in_degrees_as_any_other(tmp_path):
+    (tmp_path / "terrain.npz").write_bytes((default_site_file().parent / "terrain.npz").read_bytes())
+    file = tmp_path / "site.yaml"
+    text = default_site_file().read_text(encoding="utf-8")
+    file.write_text(text.replace("modality: thermal\n", "modality: thermal\n    polarity: black\n"), encoding="utf-8")
+    documents = [sim_document(site, 1, 1.0, patrol_scene(site)) for site in map(load_site, (file, default_site_file()))]
+    for document in documents:
+        document["terrain"] = None
+    assert documents[0] == documents[1]
+
+
 def test_what_the_site_file_says_cannot_be_said_again(tmp_path):
     command = [sys.executable, "-m", "dronectl", "sim", "--site", str(default_site_file()), "--vehicles", "2"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False, cwd=tmp_path)

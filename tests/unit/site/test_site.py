@@ -11,6 +11,7 @@ from dronectl.perception.masts import mast_feeds
 from dronectl.site import load_site
 from dronectl.site_checks import inside_fence
 from missions.geo import distance_m, to_gcj02
+from missions.model import Modality, Polarity
 
 LIDU = config_dir() / "lidu" / "site.yaml"
 
@@ -141,6 +142,14 @@ def test_two_fixed_cameras_at_one_address_are_refused_without_showing_its_passwo
         refused(file)
         == f"{file}:{line + 1}: fixed_cameras.1.look.address: is that of cam-square; each camera needs its own"
     )
+
+
+def test_a_black_hot_camera_is_a_thermal_one(changed):
+    file, _ = changed("modality: thermal\n", "modality: thermal\n    polarity: black\n")
+    said = {(c.modality, c.polarity) for drone in load_site(file).drones for c, _, _ in drone.cameras}
+    assert said == {(Modality.THERMAL, Polarity.BLACK), (Modality.RGB, Polarity.WHITE)}
+    file, line = changed("modality: rgb\n", "modality: rgb\n    polarity: black\n")
+    assert f":{line + 1}: cameras.rgb.polarity: black is of thermal cameras" in refused(file)
 
 
 def test_battery_levels_out_of_order_are_refused_before_the_service_starts(changed):

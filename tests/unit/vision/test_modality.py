@@ -49,14 +49,14 @@ def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
 @pytest.mark.parametrize("tint", [0.0, 1.0, 3.0, 6.0])
 @pytest.mark.parametrize("quality", [90, 95])
 def test_snow_under_cloud_is_a_colour_picture(tint: float, quality: int) -> None:
-    assert classify(HERE, jpeg(snow(3, tint), quality))[1:] == (PixelKind.BGR8, ModalityFrom.LOOK)
+    assert classify(HERE, jpeg(snow(3, tint), quality))[1:3] == (PixelKind.BGR8, ModalityFrom.LOOK)
 
 
 @pytest.mark.parametrize("quality", [30, 75, 95])
 def test_what_has_no_colour_at_all_is_grey_also_with_coloured_signs_in_it(quality: int) -> None:
     picture = grey(4)
     cv2.putText(picture, "31 C", (300, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 255, 0), 1)
-    assert classify(HERE, jpeg(picture, quality))[1:] == (PixelKind.GREY8, ModalityFrom.LOOK)
+    assert classify(HERE, jpeg(picture, quality))[1:3] == (PixelKind.GREY8, ModalityFrom.LOOK)
 
 
 def test_kinds_of_pictures() -> None:
@@ -66,8 +66,8 @@ def test_kinds_of_pictures() -> None:
     colour = np.random.default_rng(1).integers(0, 255, (40, 60, 4), dtype=np.uint8)
     assert classify(HERE, colour)[1] is PixelKind.BGR8
     for stated in (None, Modality.RGB):  # they measure heat, whatever is said of other pictures
-        assert classify(HERE, one.astype(np.uint16), stated)[1:] == (PixelKind.RAW16, ModalityFrom.VALUES)
-        assert classify(HERE, one.astype(np.float32), stated)[1:] == (PixelKind.CELSIUS, ModalityFrom.VALUES)
+        assert classify(HERE, one.astype(np.uint16), stated)[1:3] == (PixelKind.RAW16, ModalityFrom.VALUES)
+        assert classify(HERE, one.astype(np.float32), stated)[1:3] == (PixelKind.CELSIUS, ModalityFrom.VALUES)
     for wrong in (one.astype(np.float64), colour.astype(np.uint16), colour[..., :2]):
         with pytest.raises(PictureError, match="not understood"):
             classify(HERE, wrong)
@@ -76,10 +76,10 @@ def test_kinds_of_pictures() -> None:
 def test_what_is_stated_goes_before_what_the_file_says_and_that_before_the_look() -> None:
     heat = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8)[None], 40, axis=0)
     false_colours = cv2.applyColorMap(heat, cv2.COLORMAP_HOT)
-    pixels, kind, by = classify(HERE, false_colours, Modality.THERMAL, Modality.RGB)
+    pixels, kind, by, _ = classify(HERE, false_colours, Modality.THERMAL, Modality.RGB)
     assert (kind, by) == (PixelKind.GREY8, ModalityFrom.STATED)
     assert (np.diff(pixels[0].astype(int)) >= 0).all()
-    pixels, kind, by = classify(HERE, heat, None, Modality.RGB)
+    pixels, kind, by, _ = classify(HERE, heat, None, Modality.RGB)
     assert (kind, by, pixels.shape) == (PixelKind.BGR8, ModalityFrom.FILE, (40, 64, 3))
 
 
