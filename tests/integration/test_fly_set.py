@@ -91,6 +91,12 @@ def sorties_of(site: SiteProcesses) -> dict[str, dict[str, Any]]:
     return {s["sortie_id"]: s for s in site.get("/api/v1/sorties")}
 
 
+def all_down(site: SiteProcesses) -> bool:
+    """Nothing is left of the test before: a vehicle that is still on its way back is refused another flight."""
+    ended = {s["state"] for s in sorties_of(site).values()} <= {"landed", "failed"}
+    return ended and not in_the_air(site)
+
+
 def took_off(now: dict[str, dict[str, Any]], before: dict[str, dict[str, Any]]) -> set[str]:
     """Whose new sortie has left the ground, at whatever time since; none may have failed."""
     new = [sortie for sortie_id, sortie in now.items() if sortie_id not in before]
@@ -126,6 +132,7 @@ def test_a_set_takes_off_at_its_starts_and_who_is_refused_shifts_nobody(site, tm
 
 def test_one_alone_starts_now_and_an_interrupt_leaves_on_the_ground_what_was_not_handed_in(site, tmp_path):
     until("every vehicle", site.vehicles_ready)
+    until("all are down", lambda: all_down(site))
     before = sorties_of(site)
     plans = flights(site.stage.site)
     alone, *files = written(tmp_path, plans["d3"], plans["d1"], replace(plans["d2"], start_after_s=100.0))
@@ -153,6 +160,7 @@ def test_one_alone_starts_now_and_an_interrupt_leaves_on_the_ground_what_was_not
 
 def test_a_service_that_dies_is_told_with_what_flies_on_and_the_next_one_adopts_it(site, tmp_path):
     until("every vehicle", site.vehicles_ready)
+    until("all are down", lambda: all_down(site))
     before = sorties_of(site)
     plans = flights(site.stage.site)
     flying = started(site, *written(tmp_path, plans["d1"], replace(plans["d2"], start_after_s=100.0)))
