@@ -33,6 +33,7 @@ from vision.frame import Frame, PixelKind
 from vision.lookers import Look, Lookers
 from vision.polarity import is_black_hot, is_stated_black, may_be_black_hot, turned_over
 from vision.sighting import Kind
+from vision.signs import unsigned
 from vision.stretch import without_stuck
 from vision.thermal import HotSpotDetector, is_flame, parts, robust_sigma, top_hat
 from vision.tone import two_tones
@@ -261,10 +262,11 @@ class SingleLook:
         if frame.kind is PixelKind.BGR8:
             look = self._learned.look(frame, gsd_m)
             return look, unite(look.found)
-        bare = bared(frame, self._learned.yolo(frame).input_size)
+        clean = unsigned(frame)
+        bare = bared(clean.frame, self._learned.yolo(frame).input_size)
         look, things = self._look(bare.frame, None if gsd_m is None else gsd_m * bare.scale)
         look = replace(look, found=[bare.in_file(d) for d in look.found])
-        return look, [bare.in_file(t) for t in things]
+        return look, [t for t in map(bare.in_file, things) if not clean.on_sign(_box(t))]
 
     def _first(self, frame: Frame, gsd_m: float | None) -> tuple[Frame, tuple[Frame, Frame], Look, Picture]:
         """The look at the whole of a picture, its tones, and itself as warm things are bright in it."""
