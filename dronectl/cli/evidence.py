@@ -8,6 +8,7 @@ import getpass
 import math
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -23,8 +24,13 @@ from vision.errors import EvidenceError
 from vision.evidence_index import FILE, EvidenceIndex, Indexed
 
 evidence_app = typer.Typer(
-    help="Pictures and clips: find them by place and time, hold them, delete what is due.", no_args_is_help=True
+    help="Pictures and clips: find them by place and time, hold them, delete what is due.\n\n"
+    "Example: dronectl evidence find --at 29.7383,107.2709 lists all pictures of a place; dronectl evidence hold PICTURE "
+    "--reason WHY keeps one of them.",
+    no_args_is_help=True,
 )
+
+PictureArgument = Annotated[str, typer.Argument(help="A picture or clip, as `find` lists it.", metavar="PICTURE")]
 
 
 @evidence_app.command()
@@ -74,7 +80,7 @@ def find(
 
 @evidence_app.command()
 def hold(
-    path: Annotated[str, typer.Argument(help="The picture's name in the evidence folder, as `find` lists it.")],
+    path: PictureArgument,
     reason: Annotated[str, typer.Option("--reason", help="Why it must be kept: a case, an order.")],
     site: SiteOption = None,
     state: StateOption = None,
@@ -87,7 +93,7 @@ def hold(
 
 @evidence_app.command()
 def release(
-    path: Annotated[str, typer.Argument(help="The picture's name in the evidence folder.")],
+    path: PictureArgument,
     site: SiteOption = None,
     state: StateOption = None,
 ) -> None:
@@ -131,11 +137,12 @@ def sweep(
 def _hold(path: str, reason: str | None, site: Any, state: Any) -> None:
     the_site = open_site(site)
     folder = site_state(the_site, state)
+    name = _name(Path(path), folder.evidence)
 
     async def run() -> bool:
         async with Store.open(folder.database, the_site.site_id) as store:
             index = EvidenceIndex(folder.evidence)
-            return await hold_one(index, store, path, reason, datetime.now(UTC), actor=_who())
+            return await hold_one(index, store, name, reason, datetime.now(UTC), actor=_who())
 
     try:
         known = (folder.evidence / FILE).exists() and asyncio.run(run())
@@ -144,6 +151,12 @@ def _hold(path: str, reason: str | None, site: Any, state: Any) -> None:
     if not known:
         raise BadInputError(f"{path}: is not in the evidence of {the_site.site_id}; `dronectl evidence find` lists it")
     out.print(f"{path}: {'released' if reason is None else 'held'}", markup=False)
+
+
+def _name(given: Path, folder: Path) -> str:
+    """The name in the index: `find` prints the file's path, its --json the name."""
+    path, folder = given.absolute().resolve(), folder.absolute().resolve()
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(given)
 
 
 def _who() -> str:

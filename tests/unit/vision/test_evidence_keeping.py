@@ -67,6 +67,20 @@ def test_find_lists_a_place_and_time_for_people_and_machines(tmp_path):
     assert away.exit_code == 1
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_hold_takes_a_picture_as_find_lists_it(tmp_path, as_json):
+    """Found by using it: the path that find prints was "not in the evidence"; only the name in its JSON was known."""
+    picture(tmp_path / "evidence", "a.jpg", 0.5)
+    state = ["--state", str(tmp_path)]
+    found = CliRunner().invoke(app, ["evidence", "find", *state, *(["--json"] if as_json else [])])
+    listed = json.loads(found.stdout)[0]["path"] if as_json else found.stdout.splitlines()[0].split()[-1]
+    done = CliRunner().invoke(app, ["evidence", "hold", listed, "--reason", "case 7", *state])
+    assert done.exit_code == 0, done.exception
+    assert EvidenceIndex(tmp_path / "evidence").find()[0].hold is not None
+    assert CliRunner().invoke(app, ["evidence", "release", listed, *state]).exit_code == 0
+    assert EvidenceIndex(tmp_path / "evidence").find()[0].hold is None
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
