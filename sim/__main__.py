@@ -43,6 +43,7 @@ While it runs, JSON lines on standard input change the world (one answer line ea
   {"cut": "d1"}  {"restore": "d1"}      lose and bring back a vehicle's link
   {"faults": {"drop": 0.05}}            drop, duplicate or delay packets (null: none)
   {"battery": {"d1": 0.1}}              set a battery's fraction
+  {"astray": {"d1": 1.6}}               fly straight on at 1.6 m/s in mission mode (null: no more)
   {"status": true}  {"quit": true}
 """
 

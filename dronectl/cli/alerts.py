@@ -41,7 +41,11 @@ from dronectl.cli.common import (
 )
 from dronectl.errors import BadInputError, UnavailableError
 
-alerts_app = typer.Typer(help="Alerts, as the dispatch system gets them over MQTT.", no_args_is_help=True)
+alerts_app = typer.Typer(
+    help="Alerts, as the dispatch system gets them over MQTT.\n\n"
+    "Example: dronectl alerts tail --ack --site site.yaml. For a dispatch system of your own: docs/mqtt.md.",
+    no_args_is_help=True,
+)
 
 
 @alerts_app.callback()

@@ -22,7 +22,7 @@ AreaArgument = Annotated[
     Path, typer.Argument(help="GeoJSON with polygons, or lines with --corridor (WGS 84).", metavar="AREA")
 ]
 OutOption = Annotated[
-    Path, typer.Option("--out", help="Folder for the plans, summary.json and plan.svg.", metavar="DIR")
+    Path, typer.Option("--out", help="Folder for the plans, summary.json, routes and pictures.", metavar="DIR")
 ]
 DronesOption = Annotated[
     str | None,

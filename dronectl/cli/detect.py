@@ -190,6 +190,8 @@ def detect(
     its gap is a line of type "gap". Detection takes the newest frames; those it had no time for are counted. Several
     streams are looked at by turns, each for its fair share of the time; one that is lost does not end the others.
 
+    Example: dronectl detect flight/ --out flight.jsonl --review flight.html --geojson flight.geojson
+
     Codes: 0 all was read, 1 some could not be read or looked at, or a stream was lost, 2 nothing could or the input is
     wrong, 3 no stream ever opened.
     """

@@ -27,7 +27,7 @@ _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert 
 
 First time: `dronectl demo` flies a whole patrol on simulated drones and writes a report.
 
-With vehicles of your own: write a site file (start from the one that `dronectl demo` leaves in its folder), then
+With vehicles of your own: write a site file (start from site.yaml and terrain.npz that `dronectl demo` leaves), then
 `dronectl up`, `dronectl plan patrol`, `dronectl check plans/*.plan`, `dronectl fly plans/*.plan`.
 
 Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a needed outside service is unavailable.

@@ -26,6 +26,15 @@ from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
 from missions.model import Budget, Finding, Severity
 
+_HELP = """Make flight plans for a site's drones, and check what comes out against fence, ground and batteries.
+
+`patrol`, `cover`, `map`, `search`, `circuits`, `timetable` and `separate` write into a folder: a .plan per flight, which
+QGroundControl opens, all routes as a page (routes.html), GeoJSON and KML, and the numbers as JSON.
+
+Example: `dronectl plan patrol --site site.yaml`, then `dronectl check plans/*.plan` and `dronectl fly plans/*.plan`, each
+with the same --site.
+"""
+
 
 class _PlanGroup(LazyGroup):
     lazy: ClassVar[dict[str, tuple[str, str]]] = {
@@ -40,7 +49,7 @@ class _PlanGroup(LazyGroup):
     }
 
 
-plan_app = typer.Typer(cls=_PlanGroup, help="Make flight plans.", no_args_is_help=True)
+plan_app = typer.Typer(cls=_PlanGroup, help=_HELP, no_args_is_help=True)
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 

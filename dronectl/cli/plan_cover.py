@@ -70,6 +70,8 @@ def cover(
     one before left it and sets the camera again. Heights follow the ground. The summary says path length over the bound
     A / w, the share of the area that is seen (judged by raster), time and battery of every flight.
 
+    Example: dronectl plan cover field.geojson --site site.yaml
+
     Exit code 1 when part of the area is not seen or a flight has findings that forbid it.
     """
     clock = area_clock(time_limit, steps)

@@ -53,7 +53,7 @@ def heat(
         ReferenceSystem,
         typer.Option(
             "--reference",
-            help="What the coordinates are given in. Web and police maps in China: gcj02.",
+            help="What the coordinates are given in: wgs84, cgcs2000 or gcj02, that of web and police maps in China.",
             metavar="SYSTEM",
         ),
     ],
@@ -87,6 +87,8 @@ def heat(
     Recent cases count more. Hot spots are warned of only when they stand a significance test over all places at once.
     heat.json explains the weight of every must-patrol item by its cases; `dronectl plan timetable --weights
     heat.json` takes them.
+
+    Example: dronectl plan heat cases.csv --reference wgs84 --site site.yaml
     """
     opened = open_site(site)
     options = HeatOptions(

@@ -123,7 +123,10 @@ def search(
     ] = None,
     wind: Annotated[float, typer.Option(help="Wind in m/s to reckon with.", min=0, max=60)] = 0.0,
     out_dir: Annotated[
-        Path, typer.Option("--out", help="Folder for the plans, map.npz, summary.json and search.svg.", metavar="DIR")
+        Path,
+        typer.Option(
+            "--out", help="Folder for the plans, routes, map.npz, summary.json and search.svg.", metavar="DIR"
+        ),
     ] = Path("search"),
     seed: Annotated[int, typer.Option(help="Same seed and iterations, same plans.", min=0)] = 1,
     iterations: Annotated[int, typer.Option(help="How long to improve the tracks at most.", min=0)] = 1_000_000,
@@ -158,7 +161,10 @@ def search(
     Drones in the air (--from) hover at waypoints where they would meet, else fly a few metres higher or lower, search
     a little less, or are brought home: the least that helps is done, and said.
 
-    Writes one .plan per drone, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a flight.
+    Writes one .plan per drone, all routes, map.npz, summary.json, and search.svg. Exit code 1 when findings forbid a
+    flight.
+
+    Example: dronectl plan search last_seen.yaml --site site.yaml, or --at 29.7405,107.2690 --category hiker --hours 2
     """
     apart = _KEEPING_APART * len(where) if where and len(where) > 1 else 0.0
     clock = PlanClock(time.monotonic(), time_limit, steps, afterwards=_AFTERWARDS + apart)

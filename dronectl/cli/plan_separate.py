@@ -97,7 +97,10 @@ def separate(
     before shorter ones, so that the last landing moves little; --priority comes before that. Every change is said with
     its reason. An independent judge flies the result again before anything is written.
 
-    Start times are in summary.json and on the screen: a .plan file has no place for them.
+    Start times are in the plans, in summary.json and on the screen; `dronectl check` and `dronectl fly` keep to them. No
+    other ground station reads them out of a .plan.
+
+    Example: `dronectl plan separate plans/*.plan --out separated`, then `dronectl fly separated/*.plan`
 
     Exit code 1: separated, but findings forbid a flight, or no layer is left for somebody's return when the site is
     lost. 2: cannot be separated; the line says who, when and where.

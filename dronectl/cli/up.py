@@ -28,7 +28,16 @@ def up(
         typer.Option("--exit-with-parent", help="End when standard input closes, for programs that start this one."),
     ] = False,
 ) -> None:
-    """Run the service of a site until Ctrl-C. Ending it commands no aircraft; the next start adopts those in flight."""
+    """Run the service of a site until Ctrl-C. Ending it commands no aircraft; the next start adopts those in flight.
+
+    It links to the drones, looks at their cameras and sends alerts over MQTT (docs/mqtt.md); the other commands reach it
+    over HTTP on this machine, with the token in the state folder.
+
+    Example: dronectl up --site site.yaml in one terminal; in another dronectl vehicles, dronectl fly and dronectl alerts
+    tail, each with the same --site. Without drones: dronectl sim --site site.yaml in a third.
+
+    Exit codes: 2 a mistake in the site file, named by its line, 3 a part that is needed cannot run.
+    """
     from dronectl.service import Service  # the other commands must not wait for all of it
 
     logging.basicConfig(

@@ -19,7 +19,8 @@ from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, Unavaila
 
 vision_app = typer.Typer(
     no_args_is_help=True,
-    help="Measure models and engines, train on your own pictures, and ask which camera will see people today.",
+    help="Measure models and engines, train on your own pictures, and ask which camera will see people today.\n\n"
+    "To look at pictures, videos and streams: dronectl detect.",
 )
 vision_app.command()(advise)
 vision_app.command()(train)
@@ -46,7 +47,9 @@ class By(StrEnum):
 
 @vision_app.command("eval")
 def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Pictures, or a folder with `images` and `labels` in it.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Pictures, or a folder with `images` and `labels` in it.", metavar="FOLDER")
+    ],
     labels: Annotated[
         Path | None,
         typer.Option("--labels", help="Folder of YOLO label files. Default: `labels` beside `images`.", metavar="DIR"),

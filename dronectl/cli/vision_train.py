@@ -33,7 +33,8 @@ def train(
         Path,
         typer.Argument(
             help="Labelled pictures: `images` and `labels` in it, each with `train` and `val` or, without, split here "
-            "by sequence."
+            "by sequence.",
+            metavar="FOLDER",
         ),
     ],
     model: Annotated[

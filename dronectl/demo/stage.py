@@ -96,6 +96,7 @@ def set_stage(folder: Path, site_file: Path, seed: int, speed: float, px4: Path 
     own.write_text(
         f"# Made by `dronectl demo {play.name}` from {site_file.name}, on ports that were free.\n"
         f"# failsafe.link_loss_s is {link_loss_s} in {site_file.name}; here the vehicles' clocks run {speed:g} times as fast.\n"
+        "# To start a site of your own from this file take terrain.npz along, and set failsafe.link_loss_s back.\n"
         + yaml.safe_dump(document, allow_unicode=True, sort_keys=False),
         encoding="utf-8",
     )
