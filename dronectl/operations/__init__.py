@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""What the service does with vehicles: patrols in progress."""
+"""What doors and commands ask for: planning at a site, checks, `detect`, evidence, the desk of the HTTP door."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""Command line: ``python -m vision.train hituav|rgb|yolo|single|evaluate``."""
+"""Command line: ``python -m vision.train hituav|rgb|yolo|figures|single|evaluate``."""
 
 from __future__ import annotations
 
