@@ -58,13 +58,13 @@ def demo(
     """Play a whole site on this machine: vehicles, cameras, service, alerts, dispatcher, report.
 
     **patrol**: exit code 0 only if the patrol was flown, everyone landed, every alert was acknowledged, at least 80 % of
-    the detectable people and the fire were found, at most 2 alarms were false, and at least 80 % of the true positions
-    lie inside their 95 % ellipse.
+    the detectable people and the fire were found, at most 2 alarms were false or double, and at least 80 % of the true
+    positions lie inside their 95 % ellipse.
 
     **search**: an elder is missing on a cold night. Form, probability map, plans, flights, at most one change of
     batteries. Exit code 0 only if the person was found within 30 minutes, or was never properly in view (then the
     report says how much probability is left, and where), everyone landed, every alert was acknowledged, and at most 2
-    alarms were false.
+    alarms were false or double.
 
     **cover**: two drones photograph a drawn area with a pond in it, with fresh batteries on the way. Exit code 0 only if at
     least 99 % of what was planned to be seen was really seen, every flight was flown to its end, and everyone landed.
