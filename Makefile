@@ -4,8 +4,8 @@ VENV := .venv
 YOLO := .venv-yolo
 READY := $(VENV)/.ready
 YOLO_READY := $(YOLO)/.ready
-# Folder by folder: tests that wait for flights come first, not last while all but one worker is idle.
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
+# File by file, in the order of tests/conftest.py; more than the cores, since many tests wait for flights.
+SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 # Names and texts in Chinese are read and written alike under any locale.
 export PYTHONUTF8 := 1

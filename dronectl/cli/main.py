@@ -40,7 +40,7 @@ class _Commands(LazyGroup):
         "up": ("dronectl.cli.up", "up"),
         "sim": ("dronectl.cli.sim", "sim"),
         "doctor": ("dronectl.cli.doctor", "doctor"),
-        "check": ("dronectl.cli.plan", "check"),
+        "check": ("dronectl.cli.check", "check"),
         "fly": ("dronectl.cli.fly", "fly"),
         "vehicles": ("dronectl.cli.vehicles", "vehicles"),
         "hold": ("dronectl.cli.vehicles", "hold"),
