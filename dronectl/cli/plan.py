@@ -26,15 +26,47 @@ from missions.model import Budget
 
 
 class _PlanGroup(LazyGroup):
-    lazy: ClassVar[dict[str, tuple[str, str]]] = {
-        "cover": ("dronectl.cli.plan_cover", "cover"),
-        "map": ("dronectl.cli.plan_map", "map_"),
-        "search": ("dronectl.cli.plan_search", "search"),
-        "circuits": ("dronectl.cli.plan_circuits", "circuits"),
-        "timetable": ("dronectl.cli.plan_patrols", "timetable"),
-        "heat": ("dronectl.cli.plan_patrols", "heat"),
-        "separate": ("dronectl.cli.plan_separate", "separate"),
-        "convert": ("dronectl.cli.plan_files", "convert"),
+    lazy: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "cover": (
+            "dronectl.cli.plan_cover",
+            "cover",
+            "Cover an area: passes side by side, split into flights that land with their reserve.",
+        ),
+        "map": (
+            "dronectl.cli.plan_map",
+            "map_",
+            "Photograph an area: lines of pictures with front and side overlap, triggered by distance, following the ground.",
+        ),
+        "search": (
+            "dronectl.cli.plan_search",
+            "search",
+            "Search for a missing person: who flies where, so that what the batteries hold finds most.",
+        ),
+        "circuits": (
+            "dronectl.cli.plan_circuits",
+            "circuits",
+            "Plan a patrol without end: which circuits the drones fly again and again, and how often they come by each place.",
+        ),
+        "timetable": (
+            "dronectl.cli.plan_patrols",
+            "timetable",
+            "Plan a day of patrols: every must-patrol item within its interval, batteries swapped, watches never left alone.",
+        ),
+        "heat": (
+            "dronectl.cli.plan_patrols",
+            "heat",
+            "Make a heat map of past cases: where patrols matter more, which hot spots are real, and how well it foretells.",
+        ),
+        "separate": (
+            "dronectl.cli.plan_separate",
+            "separate",
+            "Make plans that are flown together keep 20 m across the ground or 10 m in height apart, launches and landings too.",
+        ),
+        "convert": (
+            "dronectl.cli.plan_files",
+            "convert",
+            "Convert a flight file: QGroundControl .plan, GeoJSON, KML, KMZ, GPX, MAVLink waypoints, DJI WPML.",
+        ),
     }
 
 
