@@ -9,6 +9,8 @@ SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 # Names and texts in Chinese are read and written alike under any locale.
 export PYTHONUTF8 := 1
+# The tests start some hundred processes: each would compile all sources again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-explore check test-yolo bench wheel clean
 
