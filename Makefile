@@ -4,11 +4,13 @@ VENV := .venv
 YOLO := .venv-yolo
 READY := $(VENV)/.ready
 YOLO_READY := $(YOLO)/.ready
-# Folder by folder: tests that wait for flights come first, not last while all but one worker is idle.
-SPREAD := -n 3 --dist loadfile --no-loadscope-reorder
+# File by file, in the order of tests/conftest.py; more than the cores, since many tests wait for flights.
+SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 # Names and texts in Chinese are read and written alike under any locale.
 export PYTHONUTF8 := 1
+# The tests start some hundred processes: each would compile all sources again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test test-explore check test-yolo bench wheel clean
 

@@ -23,6 +23,8 @@ if importlib.util.find_spec("coverage") is None:
     # The compiler of the inner loops asks for this package; the folder tests/unit/coverage is not it.
     sys.modules["coverage"] = None  # type: ignore[assignment]
 
+WAITING = ("contract", "integration")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("dronectl")
@@ -37,7 +39,24 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """File by file, those that wait for flights and processes spread evenly among those that compute: side by side on
+    few cores they fill each other's pauses, one after the other they do not. Stable, so that all workers agree.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    tests = Path(__file__).parent
+    ranked = []
+    for waits in (True, False):
+        kind = [file for file in files if (file.relative_to(tests).parts[0] in WAITING) is waits]
+        share = 0.75 if waits else 1.0  # the end is left to short ones: no worker waits alone for a long flight
+        ranked += [(share * (number + (not waits) / 2) / len(kind), file) for number, file in enumerate(kind)]
+    return [item for _, file in sorted(ranked) for item in files[file]]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items[:] = _mixed(items)
     if config.getoption("--px4") is None:
         skip = pytest.mark.skip(reason="needs --px4 PATH")
         for item in items:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from dronectl.bus.messages import Alert, AlertPhase, Level
+from dronectl.plain_text import clean
 
 STYLES = {
     Level.GREY: "white on grey37",
@@ -14,11 +15,6 @@ STYLES = {
     Level.ORANGE: "bold black on dark_orange",
     Level.RED: "bold white on red",
 }
-
-
-def clean(text: str) -> str:
-    """Text without control characters: what comes over the network must not steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def card(alert: Alert) -> Text:

@@ -9,16 +9,18 @@ import sys
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 
-from dronectl.alerts.card import clean
 from dronectl.errors import BadInputError
 from dronectl.paths import StateDir, default_site_file
-from dronectl.site import Site, load_site, with_height_model
+from dronectl.plain_text import clean
+
+if TYPE_CHECKING:
+    from dronectl.site import Site
 
 SiteOption = Annotated[
     Path | None,
@@ -52,6 +54,8 @@ _OTHERS_SHOWN = 5
 
 def open_site(file: Path | None, dem: Path | None = None) -> Site:
     """Load the named site, or the default one; with another height model if one is named."""
+    from dronectl.site import load_site, with_height_model  # half of a start, for who opens one
+
     site = load_site(file or default_site_file())
     return site if dem is None else with_height_model(site, dem)
 

@@ -15,8 +15,8 @@ from dronectl.cli.client import ServiceClient
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, print_json, say, site_state
 from dronectl.cli.fly_set import FlySet, Ordered, worst_code
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_GOAL_MISSED, EXIT_UNAVAILABLE, BadInputError, UnavailableError
-from dronectl.operations.planned import start_text
 from dronectl.operations.planning import shared_return_layer
+from dronectl.operations.start_texts import start_text
 from dronectl.site import Site
 from missions.energy import DatumError
 from missions.errors import PlanError

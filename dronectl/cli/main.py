@@ -35,23 +35,87 @@ Exit codes: 0 done, 1 ran but with findings or a missed goal, 2 bad input, 3 a n
 
 
 class _Commands(LazyGroup):
-    lazy: ClassVar[dict[str, tuple[str, str]]] = {
-        "demo": ("dronectl.cli.demo", "demo"),
-        "up": ("dronectl.cli.up", "up"),
-        "sim": ("dronectl.cli.sim", "sim"),
-        "doctor": ("dronectl.cli.doctor", "doctor"),
-        "check": ("dronectl.cli.plan", "check"),
-        "fly": ("dronectl.cli.fly", "fly"),
-        "vehicles": ("dronectl.cli.vehicles", "vehicles"),
-        "hold": ("dronectl.cli.vehicles", "hold"),
-        "return": ("dronectl.cli.vehicles", "return_"),
-        "land": ("dronectl.cli.vehicles", "land"),
-        "abandon": ("dronectl.cli.vehicles", "abandon"),
-        "detect": ("dronectl.cli.detect", "detect"),
-        "plan": ("dronectl.cli.plan", "plan_app"),
-        "vision": ("dronectl.cli.vision", "vision_app"),
-        "alerts": ("dronectl.cli.alerts", "alerts_app"),
-        "evidence": ("dronectl.cli.evidence", "evidence_app"),
+    lazy: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "demo": (
+            "dronectl.cli.demo",
+            "demo",
+            "Play a whole site on this machine: vehicles, cameras, service, alerts, dispatcher, report.",
+        ),
+        "up": (
+            "dronectl.cli.up",
+            "up",
+            "Run the service of a site until Ctrl-C. Ending it commands no aircraft; the next start adopts those in flight.",
+        ),
+        "sim": (
+            "dronectl.cli.sim",
+            "sim",
+            "Start simulated PX4 vehicles until Ctrl-C. They behave like PX4 towards a ground station, and fly nothing real.",
+        ),
+        "doctor": (
+            "dronectl.cli.doctor",
+            "doctor",
+            "Say what this machine has, what is missing, and the command that mends it. Exit code 3 if a needed part is missing.",
+        ),
+        "check": (
+            "dronectl.cli.check",
+            "check",
+            "Check flights: every leg, loiter circle, loop and way home against fence, ground, limits and battery.",
+        ),
+        "fly": (
+            "dronectl.cli.fly",
+            "fly",
+            "Check plans, upload them, fly them and follow them until all have landed.",
+        ),
+        "vehicles": (
+            "dronectl.cli.vehicles",
+            "vehicles",
+            "List the vehicles and what is known of each.",
+        ),
+        "hold": (
+            "dronectl.cli.vehicles",
+            "hold",
+            "Stop where it is and hold there. Done when the vehicle's own state shows it.",
+        ),
+        "return": (
+            "dronectl.cli.vehicles",
+            "return_",
+            "Fly home at the return height and land. Done when the vehicle's own state shows that it is returning.",
+        ),
+        "land": (
+            "dronectl.cli.vehicles",
+            "land",
+            "Land where it is. Done when the vehicle's own state shows that it is landing.",
+        ),
+        "abandon": (
+            "dronectl.cli.vehicles",
+            "abandon",
+            "Close the sortie of a vehicle that is not heard of any more: crashed, stolen, sunk.",
+        ),
+        "detect": (
+            "dronectl.cli.detect",
+            "detect",
+            "Find people, vehicles, hot spots and fires in thermal pictures, people in colour ones, and smoke in colour videos.",
+        ),
+        "plan": (
+            "dronectl.cli.plan",
+            "plan_app",
+            "Make flight plans.",
+        ),
+        "vision": (
+            "dronectl.cli.vision",
+            "vision_app",
+            "Measure models and engines, train on your own pictures, and ask which camera will see people today.",
+        ),
+        "alerts": (
+            "dronectl.cli.alerts",
+            "alerts_app",
+            "Alerts, as the dispatch system gets them over MQTT.",
+        ),
+        "evidence": (
+            "dronectl.cli.evidence",
+            "evidence_app",
+            "Pictures and clips: find them by place and time, hold them, delete what is due.",
+        ),
     }
 
 

@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: AGPL-3.0-or-later
-"""`dronectl plan patrol` and `dronectl check`: plans are made and judged here without any service or vehicle."""
+"""`dronectl plan`: the group, and `dronectl plan patrol`. Plans are made here without any service or vehicle."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
 from rich.table import Table
 
-from dronectl.cli.common import DemOption, JsonOption, SiteOption, day_of, open_site, out, print_json
+from dronectl.cli.check import minutes_text, say_findings
+from dronectl.cli.common import JsonOption, SiteOption, day_of, open_site, out
 from dronectl.cli.lazy import LazyGroup
-from dronectl.cli.plan_files import HeightOption, HeightsOption
 from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.closed_hours import GeoRing, closed_rings
-from dronectl.operations.plan_check import check_files, checked_document
-from dronectl.operations.planned import patrol_flights, start_text, starts_text
+from dronectl.operations.planned import patrol_flights
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
+from dronectl.operations.start_texts import start_text, starts_text
 from dronectl.operations.timetable import read_timetable_file
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
-from missions.model import Budget, Finding, Severity
+from missions.model import Budget
 
 _HELP = """Make flight plans for a site's drones, and check what comes out against fence, ground and batteries.
 
@@ -37,21 +35,51 @@ with the same --site.
 
 
 class _PlanGroup(LazyGroup):
-    lazy: ClassVar[dict[str, tuple[str, str]]] = {
-        "cover": ("dronectl.cli.plan_cover", "cover"),
-        "map": ("dronectl.cli.plan_map", "map_"),
-        "search": ("dronectl.cli.plan_search", "search"),
-        "circuits": ("dronectl.cli.plan_circuits", "circuits"),
-        "timetable": ("dronectl.cli.plan_patrols", "timetable"),
-        "heat": ("dronectl.cli.plan_patrols", "heat"),
-        "separate": ("dronectl.cli.plan_separate", "separate"),
-        "convert": ("dronectl.cli.plan_files", "convert"),
+    lazy: ClassVar[dict[str, tuple[str, str, str]]] = {
+        "cover": (
+            "dronectl.cli.plan_cover",
+            "cover",
+            "Cover an area: passes side by side, split into flights that land with their reserve.",
+        ),
+        "map": (
+            "dronectl.cli.plan_map",
+            "map_",
+            "Photograph an area: lines of pictures with front and side overlap, triggered by distance, following the ground.",
+        ),
+        "search": (
+            "dronectl.cli.plan_search",
+            "search",
+            "Search for a missing person: who flies where, so that what the batteries hold finds most.",
+        ),
+        "circuits": (
+            "dronectl.cli.plan_circuits",
+            "circuits",
+            "Plan a patrol without end: which circuits the drones fly again and again, and how often they come by each place.",
+        ),
+        "timetable": (
+            "dronectl.cli.plan_patrols",
+            "timetable",
+            "Plan a day of patrols: every must-patrol item within its interval, batteries swapped, watches never left alone.",
+        ),
+        "heat": (
+            "dronectl.cli.plan_patrols",
+            "heat",
+            "Make a heat map of past cases: where patrols matter more, which hot spots are real, and how well it foretells.",
+        ),
+        "separate": (
+            "dronectl.cli.plan_separate",
+            "separate",
+            "Make plans that are flown together keep 20 m across the ground or 10 m in height apart, launches and landings too.",
+        ),
+        "convert": (
+            "dronectl.cli.plan_files",
+            "convert",
+            "Convert a flight file: QGroundControl .plan, GeoJSON, KML, KMZ, GPX, MAVLink waypoints, DJI WPML.",
+        ),
     }
 
 
 plan_app = typer.Typer(cls=_PlanGroup, help=_HELP, no_args_is_help=True)
-
-_MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
 
 
 @plan_app.callback()
@@ -124,69 +152,6 @@ def patrol(
         raise typer.Exit(EXIT_GOAL_MISSED)
 
 
-def check(
-    plans: Annotated[
-        list[Path],
-        typer.Argument(help=".plan, GeoJSON, KML, KMZ, GPX, WPML or MAVLink waypoint files.", metavar="FILE..."),
-    ],
-    site: SiteOption = None,
-    vehicle: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--vehicle",
-            help="The drone that is to fly it; needed for plans not made here. Once for all, or once for each route.",
-            metavar="ID",
-        ),
-    ] = None,
-    battery: Annotated[float, typer.Option(help="Battery at take-off, 0 to 1.", min=0, max=1)] = 1.0,
-    wind: Annotated[float, typer.Option(help="Wind in m/s, taken to blow against every leg.", min=0, max=60)] = 0.0,
-    dem: DemOption = None,
-    height: HeightOption = None,
-    heights: HeightsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check flights: every leg, loiter circle, loop and way home against fence, ground, limits and battery.
-
-    Several flights are also held against each other: our plans start when they say, others all at once.
-
-    Exit code 0: can be flown. 1: findings forbid it. 2: a file cannot be read.
-    """
-    opened = open_site(site, dem)
-    checked = check_files(
-        opened,
-        plans,
-        vehicle or (),
-        battery_fraction=battery,
-        wind_m_s=wind,
-        heights=heights,
-        height_m=height,
-    )
-    if as_json:
-        print_json(checked_document(checked))
-    else:
-        several = len(checked.flights) > 1
-        for flight in checked.flights:
-            energy, flown = flight.energy, flight.plan
-            if energy is not None:
-                out.print(
-                    f"{flight.file.name} for {flown.vehicle_id}: {len(flown.waypoints)} waypoints, "
-                    f"{energy.length_m / 1000:.2f} km, {_minutes(energy.time_s)}, lands with "
-                    f"{max(0.0, energy.landing_fraction):.0%} of the battery",
-                    markup=False,
-                )
-            places = flight.places if flight.counts == "item" else ()
-            _say_findings(flight.findings, f"{flight.file.name}: " if several else "", places)
-        _say_findings([b.finding for b in checked.breaches], "")
-        it = "They" if several else "It"
-        good, bad = (
-            f"[green]{it} can be flown.[/green]",
-            f"[red]{it} must not be flown as {'they are' if several else 'it is'}.[/red]",
-        )
-        out.print(good if checked.clean else bad)
-    if not checked.clean:
-        raise typer.Exit(EXIT_GOAL_MISSED)
-
-
 def _closed(site: Site, at: str | None, day: str | None, file: Path | None) -> dict[str, GeoRing]:
     """Schools that no leg may cross while a battery lasts from a time on."""
     if at is None:
@@ -219,7 +184,7 @@ def _say_patrol(site: Site, found: SitePlan) -> None:
         table.add_row(
             name,
             start_text(plan.start_after_s),
-            _minutes(energy.time_s),
+            minutes_text(energy.time_s),
             f"{energy.length_m / 1000:.2f} km",
             f"{energy.landing_fraction:.0%}",
             str(len(plan.waypoints)),
@@ -231,29 +196,18 @@ def _say_patrol(site: Site, found: SitePlan) -> None:
     several = len({p.vehicle_id for p in found.plans}) < len(found.plans)
     what = "Busiest drone, battery swaps included" if several else "Longest flight"
     out.print(
-        f"{what} {_minutes(found.busiest_s)}; no plan can do it in less than {_minutes(found.bound_s)} "
-        f"(ratio {found.ratio:.2f}). All are down after {_minutes(found.done_s)}.",
+        f"{what} {minutes_text(found.busiest_s)}; no plan can do it in less than {minutes_text(found.bound_s)} "
+        f"(ratio {found.ratio:.2f}). All are down after {minutes_text(found.done_s)}.",
         markup=False,
     )
     apart = found.separation
     if apart is not None:
         out.print(
-            f"Started so, {apart.first} and {apart.second} come nearest after {_minutes(apart.time_s)}: "
+            f"Started so, {apart.first} and {apart.second} come nearest after {minutes_text(apart.time_s)}: "
             f"{apart.horizontal_m:.0f} m across, {apart.vertical_m:.0f} m in height.",
             markup=False,
         )
     if found.idle:
         out.print(f"Not needed: {', '.join(found.idle)}", markup=False)
     for name, findings in zip(found.names, found.findings, strict=True):
-        _say_findings(findings, f"{name}: ")
-
-
-def _say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str | None] = ()) -> None:
-    for finding, place in zip_longest(findings, places):
-        out.print(f"{_MARK[finding.severity]} ", end="")
-        out.print(f"{prefix}{f'{place}: ' if place else ''}{finding.message} ({finding.code})", markup=False)
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min"
+        say_findings(findings, f"{name}: ")

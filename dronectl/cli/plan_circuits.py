@@ -15,7 +15,8 @@ from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.circuits import STRATEGIES, SiteCircuits, circuits_at_site, circuits_document, why
 from dronectl.operations.closed_hours import closed_rings
-from dronectl.operations.planned import circuit_flights, start_text
+from dronectl.operations.planned import circuit_flights
+from dronectl.operations.start_texts import start_text
 from dronectl.operations.timetable import read_timetable_file, read_weights
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.report.round_picture import round_svg

@@ -36,7 +36,8 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, ou
 from dronectl.cli.plan_results import Written, write_result
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
-from dronectl.operations.planned import cover_flights, start_text, starts_text
+from dronectl.operations.planned import cover_flights
+from dronectl.operations.start_texts import start_text, starts_text
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 

@@ -20,11 +20,12 @@ from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.flying_on import changes_text
 from dronectl.operations.last_seen import LastSeen, map_of_form, read_last_seen
 from dronectl.operations.line_features import LineFeature, read_line_features
-from dronectl.operations.planned import search_flights, start_text, starts_text
+from dronectl.operations.planned import search_flights
 from dronectl.operations.probability_files import MapReading, read_probability_map, write_probability_map
 from dronectl.operations.search_inputs import drones_now, read_flown, read_place, read_zones
 from dronectl.operations.search_resume import Changes, after_flying, plan_rest, with_width
 from dronectl.operations.searching import Sensing, SiteSearch, check_place, plan_site_search, search_document
+from dronectl.operations.start_texts import start_text, starts_text
 from dronectl.report.search_picture import search_map_svg
 from dronectl.site import Site
 from dronectl.site_model import ReferenceSystem

@@ -27,7 +27,7 @@ from dronectl.demo.processes import Child, child, wait_for
 from dronectl.demo.stage import Stage
 from dronectl.demo.watch import Flown, Progress, follow
 from dronectl.errors import UnavailableError, words_of
-from dronectl.operations.planned import start_text
+from dronectl.operations.start_texts import start_text
 from dronectl.paths import StateDir
 from missions.model import FlightPlan
 

@@ -97,7 +97,6 @@ class LinkPool:
                     vehicle_id,
                     self._calls[name],
                     lambda vehicle_id=vehicle_id: self._latest[vehicle_id],  # type: ignore[misc]  # mypy cannot type a bound default
-                    self._take_one,
                 )
 
     async def run(self) -> None:
@@ -175,6 +174,9 @@ class LinkPool:
                 case DoorCounts(counts):
                     self._take_doors(counts, doors)
                 case Reply():
+                    # Here, and not by whoever waits for it: on a busy machine newer states are in by the time it goes on.
+                    if message.state is not None:
+                        self._take((message.state,))
                     calls.resolve(message)
                 case Ready(version):
                     log.debug("%s is up with MAVSDK %s", name, version)
@@ -191,9 +193,6 @@ class LinkPool:
             name: None if count is None else count - before.get(name, 0) for name, count in counts.items()
         })  # fmt: skip
         before.update({name: count for name, count in counts.items() if count is not None})
-
-    def _take_one(self, state: VehicleState) -> None:
-        self._take((state,))
 
     def _disconnect(self, vehicle_ids: Sequence[str]) -> None:
         lost = [replace(self._latest[name], connected=False) for name in vehicle_ids if self._latest[name].connected]

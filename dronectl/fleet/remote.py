@@ -97,13 +97,11 @@ class RemoteLink:
         vehicle_id: str,
         calls: WorkerCalls,
         state: Callable[[], VehicleState],
-        on_state: Callable[[VehicleState], None],
     ) -> None:
-        """`state` gives the latest; `on_state` takes the one that came with a reply."""
+        """`state` gives the latest."""
         self._vehicle_id = vehicle_id
         self._calls = calls
         self._state = state
-        self._on_state = on_state
 
     @property
     def vehicle_id(self) -> str:
@@ -116,8 +114,6 @@ class RemoteLink:
         reply = await self._calls.call(
             self._vehicle_id, verb, TIMEOUT_S[verb] if limit_s is None else limit_s, **arguments
         )
-        if reply.state is not None:
-            self._on_state(reply.state)
         if reply.failure is not None:
             raise LinkError(reply.failure, reply.message)
         return reply

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from dronectl.alerts.card import clean
+from dronectl.plain_text import clean
 
 _FEW: Final = 20  # so many files get a line each
 _EVERY_S: Final = 10.0

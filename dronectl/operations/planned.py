@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dronectl.operations.circuits import STRATEGIES
 from dronectl.operations.flying_on import holds_document
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
+from dronectl.operations.start_texts import start_text
 from dronectl.operations.timetable_plans import flight_name
 from dronectl.report.routes_page import minutes
 from dronectl.site import Site
@@ -21,19 +22,6 @@ if TYPE_CHECKING:
     from dronectl.operations.searching import SiteSearch
     from dronectl.operations.separating import Separated
     from dronectl.operations.timetable import SiteDay
-
-
-def start_text(start_after_s: float) -> str:
-    """When a flight of a set starts, as people say it: minutes and seconds after the first."""
-    minutes, tenths = divmod(round(start_after_s * 10.0), 600)
-    return f"+{minutes}:{tenths / 10.0:04.1f}"
-
-
-def starts_text(slack_s: float | None) -> str | None:
-    """How exactly the starts have to be kept; None for a flight that is alone."""
-    if slack_s is None:
-        return None
-    return f"Started as the table says they keep apart, while none runs more than {slack_s:.0f} s early or late against another."
 
 
 def patrol_flights(site: Site, found: SitePlan) -> PlannedFlights:

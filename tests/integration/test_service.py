@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import aiomqtt
@@ -219,15 +220,22 @@ def test_a_state_folder_that_cannot_be_written_is_named(site, tmp_path, what):
 
 
 def test_a_vehicle_that_never_appears_is_named(site, tmp_path):
-    lonely = SiteProcesses(stage_without_cameras(tmp_path, 1, 1.0), None)
+    """Each command waits for it as long as it would for a real one; that without a service beside the others."""
     plan = str(site.stage.plans / "d1.plan")
-    refused = [lonely.cli("hold", "d1", "--direct", *lonely.options)]
-    lonely.start_service()
-    try:
-        refused.append(lonely.cli("land", "d1", *lonely.options))
-        refused.append(lonely.cli("fly", plan, "--vehicle", "d1", *lonely.options))
-    finally:
-        lonely.stop_service()
+    alone, served = tmp_path / "alone", tmp_path / "served"
+    for folder in (alone, served):
+        folder.mkdir()
+    without_service = SiteProcesses(stage_without_cameras(alone, 1, 1.0), None)
+    lonely = SiteProcesses(stage_without_cameras(served, 1, 1.0), None)
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(without_service.cli, "hold", "d1", "--direct", *without_service.options)
+        lonely.start_service()
+        try:
+            refused = [lonely.cli("land", "d1", *lonely.options)]
+            refused.append(lonely.cli("fly", plan, "--vehicle", "d1", *lonely.options))
+        finally:
+            lonely.stop_service()
+        refused.append(held.result())
     for answer in refused:
         assert answer.returncode == 3, answer.stdout + answer.stderr
         assert "d1" in answer.stderr

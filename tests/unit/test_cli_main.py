@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from dronectl.cli.main import app
 
 
 def dronectl(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,29 +49,54 @@ def test_exit_codes(tmp_path, monkeypatch, arguments, code, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("group", [get_command(app), get_command(app).get_command(None, "plan")])
+def test_a_groups_help_says_of_each_command_what_its_own_begins_with(group):
+    said = {name: line for name, (_, _, line) in group.lazy.items()}
+    own = {name: " ".join(group.get_command(None, name).help.split("\n\n")[0].split()) for name in said}
+    assert said == own
+
+
+def test_help_waits_for_no_planner_and_no_engine():
+    loud = [sys.executable, "-X", "importtime", "-m", "dronectl", "--help"]
+    done = subprocess.run(loud, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"numpy", "pydantic", "cv2", "shapely", "httpx"}
+
+
 LIDU = Path(__file__).parents[2] / "config" / "lidu"
 
 
-@pytest.fixture
-def chinese_site(tmp_path) -> Path:
-    shutil.copy(LIDU / "terrain.npz", tmp_path)
-    text = (LIDU / "site.yaml").read_text(encoding="utf-8").replace("name: Drone 1", "name: 一号机")
-    (tmp_path / "site.yaml").write_text(text.replace("Market square", "集市广场"), encoding="utf-8")
-    return tmp_path / "site.yaml"
+@pytest.fixture(scope="module")
+def chinese_plan(tmp_path_factory) -> Path:
+    """A plan of a site that is named in Chinese, in a file named so."""
+    folder = tmp_path_factory.mktemp("站")
+    shutil.copy(LIDU / "terrain.npz", folder)
+    text = (LIDU / "site.yaml").read_text(encoding="utf-8").replace("Market square", "集市广场")
+    (folder / "site.yaml").write_text(text, encoding="utf-8")
+    made = dronectl("plan", "patrol", "--iterations", "0", "--site", str(folder / "site.yaml"), "--out", str(folder))
+    assert made.returncode == 0, made.stderr
+    return (folder / "d1.plan").rename(folder / "巡逻.plan")
 
 
 @pytest.mark.parametrize("charset", ["ascii", "latin-1", "gbk", "utf-8"])
-def test_a_terminal_whose_character_set_lacks_something_gets_the_rest(chinese_site, charset):
-    command = [sys.executable, "-m", "dronectl", "plan", "patrol", "--iterations", "0", "--site", str(chinese_site)]
-    command += ["--out", str(chinese_site.parent / "地图")]
+def test_a_terminal_whose_character_set_lacks_something_gets_the_rest(chinese_plan, charset):
+    command = [
+        sys.executable,
+        "-m",
+        "dronectl",
+        "check",
+        str(chinese_plan),
+        "--site",
+        str(chinese_plan.parent / "site.yaml"),
+    ]
     environment = {**os.environ, "PYTHONIOENCODING": charset}
     done = subprocess.run(command, capture_output=True, timeout=60, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    assert b"Longest flight" in done.stdout
+    assert "巡逻.plan for d1: ".encode(charset, "backslashreplace") in done.stdout
     machine = subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=False, env=environment)
     assert machine.returncode == 0, machine.stderr
-    files = json.loads(machine.stdout.decode(charset))["files"]
-    assert all(Path(name).is_file() for name in files)
+    assert Path(json.loads(machine.stdout.decode(charset))["plan"]).name == chinese_plan.name
 
 
 def test_line_100_of_a_file_is_no_picture_of_a_hundred(tmp_path):

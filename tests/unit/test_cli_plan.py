@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from dronectl.cli import plan as plan_cli
 from dronectl.cli import plan_circuits, plan_cover, plan_map, plan_patrols, plan_search, plan_separate
+from dronectl.cli.check import check
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import (
@@ -37,7 +38,7 @@ from missions.validate import MustLine, MustPoint, judge_patrol
 
 APP = typer.Typer()
 APP.add_typer(plan_cli.plan_app, name="plan")
-APP.command()(plan_cli.check)
+APP.command()(check)
 RUNNER = CliRunner()
 
 

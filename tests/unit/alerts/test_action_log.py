@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dronectl.alerts.card import card, clean
+from dronectl.alerts.card import card
 from dronectl.alerts.memory import ActionLog
 from dronectl.bus.messages import Alert
 from dronectl.errors import BadInputError
+from dronectl.plain_text import clean
 
 
 def entry(number, alert="a", sequence=1):

@@ -7,18 +7,22 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from contract.relay import free_udp_port
 
-from dronectl.fleet.link import LinkError, LinkFailure, VehicleAddress
+from dronectl.fleet.link import FlightMode, LinkError, LinkFailure, VehicleAddress
+from dronectl.fleet.messages import FromWorker, Ready, Reply, Request, States, ToWorker
 from dronectl.fleet.pool import LinkPool
+from dronectl.ipc import Channel
 from dronectl.supervise import ChildReport, ChildState
 
 pytestmark = pytest.mark.timeout(180)
@@ -60,6 +64,39 @@ async def _running(count: int, shard_size: int = 32) -> AsyncIterator[tuple[Link
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def test_the_state_of_a_reply_never_comes_after_newer_ones() -> None:
+    """All that a worker has said lies ready when a busy process gets to read it, before the caller goes on."""
+    seen: list[FlightMode] = []
+    address = _addresses(1)[0]
+    pool = LinkPool(
+        [address],
+        on_states=lambda states: seen.extend(s.mode for s in states),
+        on_poses=lambda _samples: None,
+        on_report=lambda _report: None,
+    )
+    ours, theirs = socket.socketpair()
+    worker = await Channel.from_socket(theirs, ToWorker)
+    taking = asyncio.create_task(
+        pool._take_in("link worker 1", await Channel.from_socket(ours, FromWorker), lambda: None)
+    )
+    try:
+        worker.post(Ready("4"))
+        started = asyncio.create_task(pool.link("d1").start_mission())
+        request = await worker.receive()
+        assert isinstance(request, Request)
+        holding = replace(pool.states()["d1"], mode=FlightMode.HOLD)
+        worker.post(Reply(request.request_id, state=holding))
+        worker.post(States((replace(holding, mode=FlightMode.MISSION),)))
+        await started
+        await _until(lambda: len(seen) == 2)
+        assert seen == [FlightMode.HOLD, FlightMode.MISSION]
+        assert pool.states()["d1"].mode is FlightMode.MISSION
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        worker.close()
 
 
 async def test_shards_restart_and_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +159,9 @@ def test_the_service_side_never_imports_the_library() -> None:
 _SERVICE = """
 import asyncio, sys
 from dronectl.fleet.link import VehicleAddress
+from dronectl.fleet.messages import FromWorker, Ready, Reply, Request, States, ToWorker
 from dronectl.fleet.pool import LinkPool
+from dronectl.ipc import Channel
 
 async def main():
     pool = LinkPool(

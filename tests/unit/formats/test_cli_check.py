@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from dronectl.cli import plan as plan_cli
+from dronectl.cli.check import check
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
 from dronectl.terrain_io import save_terrain
@@ -22,7 +23,7 @@ from missions.geo import Altitude, Datum, GeoPoint, LocalFrame
 from missions.terrain import height_at
 
 APP = typer.Typer()
-APP.command()(plan_cli.check)
+APP.command()(check)
 APP.command()(plan_cli.patrol)  # a second one, so that the first keeps its name
 RUNNER = CliRunner()
 RETURN = Step(20, (0.0, 0.0, 0.0, 0.0))

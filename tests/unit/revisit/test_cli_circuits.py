@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from dronectl.cli import plan as plan_cli
+from dronectl.cli.check import check
 from dronectl.cli.common import open_site
 from dronectl.errors import BadInputError
 from dronectl.operations.planning import read_plan_file
@@ -19,7 +20,7 @@ from missions.judge_separation import judge_separation
 
 APP = typer.Typer()
 APP.add_typer(plan_cli.plan_app, name="plan")
-APP.command()(plan_cli.check)
+APP.command()(check)
 RUNNER = CliRunner()
 DEFAULTS = "schema_version: 1\n"
 

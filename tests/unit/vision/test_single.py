@@ -186,7 +186,7 @@ def test_empty_ground_is_empty_and_what_is_too_hot_for_a_body_is_a_hot_spot() ->
 
 
 @pytest.mark.parametrize("kind", [PixelKind.GREY8, PixelKind.CELSIUS, PixelKind.RAW16])
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 2000), (2000, 1), (3, 900), (17, 4000)])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 2000), (2000, 1), (3, 900), (17, 1300)])
 def test_strips_and_single_pixels_show_nobody(shape: tuple[int, int], kind: PixelKind) -> None:
     dtype = {PixelKind.GREY8: np.uint8, PixelKind.CELSIUS: np.float32, PixelKind.RAW16: np.uint16}[kind]
     assert single().look(frame(np.full(shape, 90, dtype), kind), None)[1] == []
