@@ -99,7 +99,7 @@ class _Commands(LazyGroup):
         "plan": (
             "dronectl.cli.plan",
             "plan_app",
-            "Make flight plans.",
+            "Make flight plans for a site's drones, and check what comes out against fence, ground and batteries.",
         ),
         "vision": (
             "dronectl.cli.vision",
