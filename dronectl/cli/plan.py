@@ -16,6 +16,7 @@ from dronectl.cli.common import DemOption, JsonOption, SiteOption, day_of, open_
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_files import HeightOption, HeightsOption
 from dronectl.cli.plan_results import write_result
+from dronectl.cli.spoken import code_words
 from dronectl.errors import EXIT_GOAL_MISSED, BadInputError
 from dronectl.operations.closed_hours import GeoRing, closed_rings
 from dronectl.operations.plan_check import check_files, checked_document
@@ -242,7 +243,9 @@ def _say_patrol(site: Site, found: SitePlan) -> None:
 def _say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str | None] = ()) -> None:
     for finding, place in zip_longest(findings, places):
         out.print(f"{_MARK[finding.severity]} ", end="")
-        out.print(f"{prefix}{f'{place}: ' if place else ''}{finding.message} ({finding.code})", markup=False)
+        out.print(
+            f"{prefix}{f'{place}: ' if place else ''}{finding.message} ({code_words(finding.code)})", markup=False
+        )
 
 
 def _minutes(seconds: float) -> str:
