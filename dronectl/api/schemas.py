@@ -27,8 +27,8 @@ class In(BaseModel):
 class NoticeOut(Out):
     """What is wrong with the progress of a flight: kind is off-way, off-height, no-progress or late.
 
-    waypoint: towards which, from 1. metres: how far off. seconds: for how long, by the vehicle's clock. advice: what a
-    person can do; nothing is done by itself.
+    waypoint: towards which, from 1. metres: how far off. seconds: for how long, by the vehicle's clock; of one that is
+    late planned_s is what its leg was to take. advice: what a person can do; nothing is done by itself.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class NoticeOut(Out):
     waypoint: int | None
     seconds: float
     metres: float | None
+    planned_s: float | None
 
 
 class ToldOut(NoticeOut):
@@ -166,15 +167,30 @@ class FindingOut(Out):
     item: int | None
 
 
+class MeetingOut(Out):
+    """A flight under way that one which starts now would come too near to; later_s: what start would keep clear.
+
+    stands: the other holds in the air. later_s is null where it has to move on first.
+    """
+
+    vehicle_id: str
+    other_id: str
+    stands: bool
+    later_s: float | None
+    lateral_m: float
+    vertical_m: float
+
+
 class FlyOut(Out):
-    """A sortie that was accepted. warnings: the flights under way that it would meet, one line each."""
+    """A sortie that was accepted. warnings: the flights under way that it would meet, one line each; meetings: in figures."""
 
     sortie_id: str
     warnings: list[str]
+    meetings: list[MeetingOut]
 
 
 class SortieOut(Out):
-    """One flight as it stands."""
+    """One flight as it stands. autopilot_said: the words of the autopilot that `detail` quotes, if it does."""
 
     sortie_id: str
     vehicle_id: str
@@ -184,6 +200,7 @@ class SortieOut(Out):
     category: str | None
     state: str
     detail: str
+    autopilot_said: str | None
     waypoints_reached: int
     waypoints_total: int
     findings: list[FindingOut]

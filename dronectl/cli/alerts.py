@@ -39,7 +39,9 @@ from dronectl.cli.common import (
     out,
     site_state,
 )
+from dronectl.cli.spoken import LanguageOption
 from dronectl.errors import BadInputError, UnavailableError
+from dronectl.language import speak, tr
 
 alerts_app = typer.Typer(
     help="Alerts, as the dispatch system gets them over MQTT.\n\n"
@@ -82,12 +84,14 @@ def tail(
     site: SiteOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
+    lang: LanguageOption = None,
 ) -> None:
     """Print alerts as they come, each message once; with --ack the site stops repeating them.
 
     Without --ack nothing is acknowledged, and the site goes on sending to the dispatch system. The picture after `look`
     is given only with the site's token, so a browser gets 401: docs/mqtt.md has the line for curl.
     """
+    speak(lang)
     loaded = open_site(site)
     folder = site_state(loaded, state).root
     where = broker or str(folder / "broker" / ACCESS_FILE)
@@ -144,7 +148,14 @@ async def run_tail(settings: TailSettings) -> None:
         await end_with_input(done.set)
     with ActionLog(settings.memory) as log:
         if len(log):
-            settings.say(f"{log.alerts} alerts ({len(log)} messages) are known from {settings.memory}")
+            settings.say(
+                tr(
+                    "{alerts} alerts ({messages} messages) are known from {file}",
+                    alerts=log.alerts,
+                    messages=len(log),
+                    file=settings.memory,
+                )
+            )
         tail_ = _Tail(settings, log, done)
         identifier = hashlib.sha256(os.fsencode(settings.memory.absolute())).hexdigest()[:12]
         subscriber = Subscriber(
@@ -163,7 +174,7 @@ async def run_tail(settings: TailSettings) -> None:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
     if tail_.garbage:
-        settings.say(f"{tail_.garbage} messages could not be read")
+        settings.say(tr("{count} messages could not be read", count=tail_.garbage))
     for result in results:
         if isinstance(result, Exception):
             raise (result.__cause__ or result) if isinstance(result, _NotTakenError) else result
@@ -181,7 +192,7 @@ class _Tail:
         self._left = settings.count
         self._down_since: float | None = asyncio.get_running_loop().time()
         self._said: str | None = None
-        self._reason = "the broker has not answered yet"
+        self._reason = tr("the broker has not answered yet")
         self.garbage = 0
 
     async def on_alert(self, subscriber: Subscriber, payload: bytes) -> None:
@@ -217,7 +228,7 @@ class _Tail:
         else:
             self._down_since = now if self._down_since is None else self._down_since
             self._reason = words
-        line = f"connected to {words}" if up else f"waiting: {words}"
+        line = tr("connected to {broker}", broker=words) if up else tr("waiting: {why}", why=words)
         if line != self._said:
             self._s.say(line)
         self._said = line
@@ -228,7 +239,7 @@ class _Tail:
             await asyncio.sleep(0.1)
             since, limit_s = self._down_since, self._s.timeout_s
             if limit_s is not None and since is not None and asyncio.get_running_loop().time() - since >= limit_s:
-                raise UnavailableError(f"{self._reason} (waited {limit_s:g} s)")
+                raise UnavailableError(tr("{why} (waited {seconds:g} s)", why=self._reason, seconds=limit_s))
 
 
 def _entry(event: CloudEvent[Alert], received: datetime, *, newest: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 
 from dronectl.cli.common import DemOption, JsonOption, SiteOption, open_site, out, print_json
 from dronectl.cli.plan_files import HeightOption, HeightsOption
+from dronectl.cli.spoken import code_words
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.plan_check import check_files, checked_document
 from missions.model import Finding, Severity
@@ -86,7 +87,8 @@ def say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str 
     """A line for each finding: how bad, which flight and place of its file, what, and the code."""
     for finding, place in zip_longest(findings, places):
         out.print(f"{_MARK[finding.severity]} ", end="")
-        out.print(f"{prefix}{f'{place}: ' if place else ''}{finding.message} ({finding.code})", markup=False)
+        where = f"{place}: " if place else ""
+        out.print(f"{prefix}{where}{finding.message} ({code_words(finding.code)})", markup=False)
 
 
 def minutes_text(seconds: float) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 
 from dronectl.errors import BadInputError, UnavailableError
+from dronectl.language import tr
 from dronectl.paths import StateDir
-
-_MEND = "start it with `dronectl up`"
 
 
 class ServiceLostError(UnavailableError):
@@ -21,7 +20,7 @@ class ServiceLostError(UnavailableError):
     """
 
     def __init__(self, what: str, *, asked: bool) -> None:
-        super().__init__(f"{what}; {_MEND}")
+        super().__init__(tr("{what}; start it with `dronectl up`", what=what))
         self.what, self.asked = what, asked
 
 
@@ -33,10 +32,11 @@ class ServiceClient:
             url = str(json.loads(state.service_file.read_text(encoding="utf-8"))["url"])
             token = state.token.read_text(encoding="ascii").strip()
         except FileNotFoundError:
-            what = f"no service runs for this site (looked in {state.root})"
+            what = tr("no service runs for this site (looked in {folder})", folder=state.root)
             raise ServiceLostError(what, asked=False) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ServiceLostError(f"{state.service_file}: cannot be read ({error})", asked=False) from error
+            what = tr("{file}: cannot be read ({error})", file=state.service_file, error=error)
+            raise ServiceLostError(what, asked=False) from error
         self.url = url
         self._timeout_s = timeout_s
         self.token = token
@@ -49,12 +49,18 @@ class ServiceClient:
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.ConnectError:
-            raise ServiceLostError(f"the service does not answer at {self.url}", asked=False) from None
+            raise ServiceLostError(tr("the service does not answer at {url}", url=self.url), asked=False) from None
         except httpx.TimeoutException as error:
-            what = f"the service at {self.url} gave no answer within {self._timeout_s:g} s: it hangs, or is too busy"
+            what = tr(
+                "the service at {url} gave no answer within {seconds:g} s: it hangs, or is too busy",
+                url=self.url,
+                seconds=self._timeout_s,
+            )
             raise ServiceLostError(what, asked=True) from error
         except httpx.HTTPError as error:
-            what = f"the service at {self.url} went away in the middle of a request: it was stopped or has died"
+            what = tr(
+                "the service at {url} went away in the middle of a request: it was stopped or has died", url=self.url
+            )
             raise ServiceLostError(what, asked=True) from error
         try:
             content = answer.json()

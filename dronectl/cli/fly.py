@@ -14,7 +14,9 @@ import typer
 from dronectl.cli.client import ServiceClient
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, print_json, say, site_state
 from dronectl.cli.fly_set import FlySet, Ordered, worst_code
+from dronectl.cli.spoken import LanguageOption
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_GOAL_MISSED, EXIT_UNAVAILABLE, BadInputError, UnavailableError
+from dronectl.language import name, speak, tr
 from dronectl.operations.planning import shared_return_layer
 from dronectl.operations.start_texts import start_text
 from dronectl.site import Site
@@ -50,6 +52,7 @@ def fly(
     site: SiteOption = None,
     state: StateOption = None,
     as_json: JsonOption = False,
+    lang: LanguageOption = None,
 ) -> None:
     """Check plans, upload them, fly them and follow them until all have landed.
 
@@ -63,6 +66,7 @@ def fly(
     findings. Exit code 1 if a flight did not complete its plan, 3 if nothing is heard of the vehicle (of several: of
     all that did not complete theirs).
     """
+    speak(lang)
     if override and not override_reason.strip():
         raise BadInputError("--override needs --override-reason: it is logged with your order")
     opened = open_site(site)
@@ -85,7 +89,7 @@ def fly(
         print_json(shown if len(orders) > 1 else shown[0])
     code, refusals = worst_code(flown.results, waited=wait), [r.refusal for r in flown.results if r.refusal]
     if code == EXIT_UNAVAILABLE:
-        raise UnavailableError("; ".join(refusals))
+        raise UnavailableError(name("mark", "; ").join(refusals))
     if code == EXIT_BAD_INPUT:
         raise BadInputError("\n".join(refusals))
     for refusal in refusals:
@@ -99,10 +103,16 @@ def _say_starts(orders: Sequence[Ordered]) -> None:
     if others:
         begin = first.start_after_s
         rest = ", ".join(f"{o.vehicle_id} {start_text(o.start_after_s - begin)}" for o in others)
-        say(f"{first.vehicle_id} starts now, then {rest} after its take-off")
+        say(tr("{first} starts now, then {rest} after its take-off", first=first.vehicle_id, rest=rest))
     elif first.start_after_s > 0.0:
         after = start_text(first.start_after_s).removeprefix("+")
-        say(f"{first.vehicle_id} was planned to start {after} after its set; flown alone it starts now")
+        say(
+            tr(
+                "{vehicle} was planned to start {after} after its set; flown alone it starts now",
+                vehicle=first.vehicle_id,
+                after=after,
+            )
+        )
 
 
 def _single(file: Path, vehicle: str | None) -> Ordered:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from dronectl.cli.client import ServiceClient, ServiceLostError
 from dronectl.cli.common import err, say
+from dronectl.cli.spoken import finding_line, notice_line, outcome_line, progress_line, warnings_of
 from dronectl.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -23,6 +24,7 @@ from dronectl.errors import (
     BadInputError,
     UnavailableError,
 )
+from dronectl.language import name, tr, tr_many
 from dronectl.operations.launches import ENDED, Launches
 from missions.deconflict.starts import SLACK_S
 
@@ -61,11 +63,13 @@ class Result:
     @property
     def refusal(self) -> str:
         """Why it was not flown, in words; empty if it was, or ended otherwise."""
+        who = self.order.vehicle_id
         if self.unheard:
-            return "; ".join(f["message"] for f in self._blockers)
+            return name("mark", "; ").join(finding_line(f, who, coded=False) for f in self._blockers)
         if self._blockers:
-            lines = [f"  {f['code']}: {f['message']}" for f in self._blockers]
-            return "\n".join([f"{self.order.file}: refused by preflight for {self.order.vehicle_id}:", *lines])
+            lines = [f"  {finding_line(f, who)}" for f in self._blockers]
+            head = tr("{file}: refused by preflight for {vehicle}:", file=self.order.file, vehicle=who)
+            return "\n".join([head, *lines])
         return self.not_taken
 
     @property
@@ -129,14 +133,16 @@ class FlySet:
                     break
                 time.sleep(self._pause_s())
         except ServiceLostError as error:
-            raise UnavailableError("; ".join([error.what, *self._without_service()])) from error
+            raise UnavailableError(name("mark", "; ").join([error.what, *self._without_service()])) from error
         except UnavailableError as error:
             if not (kept := self._kept_down()):
                 raise
-            raise UnavailableError(f"{error}; not handed in, they stay on the ground: {kept}") from error
+            raise UnavailableError(
+                tr("{error}; not handed in, they stay on the ground: {vehicles}", error=error, vehicles=kept)
+            ) from error
         for result in self.results:
             if result.sortie is not None and result.sortie["outcome"] and not result.refusal:
-                self._tell(result, f"{result.sortie['outcome']}: {result.sortie['outcome_note']}", indent="")
+                self._tell(result, outcome_line(result.sortie), indent="")
 
     def left_behind(self) -> list[str]:
         """What becomes of each flight if this program ends now."""
@@ -144,11 +150,16 @@ class FlySet:
         for result in self.results:
             who = result.order.vehicle_id
             if result.sortie is not None and not result.ended:
-                lines.append(f"{who} goes on: `dronectl hold {who}` or `dronectl return {who}` stops it")
+                lines.append(
+                    tr(
+                        "{vehicle} goes on: `dronectl hold {vehicle}` or `dronectl return {vehicle}` stops it",
+                        vehicle=who,
+                    )
+                )
             elif result.asked and result.sortie is None and not result.not_taken:
-                lines.append(f"{who} may have been handed in: `dronectl vehicles` says it")
+                lines.append(tr("{vehicle} may have been handed in: `dronectl vehicles` says it", vehicle=who))
         if kept := self._kept_down():
-            lines.append(f"not handed in, on the ground: {kept}")
+            lines.append(tr("not handed in, on the ground: {vehicles}", vehicles=kept))
         return lines
 
     def _without_service(self) -> list[str]:
@@ -158,17 +169,22 @@ class FlySet:
         parts = []
         if flying:
             parts.append(
-                f"{', '.join(flying)} fl{'ies' if len(flying) == 1 else 'y'} on without it, ordered nothing new"
+                tr_many(
+                    "{vehicles} flies on without it, ordered nothing new",
+                    "{vehicles} fly on without it, ordered nothing new",
+                    len(flying),
+                    vehicles=", ".join(flying),
+                )
             )
         if asked:
-            parts.append(f"{', '.join(asked)} may have been handed in, and may be flying")
+            parts.append(tr("{vehicles} may have been handed in, and may be flying", vehicles=", ".join(asked)))
         if kept := self._kept_down():
-            parts.append(f"not handed in, on the ground: {kept}")
+            parts.append(tr("not handed in, on the ground: {vehicles}", vehicles=kept))
         if not (left := flying + asked):
-            return [*parts, "start it with `dronectl up`"]
-        start = "start `dronectl up` again: it adopts flights under way, `dronectl vehicles` shows them"
+            return [*parts, tr("start it with `dronectl up`")]
+        parts.append(tr("start `dronectl up` again: it adopts flights under way, `dronectl vehicles` shows them"))
         who = left[0] if len(left) == 1 else "ID"
-        return [*parts, f"{start}; without it `dronectl hold|return|land {who} --direct` orders"]
+        return [*parts, tr("without it `dronectl hold|return|land {who} --direct` orders", who=who)]
 
     def _kept_down(self) -> str:
         return ", ".join(r.order.vehicle_id for r in self.results if not r.asked)
@@ -187,17 +203,35 @@ class FlySet:
         try:
             accepted = self._client.post("/api/v1/sorties", body)
         except BadInputError as error:
-            result.not_taken = f"{result.order.file}: refused for {result.order.vehicle_id}: {error}"
+            result.not_taken = tr(
+                "{file}: refused for {vehicle}: {error}",
+                file=result.order.file,
+                vehicle=result.order.vehicle_id,
+                error=error,
+            )
             self._launches.seen(index, "failed", time.monotonic())
             if len(self.results) > 1:
-                self._tell(result, f"{result.order.file} not flown: {error}")
+                self._tell(result, tr("{file} not flown: {error}", file=result.order.file, error=error))
             return
         result.sortie = self._client.get(f"/api/v1/sorties/{accepted['sortie_id']}")
         if not self._quiet:
-            say(f"sortie {accepted['sortie_id']} accepted for {result.order.vehicle_id}")
-        for warning in accepted["warnings"]:
-            hold = f"`dronectl hold {result.order.vehicle_id}` stops it"
-            err.print(f"{warning}. Watch them; {hold}", style="yellow", markup=False)
+            say(
+                tr(
+                    "sortie {sortie} accepted for {vehicle}",
+                    sortie=accepted["sortie_id"],
+                    vehicle=result.order.vehicle_id,
+                )
+            )
+        for warning in warnings_of(accepted):
+            err.print(
+                tr(
+                    "{warning}. Watch them; `dronectl hold {vehicle}` stops it",
+                    warning=warning,
+                    vehicle=result.order.vehicle_id,
+                ),
+                style="yellow",
+                markup=False,
+            )
 
     def _look(self) -> None:
         for index, result in enumerate(self.results):
@@ -206,8 +240,7 @@ class FlySet:
             sortie = self._client.get(f"/api/v1/sorties/{result.sortie['sortie_id']}")
             result.sortie = sortie
             left = self._launches.seen(index, sortie["state"], time.monotonic())
-            progress = f"{sortie['waypoints_reached']}/{sortie['waypoints_total']}"
-            line = f"{sortie['state']} {progress} {sortie['detail']}".strip()
+            line = progress_line(sortie)
             if line != self._said[index]:
                 self._said[index] = line
                 self._tell(result, line)
@@ -217,7 +250,7 @@ class FlySet:
         held = self._launches.held if self._launches.waiting else []
         if held != self._said_held and held and not self._quiet:
             who = ", ".join(self.results[i].order.vehicle_id for i in held)
-            say(f"{self._kept_down()} waits on the ground until {who} flies on or comes home")
+            say(tr("{kept} waits on the ground until {who} flies on or comes home", kept=self._kept_down(), who=who))
         self._said_held = held
 
     def _say_notices(self, index: int, sortie: Mapping[str, Any]) -> None:
@@ -227,8 +260,7 @@ class FlySet:
             key = (index, notice["kind"], notice["began_at"], over)
             if key not in self._notices_said:
                 self._notices_said.add(key)
-                rest = f"over ({notice['end_note']})" if over else notice["advice"]
-                err.print(f"{sortie['vehicle_id']}: {notice['text']}; {rest}", style="yellow", markup=False)
+                err.print(notice_line(sortie["vehicle_id"], notice), style="yellow", markup=False)
 
     def _warn_if_off(self, index: int) -> None:
         """Nothing of it can be mended from here, but a person can watch, and hold one of the two."""
@@ -236,14 +268,19 @@ class FlySet:
         if off is None or abs(off[1]) <= SLACK_S:
             return
         one, two = self.results[index].order.vehicle_id, self.results[off[0]].order.vehicle_id
-        err.print(
-            f"{one} took off {abs(off[1]):.0f} s {'late' if off[1] > 0 else 'early'} against {two}: the plans keep these "
-            f"two apart within {SLACK_S:.0f} s only. Watch them; `dronectl hold {one}` stops it",
-            style="yellow",
-            markup=False,
+        said = tr(
+            "{one} took off {seconds:.0f} s {how} against {two}: the plans keep these two apart within {slack:.0f} s only. "
+            "Watch them; `dronectl hold {one}` stops it",
+            one=one,
+            two=two,
+            seconds=abs(off[1]),
+            how=name("take-off", "late" if off[1] > 0 else "early"),
+            slack=SLACK_S,
         )
+        err.print(said, style="yellow", markup=False)
 
     def _tell(self, result: Result, line: str, indent: str = "  ") -> None:
         """One line of one flight; with the vehicle's name where there are several."""
         if not self._quiet:
-            say(f"{indent}{line}" if len(self.results) == 1 else f"{result.order.vehicle_id}: {line}")
+            alone = len(self.results) == 1
+            say(f"{indent}{line}" if alone else tr("{vehicle}: {line}", vehicle=result.order.vehicle_id, line=line))

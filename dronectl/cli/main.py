@@ -22,6 +22,7 @@ from dronectl.errors import (
     StoreError,
     UnavailableError,
 )
+from dronectl.language import tr
 
 _HELP = """Fly patrols with PX4 drones, see people and fire from the air, alert over MQTT.
 
@@ -161,10 +162,10 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except (BadInputError, StoreError) as error:
-        err.print(f"error: {error}", markup=False)
+        err.print(tr("error: {error}", error=error), markup=False)
         sys.exit(EXIT_BAD_INPUT)
     except UnavailableError as error:
-        err.print(f"unavailable: {error}", markup=False)
+        err.print(tr("unavailable: {error}", error=error), markup=False)
         sys.exit(EXIT_UNAVAILABLE)
     except BrokenPipeError:  # whoever read has seen enough; not 0, which `check` says of plans that can be flown
         _forget_output()
@@ -173,7 +174,8 @@ def main() -> None:
         if error.errno not in _FULL:
             raise
         _forget_output()
-        err.print(f"error: {error.filename or 'standard output'}: {error.strerror}", markup=False)
+        reason = f"{error.filename or 'standard output'}: {error.strerror}"
+        err.print(tr("error: {error}", error=reason), markup=False)
         sys.exit(EXIT_BAD_INPUT)
 
 

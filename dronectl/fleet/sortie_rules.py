@@ -175,7 +175,8 @@ def with_failsafe(sortie: Sortie, state: VehicleState) -> Sortie:
     )
     if not expected and sortie.failsafe is None:
         text = f" ({state.last_text})" if state.last_text else ""
-        return replace(sortie, failsafe=f"the vehicle went to {mode} without an order{text}")
+        words = f"the vehicle went to {mode} without an order{text}"
+        return replace(sortie, failsafe=words, autopilot_said=state.last_text or None)
     if sortie.failsafe is not None and mission_over:
         return replace(sortie, failsafe=None)  # the last progress came in after the mode
     return sortie

@@ -178,6 +178,7 @@ class Sortie:
     intent: FlightMode = FlightMode.UNKNOWN  # the mode that was last ordered
     ordered_s: float = 0.0  # monotonic, of that order
     failsafe: str | None = None  # what the vehicle did by itself; cleared by a person's order
+    autopilot_said: str | None = None  # its own words for that, if it had any; part of `failsafe`
     reached_item: int | None = None
     stale_reached: int | None = None  # progress left over from an earlier flight
     lost_from: Phase | None = None

@@ -273,17 +273,21 @@ class Desk:
         if shared is not None:
             raise BadInputError(shared)
         try:
-            warnings = await asyncio.to_thread(meetings_under_way, plan, under_way, self._s.site.limits)
+            meetings = await asyncio.to_thread(meetings_under_way, plan, under_way, self._s.site.limits)
         except DatumError:
-            warnings = []  # preflight refuses that plan
+            meetings = []  # preflight refuses that plan
         try:
             override = Override(frozenset(override_codes), actor, override_reason) if override_codes else None
             sortie_id = await self._s.fleet.fly(plan, actor=actor, reason=reason, override=override)
         except (FlightRefusedError, ValueError) as error:
             raise BadInputError(str(error)) from error
-        for warning in warnings:
-            log.warning("sortie %s: %s", sortie_id, warning)
-        return {"sortie_id": sortie_id, "warnings": warnings}
+        for meeting in meetings:
+            log.warning("sortie %s: %s", sortie_id, meeting.text)
+        return {
+            "sortie_id": sortie_id,
+            "warnings": [meeting.text for meeting in meetings],
+            "meetings": [asdict(meeting) for meeting in meetings],
+        }
 
     def _under_way(self) -> list[UnderWay]:
         fleet = self._s.fleet

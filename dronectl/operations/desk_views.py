@@ -70,6 +70,7 @@ def sortie_view(sortie: Sortie, mission: Mission | None, notices: Iterable[Told]
         "category": None if mission is None else str(mission.category),
         "state": str(sortie.phase),
         "detail": sortie.failsafe or sortie.note,
+        "autopilot_said": sortie.autopilot_said if sortie.failsafe else None,
         "waypoints_reached": sortie.waypoints_reached,
         "waypoints_total": sortie.waypoints_total,
         "findings": [finding_view(f) for f in sortie.findings],
@@ -124,4 +125,5 @@ def _notice(notice: Notice, vehicle_id: str) -> dict[str, Any]:
         "waypoint": notice.waypoint,
         "seconds": notice.seconds,
         "metres": notice.metres,
+        "planned_s": notice.planned_s,
     }

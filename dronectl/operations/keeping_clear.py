@@ -26,13 +26,42 @@ class UnderWay:
     sortie: Sortie | None
 
 
-def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: VehicleLimits) -> list[str]:
-    """One line for each flight under way that would come too near, flown from where it is as it is planned.
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A flight under way, `other_id`, that one which starts now would come too near to.
+
+    stands: it holds in the air, nobody knows for how long. later_s: what start would keep clear of it; None: it has
+    to move on first.
+    """
+
+    vehicle_id: str
+    other_id: str
+    stands: bool
+    later_s: float | None
+    lateral_m: float = MINIMA.lateral_m
+    vertical_m: float = MINIMA.vertical_m
+
+    @property
+    def text(self) -> str:
+        """One line for a person."""
+        mend = (
+            "wait until it has moved on"
+            if self.later_s is None
+            else f"started {self.later_s:.0f} s later it would keep clear"
+        )
+        return (
+            f"{self.vehicle_id} would come within {self.lateral_m:.0f} m across and {self.vertical_m:.0f} m in height of "
+            f"{self.other_id}, which {'stands in the air' if self.stands else 'is under way'}: {mend}"
+        )
+
+
+def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: VehicleLimits) -> list[Meeting]:
+    """Each flight under way that would come too near, flown from where it is as it is planned.
 
     Calm, and the energy model's times: a warning to whoever orders it. Flights of the plan's own vehicle do not count.
     Raises DatumError as the energy model does.
     """
-    lines = []
+    found = []
     for other in others:
         if other.plan.vehicle_id == plan.vehicle_id:
             continue
@@ -40,16 +69,10 @@ def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: Veh
         if apart.start_after_s <= SLACK_S:
             continue  # they meet only if one is early or late
         stands = other.sortie is not None and other.sortie.phase in _STANDING
-        mend = (
-            "wait until it has moved on"
-            if stands and apart.start_after_s > _STANDS_S / 2.0  # it meets the one that stands, not its way after it
-            else f"started {apart.start_after_s:.0f} s later it would keep clear"
-        )
-        lines.append(
-            f"{plan.vehicle_id} would come within {MINIMA.lateral_m:.0f} m across and {MINIMA.vertical_m:.0f} m in height of "
-            f"{other.plan.vehicle_id}, which {'stands in the air' if stands else 'is under way'}: {mend}"
-        )
-    return lines
+        met_standing = stands and apart.start_after_s > _STANDS_S / 2.0  # not on its way after it
+        later_s = None if met_standing else apart.start_after_s
+        found.append(Meeting(plan.vehicle_id, other.plan.vehicle_id, stands, later_s))
+    return found
 
 
 def _rest(other: UnderWay) -> FlightPlan:

@@ -99,6 +99,21 @@ async def test_tail_shows_a_card_and_waits_for_a_broker(tmp_path):
             assert word in text
 
 
+async def test_a_card_in_chinese_and_what_machines_read_in_neither_language(tmp_path):
+    memory = tmp_path / "m.jsonl"
+    async with asyncio.timeout(PATIENCE_S), site(tmp_path, 1) as (broker, _feeder):
+        looking = await tail(broker, memory, "--count", "1", "--lang", "zh")
+        printed, said = await looking.communicate()
+        assert looking.returncode == 0, said.decode()
+        for words in ("疑似人员", "新告警，发现于", "位置    29.700000, 107.300000", "95 % 误差椭圆", "就近    Post"):
+            assert words in printed.decode(), printed.decode()
+        assert "已连接：broker 127.0.0.1:" in said.decode()
+        assert memory.read_bytes().isascii()
+        machine = await tail(broker, tmp_path / "n.jsonl", "--count", "1", "--lang", "zh", "--json")
+        printed, _ = await machine.communicate()
+        assert json.loads(printed)["data"]["kind"] == "person"
+
+
 async def test_two_tails_on_one_memory_are_refused(tmp_path):
     broker = BrokerChild(tmp_path / "broker", "lidu").prepare()
     async with asyncio.timeout(PATIENCE_S):

@@ -70,6 +70,12 @@ def test_the_doctor_finds_the_model_and_an_engine_there(installed, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_it_speaks_chinese_from_there(installed, tmp_path):
+    done = run(installed, "-m", "dronectl", "vehicles", "--lang", "zh", "--state", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 3
+    assert "本站点没有服务在运行" in done.stderr
+
+
 def test_licence_and_version_are_stated(installed):
     (info,) = installed.glob("*.dist-info")
     metadata = (info / "METADATA").read_text(encoding="utf-8")

@@ -50,15 +50,17 @@ def flown_for(seconds: float, other) -> UnderWay:
 
 
 def test_who_is_met_is_named_with_the_start_that_keeps_clear():
-    (line,) = meetings_under_way(NORTH, [flown_for(20.0, ASIDE), flown_for(40.0, HEAD_ON)], LIMITS)
+    (met,) = meetings_under_way(NORTH, [flown_for(20.0, ASIDE), flown_for(40.0, HEAD_ON)], LIMITS)
+    line = met.text
     assert line.startswith("d1 would come within 20 m across and 10 m in height of d2, which is under way: started ")
     later_s = float(line.split("started ")[1].split(" s")[0])
+    assert later_s == round(met.later_s)
     assert judge_separation([NORTH, HEAD_ON], [40.0, 0.0], LIMITS)
     assert not judge_separation([NORTH, HEAD_ON], [40.0 + later_s, 0.0], LIMITS)
 
 
 def test_a_flight_that_is_only_being_ordered_counts_from_its_pad():
-    assert "d2" in meetings_under_way(NORTH, [UnderWay(HEAD_ON, None)], LIMITS)[0]
+    assert meetings_under_way(NORTH, [UnderWay(HEAD_ON, None)], LIMITS)[0].other_id == "d2"
     assert meetings_under_way(NORTH, [UnderWay(ASIDE, None)], LIMITS) == []
 
 
@@ -70,8 +72,8 @@ def test_the_drone_itself_does_not_count():
 def test_one_that_stands_in_the_way_is_waited_for(phase):
     there = flown_for(50.0, HEAD_ON)
     standing = replace(there, sortie=replace(there.sortie, phase=phase))
-    (line,) = meetings_under_way(NORTH, [standing], LIMITS)
-    assert line.endswith("of d2, which stands in the air: wait until it has moved on")
+    (met,) = meetings_under_way(NORTH, [standing], LIMITS)
+    assert met.text.endswith("of d2, which stands in the air: wait until it has moved on")
 
 
 def test_one_on_its_way_home_flies_no_more_waypoints():
