@@ -13,6 +13,7 @@ from rich.text import Text
 from dronectl.bus.messages import Alert, AlertEvent, AlertPhase, EventFact, Level
 from dronectl.language import known, name, tr
 from dronectl.plain_text import clean
+from dronectl.sentences import sentence
 
 STYLES = {
     Level.GREY: "white on grey37",
@@ -74,7 +75,7 @@ def _phase(alert: Alert) -> str:
 def _where(alert: Alert) -> str:
     place = alert.location
     if place is None:
-        return clean(_said(alert.location_missing or "") or tr("unknown"))
+        return clean(sentence(alert.location_missing or "") or tr("unknown"))
     e = place.ellipse_95
     spot = f"{place.latitude_deg:.6f}, {place.longitude_deg:.6f}"
     if alert.places:
@@ -151,11 +152,6 @@ def _last(alert: Alert) -> str:
     what = tr("{action} by {who}", action=name("alert action", said.action), who=clean(said.by))
     if not said.refused:
         return what
-    why = clean(_said(said.refused, owner=alert.owner))
+    why = clean(sentence(said.refused, owner=alert.owner))
     return tr("{action}, refused: {why}", action=what, why=why)
 
-
-def _said(text: str, **facts: str | None) -> str:
-    from dronectl.sentences import sentence  # every command imports this file, for `clean`
-
-    return sentence(text, **facts)
