@@ -68,6 +68,24 @@ def test_the_drone_itself_does_not_count():
     assert meetings_under_way(NORTH, [UnderWay(replace(HEAD_ON, vehicle_id="d1"), None)], LIMITS) == []
 
 
+@given(st.floats(6.0, 21.0))
+def test_one_that_is_taking_off_climbs_straight_up_before_it_goes(seconds):
+    """Aslant to its waypoint it would be home a quarter of a minute sooner, and not where the other meets it."""
+    mine = plan(
+        "d1", (-300.0, 0.0), [(0.0, 0.0), (0.0, 165.0), (0.0, -67.0), (48.0, 70.0)], height=40.0, holds=[0, 0, 15, 15]
+    )
+    other = plan("d2", (-300.0, 7.0), [(0.0, 0.0)], height=50.0, holds=[120.0])
+    climbing = flown_for(seconds, other)
+    assert climbing.sortie is not None
+    assert climbing.sortie.phase is Phase.TAKING_OFF
+    met = bool(meetings_under_way(mine, [climbing], LIMITS))
+    # Within a second of the border either answer will do.
+    if check_separation([mine, other], LIMITS, starts_s=[seconds - 1.0, 0.0]):
+        assert met or not check_separation([mine, other], LIMITS, starts_s=[seconds + 1.0, 0.0])
+    elif not check_separation([mine, other], LIMITS, starts_s=[seconds + 1.0, 0.0]):
+        assert not met
+
+
 @pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.LOST_LINK])
 def test_one_that_stands_in_the_way_is_waited_for(phase):
     there = flown_for(50.0, HEAD_ON)
