@@ -95,8 +95,10 @@ def _turned(area: Area, direction_deg: float) -> BaseGeometry:
     Where two corners are a rounding error apart, turning may cross the edges there. Cut by a rectangle, such a ring
     comes out as what lies outside it.
     """
-    turned = affinity.rotate(area, -direction_deg, origin=(0.0, 0.0))
-    return turned if turned.is_valid else shapely.make_valid(shapely.remove_repeated_points(turned, _EPS))
+    turned: BaseGeometry = affinity.rotate(area, -direction_deg, origin=(0.0, 0.0))
+    if not turned.is_valid:
+        turned = shapely.make_valid(shapely.remove_repeated_points(turned, _EPS))
+    return turned
 
 
 def estimate_m(spans: list[tuple[int, float, float]], layout: Layout) -> float:
