@@ -48,6 +48,7 @@ class Result:
     asked: bool = False
     sortie: dict[str, Any] | None = None
     not_taken: str = ""  # what the service said instead of taking it
+    lost: str = ""  # how the service was lost while this was under way, or just being handed in
 
     @property
     def ended(self) -> bool:
@@ -82,17 +83,22 @@ class Result:
         return EXIT_GOAL_MISSED if waited and not completed else EXIT_DONE
 
     def document(self) -> dict[str, Any]:
-        """The sortie; of one that was not taken what is known of it."""
+        """The sortie as last seen; of one that was not taken, or not even handed in, what is known of it.
+
+        Of one that was under way when the service was lost nobody here knows the end: its outcome is "unknown".
+        """
+        unknown = {"outcome": "unknown", "outcome_note": self.lost} if self.lost else {}
         if self.sortie is not None:
-            return self.sortie
+            return {**self.sortie, **unknown}
         return {
             "sortie_id": None,
             "vehicle_id": self.order.vehicle_id,
-            "state": "failed",
+            "state": "unknown" if self.lost else "failed" if self.asked else "not_handed_in",
             "detail": self.not_taken,
             "findings": [],
             "outcome": None,
             "outcome_note": None,
+            **unknown,
         }
 
 
@@ -129,11 +135,12 @@ class FlySet:
                     break
                 time.sleep(self._pause_s())
         except ServiceLostError as error:
+            for result in self.results:
+                if result.asked and not result.ended:
+                    result.lost = error.what
             raise UnavailableError("; ".join([error.what, *self._without_service()])) from error
         except UnavailableError as error:
-            if not (kept := self._kept_down()):
-                raise
-            raise UnavailableError(f"{error}; not handed in, they stay on the ground: {kept}") from error
+            raise UnavailableError("; ".join([str(error), *self.left_behind()])) from error
         for result in self.results:
             if result.sortie is not None and result.sortie["outcome"] and not result.refusal:
                 self._tell(result, f"{result.sortie['outcome']}: {result.sortie['outcome_note']}", indent="")
@@ -186,6 +193,11 @@ class FlySet:
         self._launches.handed_in(index, time.monotonic())
         try:
             accepted = self._client.post("/api/v1/sorties", body)
+        except ServiceLostError:
+            raise
+        except UnavailableError as error:
+            result.not_taken = str(error)
+            raise
         except BadInputError as error:
             result.not_taken = f"{result.order.file}: refused for {result.order.vehicle_id}: {error}"
             self._launches.seen(index, "failed", time.monotonic())

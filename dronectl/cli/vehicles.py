@@ -163,6 +163,9 @@ def _order(
         except ServiceLostError as error:
             unknown = "whether the order was carried out is not known; " if error.asked else ""
             again = f"`dronectl {kind} {vehicle or '--all'} --direct` orders it without the service"
+            if as_json and error.asked:
+                names = [vehicle] if vehicle else [drone.drone_id for drone in site.drones]
+                print_json([_unknown(name, kind, error.what) for name in names])
             raise UnavailableError(f"{error.what}; {unknown}{again}, or start `dronectl up` and order again") from error
         results = answer if isinstance(answer, list) else [answer]
     if as_json:
@@ -177,3 +180,9 @@ def _order(
         raise UnavailableError(f"no vehicle there: nothing is heard of {', '.join(r['vehicle_id'] for r in missed)}")
     if missed:
         raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _unknown(vehicle: str, kind: str, what: str) -> dict[str, Any]:
+    """An order of which nobody here knows whether it was carried out."""
+    rest = {"ok": None, "confirmed": False, "detail": f"not known: {what}", "connected": None}
+    return {"command_id": None, "vehicle_id": vehicle, "kind": kind, **rest}
