@@ -24,9 +24,11 @@ from dronectl.errors import (
     UnavailableError,
 )
 from dronectl.operations.launches import ENDED, Launches
+from dronectl.supervise import STORE_PART
 from missions.deconflict.starts import SLACK_S
 
 _POLL_S: Final = 0.5
+_STORE_LOOK_S: Final = 5.0
 _NOT_HEARD: Final = "link-stale"  # the preflight's finding
 
 
@@ -123,6 +125,8 @@ class FlySet:
         self._said = [""] * len(orders)
         self._notices_said: set[tuple[int, str, str, bool]] = set()  # flight, kind, when it began, whether it is over
         self._said_held: list[int] = []
+        self._said_of_store: str | None = None
+        self._store_look_s = time.monotonic() + _STORE_LOOK_S
 
     def run(self, *, wait: bool) -> None:
         """Until all are handed in and, if wanted, have ended. Raises UnavailableError when the service is gone."""
@@ -226,11 +230,27 @@ class FlySet:
             self._say_notices(index, sortie)
             if left:
                 self._warn_if_off(index)
+        self._look_at_store()
         held = self._launches.held if self._launches.waiting else []
         if held != self._said_held and held and not self._quiet:
             who = ", ".join(self.results[i].order.vehicle_id for i in held)
             say(f"{self._kept_down()} waits on the ground until {who} flies on or comes home")
         self._said_held = held
+
+    def _look_at_store(self) -> None:
+        """Say once that what happens cannot be kept, and once that this is over."""
+        now_s = time.monotonic()
+        if now_s < self._store_look_s:
+            return
+        self._store_look_s = now_s + _STORE_LOOK_S
+        parts = self._client.get("/health")["children"]
+        reason = next((part["reason"] for part in parts if part["name"] == STORE_PART), None)
+        if reason != self._said_of_store:
+            line = "the service keeps what happens again"
+            if reason is not None:
+                line = f"flights go on, but what happens cannot be kept: {reason}"
+            err.print(line, style="yellow", markup=False)
+        self._said_of_store = reason
 
     def _say_notices(self, index: int, sortie: Mapping[str, Any]) -> None:
         """What is wrong with its progress: once when it is noticed, once when it is over."""
