@@ -35,7 +35,7 @@ from dronectl.noise import NoiseLog, watch_noise
 from dronectl.operations.addresses import addresses
 from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
-from dronectl.operations.evidence import sweep
+from dronectl.operations.evidence import SweepTime, sweep
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.known_drones import take_leave
 from dronectl.paths import StateDir
@@ -283,9 +283,13 @@ class Service:
         """Delete evidence whose time is up, now and every hour; what fails is tried again an hour later."""
         index = EvidenceIndex(self._state.evidence)
         days = {str(tag): value for tag, value in self._site.model.evidence.retention_days.items()}
+        time = SweepTime(self._clock)
         while True:
             try:
-                await sweep(index, store, days, self._clock.utc(), actor="service:retention")
+                if (now := time.now()) is not None:
+                    await sweep(index, store, days, now, actor="service:retention")
+                else:
+                    log.warning("the clock was set far ahead: evidence is deleted by it when it has stood for a day")
             except (StoreError, EvidenceError) as error:
                 log.error("expired evidence could not be deleted: %s", error)  # noqa: TRY400  # one line
             await asyncio.sleep(_SWEEP_PERIOD_S)

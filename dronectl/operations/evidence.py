@@ -6,13 +6,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
+from dronectl.alerts.even_time import EvenTime
+from dronectl.clock import Clock
 from dronectl.store import Store, audit
 from vision.evidence_index import EvidenceIndex, Indexed
 
 _LISTED: Final = 500  # hashes in one audit entry
+_SET_AHEAD_S: Final = 3600.0
+_PROOF: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,33 @@ class Swept:
 
     due: tuple[Indexed, ...]
     deleted: int
+
+
+class SweepTime:
+    """The time by which a running service deletes: a clock that is wrong for a moment must not cost evidence.
+
+    One that is set ahead by more than an hour is believed when it has stood for a day. What it said when the service
+    started is believed; nothing here could tell.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._even = EvenTime(clock)
+        self._believed_s = 0.0  # by how much it has been set ahead since the start
+        self._doubted: tuple[float, datetime] | None = None  # the same, and since when
+
+    def now(self) -> datetime | None:
+        """UTC; None while it is not believed."""
+        ahead_s, now = self._even.behind_s(), self._even.now()
+        if ahead_s - self._believed_s <= _SET_AHEAD_S:
+            self._doubted = None
+            return self._clock.utc()
+        if self._doubted is None or abs(ahead_s - self._doubted[0]) > _SET_AHEAD_S:
+            self._doubted = ahead_s, now
+        if now - self._doubted[1] < _PROOF:
+            return None
+        self._believed_s, self._doubted = ahead_s, None
+        return self._clock.utc()
 
 
 async def sweep(

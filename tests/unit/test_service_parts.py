@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from datetime import timedelta
 
 import pytest
 
@@ -24,6 +25,7 @@ from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.service import Service
 from dronectl.site import Site, load_site
 from dronectl.store import Store
+from vision.evidence_index import EvidenceIndex, Indexed
 from vision.pipeline_types import CameraReport
 
 MAST = "{id: cam-square, name: Market square mast, position: [29.738441, 107.270744]}"
@@ -169,3 +171,36 @@ async def test_only_looks_in_degrees_can_find_that_a_hazard_is_gone(tmp_path, mo
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert bool(listener.rings) is in_degrees
+
+
+async def test_a_clock_that_jumps_ahead_deletes_no_evidence(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(service_module, "_SWEEP_PERIOD_S", 0.05)
+    site, clock = load_site(config_dir() / "lidu" / "site.yaml"), SetClock()
+    service = Service(site, StateDir(tmp_path).create(), clock)
+    index, now_s = EvidenceIndex(tmp_path / "evidence"), clock.utc().timestamp()
+    for name, days in (("old.jpg", 4000.0), ("new.jpg", 0.1)):
+        (tmp_path / "evidence" / name).write_bytes(b"jpeg")
+        at_s = now_s - 86400.0 * days
+        index.add(Indexed(name, "c" * 64, "crop", "person", at_s, "cam", "d1", "t", 29.7, 107.2, 3.0, {}, "onnx"))
+    async with Store.open(tmp_path / "site.db", site.site_id) as store:
+        task = asyncio.create_task(service._sweep(store))
+        async with asyncio.timeout(20.0):
+            while (tmp_path / "evidence" / "old.jpg").exists():
+                await asyncio.sleep(0.02)
+        clock.set_by = timedelta(days=20 * 365)
+        async with asyncio.timeout(20.0):
+            while "the clock was set far ahead" not in caplog.text:
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert (tmp_path / "evidence" / "new.jpg").exists()
+
+
+class SetClock:
+    """A clock whose UTC somebody sets."""
+
+    set_by = timedelta(0)
+    monotonic_s = SystemClock().monotonic_s
+
+    def utc(self):
+        return SystemClock().utc() + self.set_by
