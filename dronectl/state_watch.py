@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from dronectl.api.auth import keep_token
+from dronectl.errors import words_of
 from dronectl.paths import StateDir
 from dronectl.store import Store
 from dronectl.supervise import STORE_PART, ChildReport, ChildState
@@ -33,7 +34,10 @@ async def watch_store(
     said: str | None = None
     note(ChildReport(STORE_PART, ChildState.RUNNING, 0, None))
     while True:
-        trouble = await store.trouble()
+        try:
+            trouble = await store.trouble()
+        except Exception as error:  # noqa: BLE001  # to ask after the store must not end the service and its flights
+            trouble = words_of(error)
         if trouble != said:
             said = trouble
             note(ChildReport(STORE_PART, ChildState.RUNNING if trouble is None else ChildState.WAITING, 0, trouble))

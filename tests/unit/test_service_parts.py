@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from dronectl import service as service_module
+from dronectl import state_watch
 from dronectl.alerts.service import AlertService
 from dronectl.alerts.site import alert_site
 from dronectl.bus.client import Bus
@@ -204,3 +205,36 @@ class SetClock:
 
     def utc(self):
         return SystemClock().utc() + self.set_by
+
+
+async def test_a_store_that_fails_in_an_unheard_of_way_is_told_and_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_watch, "_LOOK_S", 0.01)
+    async with Store.open(tmp_path / "site.db", "s") as store:
+        told = []
+        task = asyncio.create_task(state_watch.watch_store(store, lambda _report: None, told.append))
+        await asyncio.sleep(0.1)
+        assert told == []
+        store._standing = None  # nothing that it could ask
+        async with asyncio.timeout(20.0):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert "AttributeError" in told[0]
+
+
+async def test_an_address_that_was_taken_back_stays_so(tmp_path, monkeypatch):
+    """A service that ends just when it writes its address again must not leave it behind."""
+    monkeypatch.setattr(state_watch, "_LOOK_S", 0.0)
+    state = StateDir(tmp_path / "state").create()
+    for _ in range(50):
+        task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9"))
+        while not state.service_file.exists():
+            await asyncio.sleep(0)
+            state.token.unlink(missing_ok=True)
+        task.cancel()
+        await asyncio.wait([task])
+        state.service_file.unlink(missing_ok=True)
+        await asyncio.sleep(0.002)
+        assert not state.service_file.exists()
