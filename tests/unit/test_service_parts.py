@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import threading
 from datetime import timedelta
 
 import pytest
@@ -228,13 +230,16 @@ async def test_an_address_that_was_taken_back_stays_so(tmp_path, monkeypatch):
     """A service that ends just when it writes its address again must not leave it behind."""
     monkeypatch.setattr(state_watch, "_LOOK_S", 0.0)
     state = StateDir(tmp_path / "state").create()
-    for _ in range(50):
-        task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9"))
-        while not state.service_file.exists():
-            await asyncio.sleep(0)
-            state.token.unlink(missing_ok=True)
-        task.cancel()
-        await asyncio.wait([task])
-        state.service_file.unlink(missing_ok=True)
-        await asyncio.sleep(0.002)
-        assert not state.service_file.exists()
+    slow = state.service_file.with_suffix(".new")
+    os.mkfifo(slow)  # whoever writes waits for a reader
+    task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9"))
+    while not state.token.exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    read = threading.Timer(0.3, slow.read_text)
+    read.start()
+    await asyncio.wait([task])
+    state.service_file.unlink(missing_ok=True)
+    await asyncio.to_thread(read.join)
+    await asyncio.sleep(0.1)
+    assert not state.service_file.exists()
