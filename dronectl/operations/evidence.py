@@ -12,6 +12,7 @@ from typing import Final
 from dronectl.alerts.even_time import EvenTime
 from dronectl.clock import Clock
 from dronectl.store import Store, audit
+from vision.errors import EvidenceError
 from vision.evidence_index import EvidenceIndex, Indexed
 
 _LISTED: Final = 500  # hashes in one audit entry
@@ -25,6 +26,14 @@ class Swept:
 
     due: tuple[Indexed, ...]
     deleted: int
+
+
+class UnfinishedSweepError(EvidenceError):
+    """Some files cannot be deleted; all others that were due are. One line with the first of them."""
+
+    def __init__(self, words: str, swept: Swept) -> None:
+        super().__init__(words)
+        self.swept = swept
 
 
 class SweepTime:
@@ -65,13 +74,13 @@ async def sweep(
 ) -> Swept:
     """Delete pictures whose time is up. First the entry in the audit log, then the files: nothing goes unsaid.
 
-    Raises StoreError (then nothing was deleted) and EvidenceError (a file that cannot be deleted; the next sweep tries
-    again).
+    Raises StoreError (what that entry would have named is not deleted), EvidenceError (the index cannot be used) and
+    UnfinishedSweepError (files that cannot be deleted keep no other; the next sweep tries them again).
     """
     due = tuple(await asyncio.to_thread(index.expired, now.timestamp(), retention_days))
     if dry or not due:
         return Swept(due, 0)
-    deleted = 0
+    deleted, failed = 0, list[EvidenceError]()
     for start in range(0, len(due), _LISTED):
         part = due[start : start + _LISTED]
         detail = {
@@ -80,8 +89,14 @@ async def sweep(
         }
         async with store.session() as session:
             await audit.record(session, store.site_id, at=now, actor=actor, action="evidence.expired", detail=detail)
-        deleted += await asyncio.to_thread(_remove, index, part)
-    return Swept(due, deleted)
+        gone, refused = await asyncio.to_thread(_remove, index, part)
+        deleted += gone
+        failed += refused
+    swept = Swept(due, deleted)
+    if failed:
+        others = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
+        raise UnfinishedSweepError(f"{failed[0]}{others}", swept)
+    return swept
 
 
 async def hold(index: EvidenceIndex, store: Store, path: str, reason: str | None, now: datetime, *, actor: str) -> bool:
@@ -102,5 +117,12 @@ async def note_view(store: Store, name: str, now: datetime, *, actor: str) -> No
         await audit.record(session, store.site_id, at=now, actor=actor, action="evidence.viewed", subject=name)
 
 
-def _remove(index: EvidenceIndex, items: tuple[Indexed, ...]) -> int:
-    return sum(index.remove(item) for item in items)
+def _remove(index: EvidenceIndex, items: tuple[Indexed, ...]) -> tuple[int, list[EvidenceError]]:
+    """How many are gone, and what was said of the others."""
+    gone, failed = 0, list[EvidenceError]()
+    for item in items:
+        try:
+            gone += index.remove(item)
+        except EvidenceError as error:
+            failed.append(error)
+    return gone, failed

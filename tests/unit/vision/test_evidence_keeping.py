@@ -83,6 +83,20 @@ def test_what_cannot_be_meant_is_one_line(tmp_path, words, said):
     assert said in str(done.exception)
 
 
+def test_a_picture_that_cannot_be_deleted_keeps_no_other_and_what_was_done_is_told(tmp_path):
+    folder = tmp_path / "evidence"
+    for name, age in (("a.jpg", 400), ("b.jpg", 399), ("c.jpg", 398)):
+        picture(folder, name, age)
+    (folder / "a.jpg").unlink()
+    (folder / "a.jpg").mkdir()  # in the way of its deletion
+    swept = CliRunner().invoke(app, ["evidence", "sweep", "--state", str(tmp_path), "--json"])
+    told = json.loads(swept.stdout)
+    assert (len(told["due"]), told["deleted"]) == (3, 2)
+    assert isinstance(swept.exception, BadInputError)
+    assert str(swept.exception).startswith(f"{folder / 'a.jpg'}: cannot be deleted")
+    assert sorted(p.name for p in folder.glob("*.jpg")) == ["a.jpg"]
+
+
 class SetClock:
     """Set by hand: hours that have passed, and by how many somebody has set the clock."""
 
