@@ -146,7 +146,9 @@ def test_garbage_on_the_http_door_is_counted(site):
     assert more["unreadable"] == len(junk) + 1
     assert (more["refused"], more["too_large"], more["invalid"]) == (1, 1, 1)
     assert more["too_many"] > 20
-    log = (site.stage.folder / "service.log").read_text(encoding="utf-8")
+    service_log = site.stage.folder / "service.log"
+    until("the line in the log", lambda: "HTTP door: " in service_log.read_text(encoding="utf-8"))  # once a second
+    log = service_log.read_text(encoding="utf-8")
     assert log.count("HTTP door: ") == 1
     assert "Traceback" not in log
 
