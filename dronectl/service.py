@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
-import os
 import socket
 import uuid
 from collections import Counter
@@ -37,7 +35,7 @@ from dronectl.noise import NoiseLog, watch_noise
 from dronectl.operations.addresses import addresses
 from dronectl.operations.bus_state import drone_state, telemetry
 from dronectl.operations.desk import Desk, Sources
-from dronectl.operations.evidence import sweep
+from dronectl.operations.evidence import SweepTime, sweep
 from dronectl.operations.http_counts import HttpCounts
 from dronectl.operations.known_drones import take_leave
 from dronectl.paths import StateDir
@@ -45,6 +43,7 @@ from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.perception.masts import mast_feeds
 from dronectl.perception.messages import CameraFeed
 from dronectl.site import Site
+from dronectl.state_watch import announce, stay_findable, watch_store
 from dronectl.store import Store
 from dronectl.supervise import ChildReport, ChildState, keep_running
 from dronectl.terrain_io import grid_file
@@ -133,6 +132,7 @@ class Service:
             group.create_task(self._publish(bus, fleet), name="publish")
             group.create_task(self._visits(alerts), name="visits")
             group.create_task(self._sweep(store), name="retention")
+            group.create_task(watch_store(store, self._note, bus.publish_trouble), name="store")
             desk = Desk(
                 Sources(
                     site=self._site,
@@ -283,9 +283,13 @@ class Service:
         """Delete evidence whose time is up, now and every hour; what fails is tried again an hour later."""
         index = EvidenceIndex(self._state.evidence)
         days = {str(tag): value for tag, value in self._site.model.evidence.retention_days.items()}
+        time = SweepTime(self._clock)
         while True:
             try:
-                await sweep(index, store, days, self._clock.utc(), actor="service:retention")
+                if (now := time.now()) is not None:
+                    await sweep(index, store, days, now, actor="service:retention")
+                else:
+                    log.warning("the clock was set far ahead: evidence is deleted by it when it has stood for a day")
             except (StoreError, EvidenceError) as error:
                 log.error("expired evidence could not be deleted: %s", error)  # noqa: TRY400  # one line
             await asyncio.sleep(_SWEEP_PERIOD_S)
@@ -333,19 +337,20 @@ class Service:
 
     async def _http(self, desk: Desk, token: str, door: socket.socket, on_serving: Callable[[str], None]) -> None:
         url = url_of(self._site)
-        async with self._announced(url):
+        async with self._announced(token, url):
             await serve(desk, token, self._http_counts, door, lambda: on_serving(url))
 
     @asynccontextmanager
-    async def _announced(self, url: str) -> AsyncIterator[None]:
-        """Say in the state folder where the door is; taken back on an orderly end."""
-        temporary = self._state.service_file.with_suffix(".new")
+    async def _announced(self, token: str, url: str) -> AsyncIterator[None]:
+        """Say in the state folder where the door is, also when it was deleted; taken back on an orderly end."""
         with _writable(self._state.service_file):
-            temporary.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
-            temporary.replace(self._state.service_file)
+            announce(self._state, url)
+        watching = asyncio.create_task(stay_findable(self._state, token, url), name="findable")
         try:
             yield
         finally:
+            watching.cancel()
+            await asyncio.wait([watching])
             self._state.service_file.unlink(missing_ok=True)
 
 

@@ -17,11 +17,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from dronectl.clock import Clock, SystemClock
 from dronectl.errors import words_of
 
 log = logging.getLogger(__name__)
+
+STORE_PART: Final = "store"  # the name under which the reports speak of the database
 
 
 class ChildState(StrEnum):

@@ -78,13 +78,16 @@ class Answers:
             batch = [await self._inbox.get()]
             while len(batch) < _BATCH and not self._inbox.empty():
                 batch.append(self._inbox.get_nowait())
+            troubled = False
             while True:
                 try:
                     await self._take(batch)
                     break
                 except StoreError as error:
                     self._counters.store_failures += 1
-                    log.warning("answers of the dispatch system cannot be stored, trying on: %s", error)
+                    if not troubled:
+                        log.warning("answers of the dispatch system cannot be stored, trying on: %s", error)
+                    troubled = True
                     await asyncio.sleep(_RETRY_S)
 
     async def _take(self, batch: list[_Answer]) -> None:

@@ -154,4 +154,3 @@ def _last(alert: Alert) -> str:
         return what
     why = clean(sentence(said.refused, owner=alert.owner))
     return tr("{action}, refused: {why}", action=what, why=why)
-

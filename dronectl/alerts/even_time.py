@@ -9,8 +9,11 @@ time begins at UTC anew.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 from dronectl.clock import Clock
+
+_MOST_SETTLED: Final = 1000  # more than are held in memory
 
 
 class EvenTime:
@@ -49,3 +52,27 @@ class Deadlines:
         """The alerts whose time is up."""
         now = self._even.now()
         return [alert_id for alert_id, (_, due) in self._due.items() if due <= now]
+
+
+class Settled:
+    """How long ago incidents were settled, whatever is done to the clock meanwhile."""
+
+    def __init__(self, clock: Clock, even: EvenTime) -> None:
+        self._clock = clock
+        self._even = even
+        self._since: dict[str, tuple[datetime, datetime]] = {}  # in UTC, and in even time; the newest last
+
+    def note(self, incident_id: str, settled_at: datetime | None) -> None:
+        """An incident as it now is. One that was settled later than now, by the clock, is settled just now."""
+        if settled_at is None:
+            self._since.pop(incident_id, None)
+        elif incident_id not in self._since or self._since[incident_id][0] != settled_at:
+            ago = max(self._clock.utc() - settled_at, timedelta(0))
+            self._since[incident_id] = settled_at, self._even.now() - ago
+            if len(self._since) > _MOST_SETTLED:
+                del self._since[next(iter(self._since))]
+
+    def ago(self, incident_id: str, settled_at: datetime) -> timedelta:
+        """For how long it has been settled."""
+        self.note(incident_id, settled_at)
+        return self._even.now() - self._since[incident_id][1]

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dronectl.alerts import outbox, records
 from dronectl.alerts.book import Book
 from dronectl.alerts.compose import alert_message, incident_message
-from dronectl.alerts.even_time import Deadlines
+from dronectl.alerts.even_time import Deadlines, Settled
 from dronectl.alerts.ids import uuid7
 from dronectl.alerts.model import AlertRecord, AlertSite, Incident
 from dronectl.bus import messages
@@ -35,6 +35,7 @@ class Register:
         site: AlertSite,
         clock: Clock,
         deadlines: Deadlines,
+        settled: Settled,
         publisher: outbox.OutboxPublisher,
     ) -> None:
         self.book = Book()
@@ -46,6 +47,7 @@ class Register:
         self._site = site
         self._clock = clock
         self._deadlines = deadlines
+        self._settled = settled
 
     async def commit(self, alert: AlertRecord, incident: Incident | None, *more: AlertRecord) -> None:
         """Write alerts, their incident and their messages in a transaction of their own, then make them known."""
@@ -85,6 +87,7 @@ class Register:
         """After the commit: remember, tell the WebSocket and MQTT, wake the publisher."""
         if incident is not None:
             self.book.keep_incident(incident)
+            self._settled.note(incident.incident_id, incident.settled_at)
         for alert in alerts:
             self.book.keep_alert(alert)
             self.note_deadline(alert)

@@ -23,7 +23,7 @@ from dronectl.alerts.answers import Answers
 from dronectl.alerts.changes import change, escalated, is_due
 from dronectl.alerts.compose import alert_message, incident_message
 from dronectl.alerts.counters import AlertCounters
-from dronectl.alerts.even_time import Deadlines, EvenTime
+from dronectl.alerts.even_time import Deadlines, EvenTime, Settled
 from dronectl.alerts.event_rules import decide_events
 from dronectl.alerts.geometry import zones_at
 from dronectl.alerts.happenings import Happenings, scene_facts, with_happening
@@ -65,7 +65,8 @@ class AlertService:
         self._clock = clock or SystemClock()
         self._even = EvenTime(self._clock)
         self._deadlines = Deadlines(self._clock, self._even)
-        self._register = Register(store, bus, site, self._clock, self._deadlines, self.publisher)
+        self._settled = Settled(self._clock, self._even)
+        self._register = Register(store, bus, site, self._clock, self._deadlines, self._settled, self.publisher)
         self._book = self._register.book
         self._lock = self._register.lock
         self.changes = self._register.changes
@@ -98,6 +99,7 @@ class AlertService:
             found.sort(key=lambda incident: incident.incident_id)
             for incident in found:
                 self._book.keep_incident(incident)
+                self._settled.note(incident.incident_id, incident.settled_at)
                 if incident.settled_at is not None:  # a service that was killed may not have said so
                     self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
             self._mergers.restore(found, self._even.now())
@@ -140,7 +142,7 @@ class AlertService:
             merged = self._mergers.add(sighting, mission_id, self._even.now(), self._book.incidents)
             incident = self._book.of_number(mission_id, merged.number)
             observed = self._observed(sighting, now)
-            if incident is None or self._forgotten(incident, now):
+            if incident is None or self._forgotten(incident):
                 incident = things.opened(merged, uuid7(now), mission_id, sighting, now, observed)
             else:
                 self.counters.merged += len(merged.members) > incident.tracks
@@ -183,7 +185,7 @@ class AlertService:
             place = None
             if incident_id is None:
                 incident = happenings.own_incident(
-                    event, tuple(self._book.incidents), lambda i: not self._forgotten(i, now), uuid7(now), now
+                    event, tuple(self._book.incidents), lambda i: not self._forgotten(i), uuid7(now), now
                 )
                 happenings.belongs(event, incident.incident_id)
             if incident is None:
@@ -202,10 +204,12 @@ class AlertService:
         age_s = max(0.0, self._clock.monotonic_s() - sighting.confirmed_exposure_monotonic_s)
         return now - timedelta(seconds=age_s)
 
-    def _forgotten(self, incident: Incident, now: datetime) -> bool:
+    def _forgotten(self, incident: Incident) -> bool:
         """Whether an incident is settled for so long that what is seen there is a new thing."""
-        quiet = self.site.policy.quiet_after_settled
-        return incident.settled_at is not None and now - incident.settled_at > quiet
+        settled_at = incident.settled_at
+        if settled_at is None:
+            return False
+        return self._settled.ago(incident.incident_id, settled_at) > self.site.policy.quiet_after_settled
 
     async def _settle(self, incident_id: str) -> None:
         """Bring the incident's alert to what the rules want now; a failing store leaves it for later."""

@@ -34,13 +34,18 @@ def read_or_make_token(path: Path) -> str:
     except FileNotFoundError:
         pass
     token = secrets.token_urlsafe(32)
+    keep_token(path, token)
+    return token
+
+
+def keep_token(path: Path, token: str) -> None:
+    """Write the token to a 0600 file. Raises OSError."""
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(token + "\n")
     temporary.replace(path)
-    return token
 
 
 class Doorkeeper:

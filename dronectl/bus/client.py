@@ -91,6 +91,7 @@ class Bus:
         self._dirty: set[str] = set()
         self._dirty_event = asyncio.Event()
         self._telemetry: dict[str, Telemetry] = {}
+        self._trouble: str | None = None
         self._warned: str | None = None  # the reason that was told last, while it is away
 
     @property
@@ -105,6 +106,13 @@ class Bus:
     def listen(self, listener: Listener) -> None:
         """Hand (alert id, "ack" or "action", payload) to `listener`, which must not block."""
         self._listener = listener
+
+    def publish_trouble(self, reason: str | None) -> None:
+        """What the running service cannot do, in one line; goes out when it changes. None: everything works."""
+        if reason is not None or self._trouble is not None:
+            self._trouble = reason
+            status = self._status("online", reason)
+            self._keep(self.topics.service_status, "service_status", self.settings.site_id, status)
 
     def publish_status(self, drone_id: str, *, online: bool, reason: str | None = None) -> None:
         """Whether a drone is heard; goes out when it changes."""
@@ -199,7 +207,7 @@ class Bus:
         ) as client:
             client.pending_calls_threshold = 10 * _INFLIGHT
             await self._subscribe(client)
-            birth = self._service_status("online", None)
+            birth = self._service_status("online", self._trouble)
             await client.publish(self.topics.service_status, birth, qos=1, retain=True)
             self._up(client)
             try:
@@ -292,7 +300,10 @@ class Bus:
         )
 
     def _service_status(self, status: str, reason: str | None) -> bytes:
-        data = ServiceStatus.model_validate(
+        return self._encode("service_status", self.settings.site_id, self._status(status, reason))
+
+    def _status(self, status: str, reason: str | None) -> ServiceStatus:
+        return ServiceStatus.model_validate(
             {
                 "status": status,
                 "version": __version__,
@@ -301,7 +312,6 @@ class Bus:
                 "reason": reason,
             }
         )
-        return self._encode("service_status", self.settings.site_id, data)
 
     def _up(self, client: Connection) -> None:
         state = self.state.value

@@ -119,7 +119,7 @@ class _Part(BaseModel):
 
 
 class ServiceStatus(Ours):
-    """Birth and last will of the service."""
+    """Birth and last will of the service. `reason`: why it is offline, or what it cannot do while it is online."""
 
     status: Literal["online", "offline"]
     version: str

@@ -38,13 +38,16 @@ class Subscriber:
         identifier: str,
         *,
         lasting: bool = True,
+        on_service: Callable[[bytes], None] = lambda _payload: None,
     ) -> None:
+        """on_service takes what the site's service says of itself: at each connection as it is, then as it changes."""
         self._topics = Topics(site_id)
         self._access = access
         self._on_alert = on_alert
         self._on_connection = on_connection
         self._identifier = identifier
         self._lasting = lasting
+        self._on_service = on_service
         self._client: Connection | None = None
 
     async def run(self) -> None:
@@ -59,12 +62,16 @@ class Subscriber:
                 try:
                     async with self._connection(access) as client:
                         self._client = client
-                        await client.subscribe(self._topics.alert("x").replace("/x", "/+"), qos=1)
+                        alerts = self._topics.alert("x").replace("/x", "/+")
+                        await client.subscribe([(alerts, 1), (self._topics.service_status, 1)])
                         failures = 0
                         self._on_connection(True, f"broker {access.name}")
                         async for message in client.messages:
-                            if isinstance(message.payload, bytes):
-                                await self._on_alert(self, message.payload)
+                            payload = message.payload
+                            if isinstance(payload, bytes) and message.topic.value == self._topics.service_status:
+                                self._on_service(payload)
+                            elif isinstance(payload, bytes):
+                                await self._on_alert(self, payload)
                 except (aiomqtt.MqttError, OSError) as error:
                     reason = explain(access, error)
             except BadInputError as error:

@@ -26,7 +26,7 @@ from dronectl.alerts.card import card
 from dronectl.alerts.memory import ActionLog
 from dronectl.bus.broker import ACCESS_FILE
 from dronectl.bus.envelope import CloudEvent, decode
-from dronectl.bus.messages import Alert
+from dronectl.bus.messages import Alert, ServiceStatus
 from dronectl.bus.settings import BrokerAccess, access_from
 from dronectl.bus.subscriber import Subscriber
 from dronectl.cli.common import (
@@ -165,6 +165,7 @@ async def run_tail(settings: TailSettings) -> None:
             tail_.on_connection,
             f"dispatch-{identifier}",
             lasting=settings.ack,
+            on_service=tail_.on_service,
         )
         tasks = [asyncio.ensure_future(work) for work in (subscriber.run(), tail_.watch(), done.wait())]
         try:
@@ -192,6 +193,7 @@ class _Tail:
         self._left = settings.count
         self._down_since: float | None = asyncio.get_running_loop().time()
         self._said: str | None = None
+        self._said_of_service: str | None = None
         self._reason = tr("the broker has not answered yet")
         self.garbage = 0
 
@@ -232,6 +234,23 @@ class _Tail:
         if line != self._said:
             self._s.say(line)
         self._said = line
+
+    def on_service(self, payload: bytes) -> None:
+        """Say once what keeps alerts back: no service, or one that says what it cannot do; and when that is over."""
+        try:
+            event: CloudEvent[ServiceStatus] = decode("service_status", payload)
+        except ValueError:
+            self.garbage += 1
+            return
+        status, line = event.data, None
+        if status.status == "offline":
+            why = status.reason or tr("no reason given")
+            line = tr("the service is offline ({why}): no alerts come until it runs again", why=why)
+        elif status.reason is not None:
+            line = tr("the service says: {what}", what=status.reason)
+        if line != self._said_of_service:
+            self._s.say(line or tr("the service works again"))
+        self._said_of_service = line
 
     async def watch(self) -> None:
         """End with UnavailableError when the broker has been away for too long."""

@@ -16,6 +16,7 @@ import typer
 
 from dronectl.cli.common import JsonOption, SiteOption, StateOption, err, open_site, out, print_json, site_state
 from dronectl.errors import EXIT_DONE, EXIT_GOAL_MISSED, BadInputError
+from dronectl.operations.evidence import UnfinishedSweepError
 from dronectl.operations.evidence import hold as hold_one
 from dronectl.operations.evidence import sweep as sweep_all
 from dronectl.store import Store
@@ -123,8 +124,11 @@ def sweep(
         async with Store.open(folder.database, the_site.site_id) as store:
             return await sweep_all(index, store, days, datetime.now(UTC), actor=_who(), dry=dry_run)
 
+    left = ""
     try:
         swept = asyncio.run(run())
+    except UnfinishedSweepError as error:
+        swept, left = error.swept, str(error)
     except EvidenceError as error:
         raise BadInputError(str(error)) from error
     if as_json:
@@ -132,6 +136,8 @@ def sweep(
     else:
         verb = "would be deleted" if dry_run else "deleted"
         out.print(f"{len(swept.due) if dry_run else swept.deleted} {verb}")
+    if left:
+        raise BadInputError(left)
 
 
 def _hold(path: str, reason: str | None, site: Any, state: Any) -> None:

@@ -83,10 +83,15 @@ def fly(
     except KeyboardInterrupt:
         for line in flown.left_behind():
             err.print(line, markup=False)
+        if as_json:
+            _print_known(flown)
         raise typer.Exit(EXIT_GOAL_MISSED) from None
-    if as_json and (len(orders) > 1 or flown.results[0].sortie is not None):
-        shown = [r.document() for r in flown.results]
-        print_json(shown if len(orders) > 1 else shown[0])
+    except UnavailableError:
+        if as_json:
+            _print_known(flown)
+        raise
+    if as_json:
+        _print_known(flown)
     code, refusals = worst_code(flown.results, waited=wait), [r.refusal for r in flown.results if r.refusal]
     if code == EXIT_UNAVAILABLE:
         raise UnavailableError(name("mark", "; ").join(refusals))
@@ -96,6 +101,13 @@ def fly(
         err.print(refusal, markup=False)
     if code:
         raise typer.Exit(code)
+
+
+def _print_known(flown: FlySet) -> None:
+    """What is known of each flight, for machines; nothing of one that was not taken, for its line says it all."""
+    shown = [r.document() for r in flown.results]
+    if len(shown) > 1 or flown.results[0].asked:
+        print_json(shown if len(shown) > 1 else shown[0])
 
 
 def _say_starts(orders: Sequence[Ordered]) -> None:

@@ -26,9 +26,11 @@ from dronectl.errors import (
 )
 from dronectl.language import name, tr, tr_many
 from dronectl.operations.launches import ENDED, Launches
+from dronectl.supervise import STORE_PART
 from missions.deconflict.starts import SLACK_S
 
 _POLL_S: Final = 0.5
+_STORE_LOOK_S: Final = 5.0
 _NOT_HEARD: Final = "link-stale"  # the preflight's finding
 
 
@@ -50,6 +52,7 @@ class Result:
     asked: bool = False
     sortie: dict[str, Any] | None = None
     not_taken: str = ""  # what the service said instead of taking it
+    lost: str = ""  # how the service was lost while this was under way, or just being handed in
 
     @property
     def ended(self) -> bool:
@@ -86,17 +89,22 @@ class Result:
         return EXIT_GOAL_MISSED if waited and not completed else EXIT_DONE
 
     def document(self) -> dict[str, Any]:
-        """The sortie; of one that was not taken what is known of it."""
+        """The sortie as last seen; of one that was not taken, or not even handed in, what is known of it.
+
+        Of one that was under way when the service was lost nobody here knows the end: its outcome is "unknown".
+        """
+        unknown = {"outcome": "unknown", "outcome_note": self.lost} if self.lost else {}
         if self.sortie is not None:
-            return self.sortie
+            return {**self.sortie, **unknown}
         return {
             "sortie_id": None,
             "vehicle_id": self.order.vehicle_id,
-            "state": "failed",
+            "state": "unknown" if self.lost else "failed" if self.asked else "not_handed_in",
             "detail": self.not_taken,
             "findings": [],
             "outcome": None,
             "outcome_note": None,
+            **unknown,
         }
 
 
@@ -121,6 +129,8 @@ class FlySet:
         self._said = [""] * len(orders)
         self._notices_said: set[tuple[int, str, str, bool]] = set()  # flight, kind, when it began, whether it is over
         self._said_held: list[int] = []
+        self._said_of_store: str | None = None
+        self._store_look_s = time.monotonic() + _STORE_LOOK_S
 
     def run(self, *, wait: bool) -> None:
         """Until all are handed in and, if wanted, have ended. Raises UnavailableError when the service is gone."""
@@ -133,13 +143,12 @@ class FlySet:
                     break
                 time.sleep(self._pause_s())
         except ServiceLostError as error:
+            for result in self.results:
+                if result.asked and not result.ended:
+                    result.lost = error.what
             raise UnavailableError(name("mark", "; ").join([error.what, *self._without_service()])) from error
         except UnavailableError as error:
-            if not (kept := self._kept_down()):
-                raise
-            raise UnavailableError(
-                tr("{error}; not handed in, they stay on the ground: {vehicles}", error=error, vehicles=kept)
-            ) from error
+            raise UnavailableError(name("mark", "; ").join([str(error), *self.left_behind()])) from error
         for result in self.results:
             if result.sortie is not None and result.sortie["outcome"] and not result.refusal:
                 self._tell(result, outcome_line(result.sortie), indent="")
@@ -202,6 +211,11 @@ class FlySet:
         self._launches.handed_in(index, time.monotonic())
         try:
             accepted = self._client.post("/api/v1/sorties", body)
+        except ServiceLostError:
+            raise
+        except UnavailableError as error:
+            result.not_taken = str(error)
+            raise
         except BadInputError as error:
             result.not_taken = tr(
                 "{file}: refused for {vehicle}: {error}",
@@ -247,11 +261,27 @@ class FlySet:
             self._say_notices(index, sortie)
             if left:
                 self._warn_if_off(index)
+        self._look_at_store()
         held = self._launches.held if self._launches.waiting else []
         if held != self._said_held and held and not self._quiet:
             who = ", ".join(self.results[i].order.vehicle_id for i in held)
             say(tr("{kept} waits on the ground until {who} flies on or comes home", kept=self._kept_down(), who=who))
         self._said_held = held
+
+    def _look_at_store(self) -> None:
+        """Say once that what happens cannot be kept, and once that this is over."""
+        now_s = time.monotonic()
+        if now_s < self._store_look_s:
+            return
+        self._store_look_s = now_s + _STORE_LOOK_S
+        parts = self._client.get("/health")["children"]
+        reason = next((part["reason"] for part in parts if part["name"] == STORE_PART), None)
+        if reason != self._said_of_store:
+            line = tr("the service keeps what happens again")
+            if reason is not None:
+                line = tr("flights go on, but what happens cannot be kept: {why}", why=reason)
+            err.print(line, style="yellow", markup=False)
+        self._said_of_store = reason
 
     def _say_notices(self, index: int, sortie: Mapping[str, Any]) -> None:
         """What is wrong with its progress: once when it is noticed, once when it is over."""

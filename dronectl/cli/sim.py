@@ -74,7 +74,11 @@ def _document(site_file: Path, seed: int, speed: float) -> str:
 
 
 def _memory(name: str) -> int:
-    """A file in memory that the program inherits which takes our place."""
+    """A file in memory that the program inherits which takes our place.
+
+    A temporary file would have to be removed by a program that may be killed before it comes to that; this one is gone
+    with the last process that has it, however that ends. It needs Linux, as the rest does.
+    """
     return os.memfd_create(name, 0)  # 0: stays open over exec
 
 

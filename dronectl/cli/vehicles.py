@@ -180,6 +180,9 @@ def _order(
         try:
             answer = ServiceClient(folder, timeout_s=_COMMAND_TIMEOUT_S).post(path, body)
         except ServiceLostError as error:
+            if as_json and error.asked:
+                asked = [vehicle] if vehicle else [drone.drone_id for drone in site.drones]
+                print_json([_unknown(one, kind, error.what) for one in asked])
             parts = [error.what]
             if error.asked:
                 parts.append(tr("whether the order was carried out is not known"))
@@ -209,3 +212,9 @@ def _order(
         raise UnavailableError(tr("no vehicle there: nothing is heard of {who}", who=who))
     if missed:
         raise typer.Exit(EXIT_GOAL_MISSED)
+
+
+def _unknown(vehicle: str, kind: str, what: str) -> dict[str, Any]:
+    """An order of which nobody here knows whether it was carried out."""
+    rest = {"ok": None, "confirmed": False, "detail": f"not known: {what}", "connected": None}
+    return {"command_id": None, "vehicle_id": vehicle, "kind": kind, **rest}

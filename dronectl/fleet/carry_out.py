@@ -52,7 +52,7 @@ async def carry_out(command: Command, vehicle: Vehicle, clock: Clock, timeout_s:
     """Order, then wait for the state at most `timeout_s`. Never raises for what the vehicle or its link does."""
     now_s = clock.monotonic_s()
     run = _Run(command, vehicle, clock, now_s + timeout_s)
-    if clock.utc() >= command.expires_at:
+    if now_s >= command.valid_until_s:
         return run.result(False, False, "the command had expired before it could be sent")
 
     def newer(state: VehicleState) -> bool:
@@ -112,6 +112,6 @@ async def _call(run: _Run, newer: Callable[[VehicleState], bool]) -> CommandResu
             failure = f"{error.failure}: {error}"
         if await run.vehicle.wait_state(lambda s: newer(s) and shows(kind, s), run.left_s() / tries_left) is not None:
             return run.result(True, True, "")
-        if clock.monotonic_s() >= run.deadline_s or clock.utc() >= run.command.expires_at:
+        if clock.monotonic_s() >= min(run.deadline_s, run.command.valid_until_s):
             break
     return run.result(not failure, False, failure or _NOT_SHOWN)

@@ -43,7 +43,10 @@ class CommandKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One order to one vehicle. Times are aware UTC."""
+    """One order to one vehicle. Times are aware UTC, for the log; until when it may be sent is measured evenly.
+
+    valid_until_s: of the clock's monotonic seconds.
+    """
 
     command_id: str
     actor: str
@@ -52,6 +55,7 @@ class Command:
     kind: CommandKind
     issued_at: datetime
     expires_at: datetime
+    valid_until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,9 @@ def new_command(
     """Make a command that is valid from now on. Raises ValueError without an actor."""
     if not actor.strip():
         raise ValueError("a command needs an actor")
-    now = clock.utc()
-    return Command(str(uuid.uuid4()), actor, reason, vehicle_id, kind, now, now + timedelta(seconds=expires_in_s))
+    now, until_s = clock.utc(), clock.monotonic_s() + expires_in_s
+    expires_at = now + timedelta(seconds=expires_in_s)
+    return Command(str(uuid.uuid4()), actor, reason, vehicle_id, kind, now, expires_at, until_s)
 
 
 def shows(kind: CommandKind, state: VehicleState) -> bool:
@@ -90,6 +95,17 @@ def shows(kind: CommandKind, state: VehicleState) -> bool:
     return state.mode in (FlightMode.MISSION, FlightMode.TAKEOFF) and state.armed is True
 
 
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Commands as they go into the log, dated when they were sent (UTC), with those that had not expired then."""
+
+    commands: tuple[Command, ...]
+    valid: tuple[Command, ...]
+    at: datetime
+    rows: tuple[dict[str, Any], ...]
+    events: tuple[dict[str, Any], ...]
+
+
 class CommandLog:
     """The log of one site."""
 
@@ -102,53 +118,67 @@ class CommandLog:
 
         Raises StoreError: what cannot be logged must not be sent.
         """
-        if not commands:
-            return []
-        now = self._clock.utc()
-        valid = [c for c in commands if c.expires_at > now]
-        first = commands[0]
-        async with self._store.session() as session:
-            site_id = self._store.site_id
-            await session.execute(
-                insert(CommandRow),
-                [
-                    {
-                        "site_id": site_id,
-                        "id": command.command_id,
-                        "actor": command.actor,
-                        "reason": command.reason,
-                        "vehicle_id": command.vehicle_id,
-                        "kind": str(command.kind),
-                        "issued_at": command.issued_at,
-                        "expires_at": command.expires_at,
-                        "payload": {"schema_version": SCHEMA_VERSION, **(payload or {})},
-                    }
-                    for command in commands
-                ],
-            )
-            events = [self._event(c, "sent" if c.expires_at > now else "expired", None, None) for c in commands]
-            await session.execute(_INSERT_EVENTS, events)
-            vehicles = [c.vehicle_id for c in commands]
-            await record_audit(
-                session,
-                site_id,
-                at=now,
-                actor=first.actor,
-                action=f"command.{first.kind}",
-                subject=first.vehicle_id if len(commands) == 1 else None,
-                detail={"vehicles": vehicles, "reason": first.reason},
-            )
-        return valid
+        entries = self.entries(commands, payload)
+        await self.write(entries)
+        return list(entries.valid)
 
     async def close(self, results: Sequence[tuple[Command, CommandResult]]) -> None:
         """Append what came of the commands. Raises StoreError."""
-        if not results:
+        await self.append(self.outcome(results))
+
+    def entries(self, commands: Sequence[Command], payload: dict[str, Any] | None = None) -> Entries:
+        """What `write` writes of commands that are sent now, whenever that will be."""
+        now, now_s = self._clock.utc(), self._clock.monotonic_s()
+        rows = [
+            {
+                "site_id": self._store.site_id,
+                "id": command.command_id,
+                "actor": command.actor,
+                "reason": command.reason,
+                "vehicle_id": command.vehicle_id,
+                "kind": str(command.kind),
+                "issued_at": command.issued_at,
+                "expires_at": command.expires_at,
+                "payload": {"schema_version": SCHEMA_VERSION, **(payload or {})},
+            }
+            for command in commands
+        ]
+        valid = tuple(c for c in commands if c.valid_until_s > now_s)
+        events = tuple(self._event(c, "sent" if c in valid else "expired", None, None) for c in commands)
+        return Entries(tuple(commands), valid, now, tuple(rows), events)
+
+    async def write(self, entries: Entries) -> None:
+        """Write commands, one transaction and one audit entry for all. Raises StoreError; nothing is written then."""
+        if not entries.commands:
             return
+        first = entries.commands[0]
+        async with self._store.session() as session:
+            await session.execute(insert(CommandRow), entries.rows)
+            await session.execute(_INSERT_EVENTS, entries.events)
+            vehicles = [c.vehicle_id for c in entries.commands]
+            await record_audit(
+                session,
+                self._store.site_id,
+                at=entries.at,
+                actor=first.actor,
+                action=f"command.{first.kind}",
+                subject=first.vehicle_id if len(vehicles) == 1 else None,
+                detail={"vehicles": vehicles, "reason": first.reason},
+            )
+
+    def outcome(self, results: Sequence[tuple[Command, CommandResult]]) -> list[dict[str, Any]]:
+        """What `append` writes of results that are known now."""
         events = []
         for command, result in results:
             events.append(self._event(command, "result" if result.ok else "failed", result.detail, None))
             if result.confirmed:
                 events.append(self._event(command, "confirmed", None, result.state))
+        return events
+
+    async def append(self, events: Sequence[dict[str, Any]]) -> None:
+        """Append what became of commands. Raises StoreError; nothing is written then."""
+        if not events:
+            return
         async with self._store.session() as session:
             await session.execute(_INSERT_EVENTS, events)
 

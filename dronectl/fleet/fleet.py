@@ -170,8 +170,10 @@ class Fleet:
         results = await asyncio.gather(
             *(carry_out(c, v, self._clock, timeout_s) for c, v in zip(commands, vehicles, strict=True))
         )
-        await self._orders.close(issuing, list(zip(commands, results, strict=True)))
-        return results
+        unlogged = await self._orders.close(issuing, list(zip(commands, results, strict=True)))
+        if not unlogged:
+            return results
+        return [replace(r, detail="; ".join(words for words in (r.detail, unlogged) if words)) for r in results]
 
     # --- flights
 

@@ -107,7 +107,11 @@ class SortieJournal:
     async def open(
         self, sortie: Sortie, plan: FlightPlan, *, actor: str, reason: str, override: Override | None
     ) -> None:
-        """Write mission, plan and the first row in one transaction, with who ordered the flight. Raises StoreError."""
+        """Write mission, plan and the first row in one transaction, with who ordered the flight.
+
+        Raises StoreError, also when a restarted service would not find them: it could not adopt the flight.
+        """
+        self._store.must_last()
         now = self._clock.utc()
         hashed = plan_hash(plan)
         mission = plan.mission
@@ -176,8 +180,12 @@ class SortieJournal:
         written = asyncio.get_running_loop().create_future() if wait else None
         row = self._row(sortie, step, mission_id, None, readback_hash, detail)
         if len(self._waiting) >= _MAX_WAITING:
-            gone = self._waiting.popleft().written
-            if gone is not None and not gone.done():
+            first = self._waiting.popleft()
+            gone = first.written
+            if gone is None:
+                row_ = first.row
+                log.error("lost to the flight journal: %s of %s, sortie %s", row_.step, row_.vehicle_id, row_.sortie_id)
+            elif not gone.done():
                 gone.set_exception(StoreError("the flight journal is far behind: the store does not answer"))
         self._waiting.append(_Waiting(row, sortie.outcome if step == ENDED_STEP else None, written))
         self._wake.set()
@@ -210,7 +218,8 @@ class SortieJournal:
                     await writing
                 await self._flush()
             except StoreError as error:
-                log.error("the end of the flight journal is lost: %s", error)  # noqa: TRY400  # one clear line
+                lost = ", ".join(f"{w.row.step} of {w.row.vehicle_id}" for w in self._waiting)
+                log.error("the end of the flight journal is lost (%s): %s", lost, error)  # noqa: TRY400  # one line
 
     async def _flush(self) -> None:
         batch = list(self._waiting)

@@ -87,7 +87,7 @@ def _rest(other: UnderWay) -> FlightPlan:
     hold_s = _STANDS_S if sortie.phase in _STANDING else 0.0
     begin = replace(here, speed_m_s=speeds[-1] if speeds else None, hold_s=hold_s)
     left = () if sortie.phase in _ON_THE_WAY_HOME else plan.waypoints[reached:]
-    climb = ()
+    climb: tuple[Waypoint, ...] = ()
     if sortie.phase is Phase.TAKING_OFF and here.altitude.value_m < plan.takeoff_height_m:
         climb = (_over(here.position, plan.takeoff_height_m),)  # straight up first, and then to the first waypoint
     return replace(plan, waypoints=(begin, *climb, *left), start_after_s=0.0)

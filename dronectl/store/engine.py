@@ -9,6 +9,7 @@ waits for a writer. Whatever the driver raises comes out as one `StoreError`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -16,18 +17,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from sqlite3 import DatabaseError
 from typing import Any, Final
+from urllib.parse import quote
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
 from dronectl.store.errors import StoreError, explain
+from dronectl.store.standing import Standing
 
 APPLICATION_ID: Final = 0x44524E43  # "DRNC" in the SQLite header: how a file of ours is told from any other
 _QUICK_CHECK_MAX_BYTES: Final = 256 * 1024 * 1024
 _WRITER_WAIT_S: Final = 60.0
+_PROBE: Final = "PRAGMA user_version=0"  # nobody uses that number, and it is 0; to set it is a write all the same
 
 
 class Store:
@@ -35,6 +39,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, site_id: str, location: str) -> None:
         self.site_id = site_id
+        self._standing = Standing(Path(location) if engine.dialect.name == "sqlite" else None)
         self.location = location
         self._reading = engine
         self._writing = engine.execution_options(dronectl_begin="BEGIN IMMEDIATE")
@@ -71,6 +76,22 @@ class Store:
         async with self._transaction(self._reading, keep=False) as session:
             yield session
 
+    async def trouble(self) -> str | None:
+        """What is wrong with the store in one line: the last write was refused, or its file is gone. None: nothing.
+
+        After a refused write this writes a header again that says nothing new, to find out whether it is over.
+        """
+        if self._standing.failing:
+            with contextlib.suppress(StoreError):
+                async with self.session() as session:
+                    await session.execute(text(_PROBE if self._reading.dialect.name == "sqlite" else "SELECT 1"))
+        return await asyncio.to_thread(self._standing.trouble)
+
+    def must_last(self) -> None:
+        """StoreError when what is written now would not be found again; for what a restarted service must find."""
+        if (words := self._standing.gone()) is not None:
+            raise StoreError(words)
+
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine, *, keep: bool = True) -> AsyncIterator[AsyncSession]:
         try:
@@ -78,10 +99,14 @@ class Store:
                 yield session
                 if keep:
                     await session.commit()
+                    self._standing.succeeded()
         except IntegrityError:
             raise  # a duplicate key is the caller's business, not the disk's
         except DBAPIError as error:
-            raise explain(self.location, error) from error
+            explained = explain(self.location, error)
+            if keep:
+                self._standing.failed(str(explained))
+            raise explained from error
         except PoolTimeoutError:
             raise StoreError(f"{self.location}: too many wait for the disk: no connections are left") from None
 
@@ -106,22 +131,24 @@ async def _open(path_or_url: str | Path, site_id: str, busy_timeout_s: float) ->
 
 def _url_of(path_or_url: str | Path) -> tuple[URL, str]:
     """The SQLAlchemy URL, and how to name the place to a person (without a password)."""
-    text = os.fspath(path_or_url)
-    if "://" in text:
+    given = os.fspath(path_or_url)
+    if "://" in given:
         try:
-            url = make_url(text)
+            url = make_url(given)
         except ArgumentError as error:
             raise StoreError(f"the database URL cannot be read: {error}") from error
         if url.drivername == "sqlite":
             url = url.set(drivername="sqlite+aiosqlite")
         if url.get_backend_name() != "sqlite":
             return url, url.render_as_string(hide_password=True)
-        text = url.database or ":memory:"
-    if text == ":memory:":
+        given = url.database or ":memory:"
+    if given == ":memory:":
         raise StoreError("an alert must survive a crash: the store needs a file, not :memory:")
-    path = Path(text)
+    path = Path(given)
     _create_private(path)
-    return URL.create("sqlite+aiosqlite", database=str(path)), str(path)
+    # A file that vanishes must not be made anew, empty, by the next connection.
+    name = f"file:{quote(str(path.absolute()))}"
+    return URL.create("sqlite+aiosqlite", database=name, query={"mode": "rw", "uri": "true"}), str(path)
 
 
 def _create_private(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -21,6 +22,7 @@ from missions.geo import GeoPoint, LocalFrame
 
 _MAX_EXTENT_M = 50_000.0
 _LEAST_M2 = 1e-3
+_TOUCH_M = 1e-3
 
 Ring = Sequence[GeoPoint]
 
@@ -94,7 +96,11 @@ def corridor(path: Sequence[GeoPoint], width_m: float) -> list[AreaRings]:
     places = [frame.to_enu(p) for p in path]
     if len(set(places)) < 2:
         raise PlanningError("a corridor's line needs at least 2 different points")
-    wide = LineString(places).buffer(width_m / 2.0, quad_segs=4, cap_style="flat")
+    line = LineString(places)
+    wide = line.buffer(width_m / 2.0, quad_segs=4, cap_style="flat")
+    if not wide.buffer(_TOUCH_M).covers(line):  # GEOS may lose a first or last leg that is shorter than the width
+        legs = [LineString(leg) for leg in pairwise(places) if leg[0] != leg[1]]
+        wide = shapely.union_all([wide, *(leg.buffer(width_m / 2.0, cap_style="flat") for leg in legs)])
     # corners of a buffer may be nanometres apart, and would change sides on the way to degrees and back
     shape = shapely.set_precision(wide, 0.001)
 

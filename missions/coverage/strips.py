@@ -70,7 +70,7 @@ def layouts(area: Area, width_m: float, direction_deg: float) -> list[Layout]:
 
 def intervals(area: Area, layout: Layout, join_m: float) -> list[tuple[int, float, float]]:
     """(strip, from, to) along each line: what a pass must span so that its strip is swept. Gaps below join_m close."""
-    turned = affinity.rotate(area, -layout.direction_deg, origin=(0.0, 0.0))
+    turned = _turned(area, layout.direction_deg)
     west, _, east, _ = turned.bounds
     middles = layout.first_m + layout.spacing_m * np.arange(layout.count)
     half = layout.spacing_m / 2.0
@@ -87,6 +87,18 @@ def intervals(area: Area, layout: Layout, join_m: float) -> list[tuple[int, floa
             else:
                 found.append((number, float(left), float(right)))
     return found
+
+
+def _turned(area: Area, direction_deg: float) -> BaseGeometry:
+    """The area turned until its lines lie east, and still valid.
+
+    Where two corners are a rounding error apart, turning may cross the edges there. Cut by a rectangle, such a ring
+    comes out as what lies outside it.
+    """
+    turned: BaseGeometry = affinity.rotate(area, -direction_deg, origin=(0.0, 0.0))
+    if not turned.is_valid:
+        turned = shapely.make_valid(shapely.remove_repeated_points(turned, _EPS))
+    return turned
 
 
 def estimate_m(spans: list[tuple[int, float, float]], layout: Layout) -> float:

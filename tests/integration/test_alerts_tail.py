@@ -114,6 +114,21 @@ async def test_a_card_in_chinese_and_what_machines_read_in_neither_language(tmp_
         assert json.loads(printed)["data"]["kind"] == "person"
 
 
+async def test_tail_says_that_no_alerts_come_while_the_service_is_away(tmp_path):
+    async with asyncio.timeout(PATIENCE_S), site(tmp_path, 1) as (broker, feeder):
+        looking = await tail(broker, tmp_path / "dispatch.jsonl")
+        assert (await looking.stdout.readline()).strip()  # its card: the service is there
+        feeder.kill()
+        said = []
+        while not said or "offline" not in said[-1]:
+            said.append((await looking.stderr.readline()).decode())
+            assert said[-1], said
+        assert said[-1] == "the service is offline (connection lost): no alerts come until it runs again\n"
+        assert [line for line in said[:-1] if "service" in line] == []
+        looking.terminate()
+        await looking.communicate()
+
+
 async def test_two_tails_on_one_memory_are_refused(tmp_path):
     broker = BrokerChild(tmp_path / "broker", "lidu").prepare()
     async with asyncio.timeout(PATIENCE_S):

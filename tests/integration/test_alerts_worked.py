@@ -179,6 +179,22 @@ async def test_a_clock_that_is_set_makes_nobody_walk_for_days(tmp_path):
         assert len(service.incidents()) == 1
 
 
+@pytest.mark.parametrize("set_by", [timedelta(days=3), -timedelta(days=3)])
+async def test_a_clock_that_is_set_does_not_change_how_long_what_is_settled_stays_quiet(tmp_path, set_by):
+    async with alert_service(tmp_path / "a.db") as (service, _store, clock):
+        await service.handle(sighting())
+        alert_id = service.alerts()[0].alert_id
+        service._bus._listener(alert_id, "action", act(alert_id, "false_alarm", "f", note="a scarecrow"))
+        await until(lambda: service.alerts()[0].state is AlertState.FALSE_ALARM)
+        clock.set_by = set_by
+        clock.now += timedelta(minutes=29)
+        await service.handle(sighting(sequence=2))
+        assert (len(service.alerts()), service.counters.quiet) == (1, 1)
+        clock.now += timedelta(minutes=2)
+        await service.handle(sighting(sequence=3))
+        assert len(service.alerts()) == 2
+
+
 async def test_an_ack_stops_the_deadline(tmp_path):
     async with alert_service(tmp_path / "a.db") as (service, _store, clock):
         await service.handle(sighting())

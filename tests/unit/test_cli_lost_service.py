@@ -16,6 +16,7 @@ import pytest
 
 from dronectl.cli import vehicles
 from dronectl.cli.client import ServiceClient, ServiceLostError
+from dronectl.cli.fly import fly as fly_command
 from dronectl.cli.fly_set import FlySet, Ordered
 from dronectl.demo.processes import Child
 from dronectl.demo.site_run import lost
@@ -95,6 +96,50 @@ def test_a_service_that_is_gone_between_two_requests_is_told_the_same_way(tmp_pa
     assert "d1 flies on without it" in said
 
 
+def flown_as_json(state: StateDir, capsys, tmp_path: Path, vehicle_id: str = "d1"):
+    """What `dronectl fly --json` leaves on standard output when it ends with code 3, and its line."""
+    plan = tmp_path / "a.plan"
+    plan.write_text("{}", encoding="utf-8")
+    with pytest.raises(UnavailableError) as caught:
+        fly_command([plan], vehicle=vehicle_id, site=default_site_file(), state=state.root, as_json=True)
+    return json.loads(capsys.readouterr().out), str(caught.value)
+
+
+def test_what_is_known_of_a_flight_comes_out_as_json_when_the_service_dies(tmp_path, capsys):
+    with dying_after([ACCEPTED, (200, SORTIE), (200, {**SORTIE, "waypoints_reached": 4})], tmp_path) as state:
+        known, line = flown_as_json(state, capsys, tmp_path)
+    assert (known["sortie_id"], known["state"], known["waypoints_reached"]) == ("s1", "flying", 4)
+    assert known["outcome"] == "unknown"
+    assert "went away in the middle of a request" in known["outcome_note"]
+    assert "d1 flies on without it" in line
+
+
+def test_a_flight_that_may_have_been_handed_in_is_unknown_as_json_too(tmp_path, capsys):
+    with dying_after([], tmp_path) as state:
+        known, line = flown_as_json(state, capsys, tmp_path)
+    assert (known["sortie_id"], known["vehicle_id"], known["state"], known["outcome"]) == (
+        None, "d1", "unknown", "unknown",
+    )  # fmt: skip
+    assert "may have been handed in" in line
+
+
+def test_when_one_cannot_be_taken_those_that_fly_are_named(tmp_path):
+    answers = [ACCEPTED, (200, SORTIE), (503, {"detail": "the disk is full"})]
+    with dying_after(answers, tmp_path) as state:
+        client = ServiceClient(state, timeout_s=10.0)
+        orders = [Ordered(Path(f"{v}.plan"), {}, v, 0.0) for v in ("d1", "d2")]
+        flown = FlySet(client, orders, {"reason": "a test"}, quiet=True)
+        with pytest.raises(UnavailableError, match=r"the disk is full; d1 goes on: `dronectl hold d1` or"):
+            flown.run(wait=True)
+        with pytest.raises(UnavailableError):
+            client.get("/x")
+    known = [r.document() for r in flown.results]
+    assert [(k["state"], k["detail"], k["outcome"]) for k in known] == [
+        ("flying", "", None),
+        ("failed", "the disk is full", None),
+    ]
+
+
 def test_a_service_that_hangs_is_said_to_hang(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         state = StateDir(tmp_path)
@@ -107,10 +152,14 @@ def test_a_service_that_hangs_is_said_to_hang(tmp_path):
     assert caught.value.asked
 
 
-def test_an_order_whose_service_dies_can_be_given_directly(tmp_path):
+def test_an_order_whose_service_dies_can_be_given_directly(tmp_path, capsys):
     with dying_after([], tmp_path) as state, pytest.raises(UnavailableError) as caught:
         vehicles.hold("d1", site=default_site_file(), state=state.root)
     assert "whether the order was carried out is not known; `dronectl hold d1 --direct`" in str(caught.value)
+    with dying_after([], tmp_path) as state, pytest.raises(UnavailableError):
+        vehicles.hold("d1", site=default_site_file(), state=state.root, as_json=True)
+    (known,) = json.loads(capsys.readouterr().out)
+    assert (known["vehicle_id"], known["ok"], known["confirmed"]) == ("d1", None, False)
     with pytest.raises(UnavailableError) as caught:
         vehicles.land(every=True, site=default_site_file(), state=tmp_path / "nobody")
     assert "no service runs for this site" in str(caught.value)

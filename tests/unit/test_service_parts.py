@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
+import threading
+from datetime import timedelta
 
 import pytest
 
 from dronectl import service as service_module
+from dronectl import state_watch
 from dronectl.alerts.service import AlertService
 from dronectl.alerts.site import alert_site
 from dronectl.bus.client import Bus
@@ -24,6 +28,7 @@ from dronectl.perception.client import PerceptionClient, PerceptionSettings
 from dronectl.service import Service
 from dronectl.site import Site, load_site
 from dronectl.store import Store
+from vision.evidence_index import EvidenceIndex, Indexed
 from vision.pipeline_types import CameraReport
 
 MAST = "{id: cam-square, name: Market square mast, position: [29.738441, 107.270744]}"
@@ -169,3 +174,72 @@ async def test_only_looks_in_degrees_can_find_that_a_hazard_is_gone(tmp_path, mo
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert bool(listener.rings) is in_degrees
+
+
+async def test_a_clock_that_jumps_ahead_deletes_no_evidence(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(service_module, "_SWEEP_PERIOD_S", 0.05)
+    site, clock = load_site(config_dir() / "lidu" / "site.yaml"), SetClock()
+    service = Service(site, StateDir(tmp_path).create(), clock)
+    index, now_s = EvidenceIndex(tmp_path / "evidence"), clock.utc().timestamp()
+    for name, days in (("old.jpg", 4000.0), ("new.jpg", 0.1)):
+        (tmp_path / "evidence" / name).write_bytes(b"jpeg")
+        at_s = now_s - 86400.0 * days
+        index.add(Indexed(name, "c" * 64, "crop", "person", at_s, "cam", "d1", "t", 29.7, 107.2, 3.0, {}, "onnx"))
+    async with Store.open(tmp_path / "site.db", site.site_id) as store:
+        task = asyncio.create_task(service._sweep(store))
+        async with asyncio.timeout(20.0):
+            while (tmp_path / "evidence" / "old.jpg").exists():
+                await asyncio.sleep(0.02)
+        clock.set_by = timedelta(days=20 * 365)
+        async with asyncio.timeout(20.0):
+            while "the clock was set far ahead" not in caplog.text:
+                await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert (tmp_path / "evidence" / "new.jpg").exists()
+
+
+class SetClock:
+    """A clock whose UTC somebody sets."""
+
+    set_by = timedelta(0)
+    monotonic_s = SystemClock().monotonic_s
+
+    def utc(self):
+        return SystemClock().utc() + self.set_by
+
+
+async def test_a_store_that_fails_in_an_unheard_of_way_is_told_and_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(state_watch, "_LOOK_S", 0.01)
+    async with Store.open(tmp_path / "site.db", "s") as store:
+        told = []
+        task = asyncio.create_task(state_watch.watch_store(store, lambda _report: None, told.append))
+        await asyncio.sleep(0.1)
+        assert told == []
+        store._standing = None  # nothing that it could ask
+        async with asyncio.timeout(20.0):
+            while not told:
+                await asyncio.sleep(0.01)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert "AttributeError" in told[0]
+
+
+async def test_an_address_that_was_taken_back_stays_so(tmp_path, monkeypatch):
+    """A service that ends just when it writes its address again must not leave it behind."""
+    monkeypatch.setattr(state_watch, "_LOOK_S", 0.0)
+    state = StateDir(tmp_path / "state").create()
+    slow = state.service_file.with_suffix(".new")
+    os.mkfifo(slow)  # whoever writes waits for a reader
+    task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9"))
+    while not state.token.exists():
+        await asyncio.sleep(0.01)
+    task.cancel()
+    read = threading.Timer(0.3, slow.read_text)
+    read.start()
+    await asyncio.wait([task])
+    state.service_file.unlink(missing_ok=True)
+    await asyncio.to_thread(read.join)
+    await asyncio.sleep(0.1)
+    assert not state.service_file.exists()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import LineString
 
@@ -85,6 +85,7 @@ def test_a_ring_that_touches_itself_is_the_same_ground():
 
 
 @given(st.lists(st.tuples(st.floats(-900, 900), st.floats(-900, 900)), min_size=2, max_size=6), st.floats(2.0, 80.0))
+@example([(0.0, -1.0), (0.0, 0.0), (2.0, -2.0)], 15.0)  # legs shorter than the width, and a sharp turn
 def test_a_corridor_holds_its_line_and_no_more_than_half_its_width_aside(places, width_m):
     """By distances alone: just inside the edges is within half a width of the line, no bend reaches further."""
     frame = LocalFrame(GeoPoint(-17.0, 179.999))

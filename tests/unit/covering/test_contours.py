@@ -11,7 +11,7 @@ import pytest
 import shapely
 from coverage_families import FAMILIES, FORBIDDEN, WIDTH_M
 from coverage_shapes import areas, rings_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from shapely import affinity
 from shapely.geometry import LineString, box
@@ -30,17 +30,25 @@ shapes = st.builds(lambda name, seed: FAMILIES[name](seed), st.sampled_from(sort
 
 @settings(max_examples=30)
 @given(shapes)
+@example(FAMILIES["coast"](1240))
+@example(FAMILIES["spikes"](575))  # five pieces meet at a corner, and the grid pulls two of them apart by a hair
 def test_pieces_tile_the_outline(area):
-    """Together they are the outline, up to the bends that are too small to cut at, and none lies on another."""
+    """Together they are the outline, up to the bends that are too small to cut at, and none lies on another.
+
+    GEOS leaves out bends up to its tolerance, and then the ring's first corner by the same measure once more.
+    """
     outline = shapely.Polygon(area.exterior)
     found = [piece for piece, _ in pieces(area, WIDTH_M)]
-    together = shapely.union_all(found, grid_size=1e-6)  # no hairline cracks where a cut ends on another
+    together = shapely.union_all(found, grid_size=1e-6)
     assert sum(piece.area for piece in found) == pytest.approx(together.area, rel=1e-6)
-    assert outline.hausdorff_distance(together) <= 0.11 * WIDTH_M
+    for metres in (1e-4, -1e-4):  # no hairline cracks where a cut ends on another
+        together = together.buffer(metres, join_style="mitre")
+    assert outline.hausdorff_distance(together) <= 0.21 * WIDTH_M
 
 
 @settings(max_examples=15)
 @given(shapes)
+@example(FAMILIES["simple"](3480))  # a piece with two corners 1e-15 m apart, which cross when it is turned
 def test_swaths_of_pieces_nearly_hold_the_area(area):
     outline = shapely.Polygon(area.exterior)
     lines = piece_swaths(area, outline, WIDTH_M)

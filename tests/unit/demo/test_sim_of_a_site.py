@@ -2,6 +2,7 @@
 """`dronectl sim --site`: what flies there is what the site file says, at the ports at which `dronectl up` listens."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -43,6 +44,23 @@ def test_the_vehicles_of_a_site_send_to_its_ports_under_its_system_ids(tmp_path)
     assert set(ready["camera_ports"].items()) == {
         (camera.camera_id, port) for drone in site.drones for camera, _host, port in drone.cameras
     }
+
+
+def test_a_simulated_site_that_is_killed_leaves_no_file_behind(tmp_path):
+    run, temporary = tmp_path / "run", tmp_path / "tmp"
+    run.mkdir()
+    temporary.mkdir()
+    site = set_stage(run, default_site_file(), 1, 1.0, None).site
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    command = [sys.executable, "-m", "dronectl", "sim", "--site", str(site.file)]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=temporary, env=environment, **pipes) as process:
+        assert b"ready" in process.stdout.readline()
+        process.kill()
+        process.stderr.read()  # the cameras' process has it too, and has ended then
+    assert list(temporary.iterdir()) == []
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+from datetime import timedelta
 
 import pytest
 from desk_vehicle import DeskVehicle, plan
@@ -219,6 +221,74 @@ async def test_a_disk_that_does_not_answer_delays_no_hold_and_the_log_follows(tm
                 await asyncio.sleep(0.02)
         for kind in kinds:
             assert [event for k, event in await logged(store) if k == kind] == ["sent", "failed"]
+
+
+async def test_what_a_store_refused_is_said_with_the_order_and_logged_with_its_own_time_when_it_can_be(
+    tmp_path, caplog
+):
+    path = tmp_path / "site.db"
+    async with Store.open(path, "site", busy_timeout_s=0.02) as store:
+        fleet = fleet_of(store)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # another program holds it
+            result = await fleet.command(CommandKind.HOLD, "d1", actor="p", reason="", timeout_s=0.2)
+            given = CLOCK.utc()
+            assert "not running" in result.detail  # as far as the link, whose worker is not up
+            assert "not logged yet: " in result.detail
+            assert "another program holds it locked" in result.detail
+            await asyncio.sleep(1.2)
+            other.execute("ROLLBACK")
+        async with asyncio.timeout(20.0):
+            while len(await logged(store)) < 2:
+                await asyncio.sleep(0.02)
+        assert await logged(store) == [("hold", "sent"), ("hold", "failed")]
+        async with store.reader() as session:
+            assert all(at <= given for at in await session.scalars(select(CommandEventRow.at)))
+            assert all(at <= given for at in await session.scalars(select(AuditRow.at)))
+    said = [r.getMessage().partition(": ")[0] for r in caplog.records if "logged" in r.getMessage()]
+    assert said == ["hold of d1", "hold of d1"]  # once that it is not, once that it is
+
+
+async def test_what_stays_out_of_the_log_is_named_at_the_end(tmp_path, caplog):
+    path = tmp_path / "site.db"
+    async with Store.open(path, "site", busy_timeout_s=0.02) as store:
+        fleet = fleet_of(store)
+        running = asyncio.create_task(fleet.run())
+        async with asyncio.timeout(20.0):
+            await fleet.started.wait()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await fleet.command(CommandKind.LAND, "d1", actor="p", reason="", timeout_s=0.2)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+    lost = [r.getMessage() for r in caplog.records if "lost to the log" in r.getMessage()]
+    assert [line.partition(": ")[0] for line in lost] == ["land of d1", "what came of land of d1"]
+    assert "holds it locked" in lost[0]
+
+
+class SetClock:
+    """A clock whose UTC somebody sets."""
+
+    set_by = timedelta(0)
+    monotonic_s = CLOCK.monotonic_s
+
+    def utc(self):
+        return CLOCK.utc() + self.set_by
+
+
+@pytest.mark.parametrize("set_by", [timedelta(days=3), -timedelta(days=3)])
+async def test_a_clock_that_is_set_lets_no_order_expire_and_no_old_one_through(tmp_path, set_by):
+    desk, clock = in_the_air(), SetClock()
+    async with lone_vehicle(tmp_path, desk) as vehicle:
+        orders = [
+            new_command(CommandKind.HOLD, "d1", actor="p", reason="", clock=clock, expires_in_s=s) for s in (30.0, 0.05)
+        ]
+        await asyncio.sleep(0.1)
+        clock.set_by = set_by
+        held, late = [await carry_out(order, vehicle, clock, 5.0) for order in orders]
+    assert held.confirmed
+    assert (late.ok, "expired" in late.detail) == (False, True)
+    assert desk.calls == ["hold"]
 
 
 async def test_a_disk_that_does_not_answer_holds_up_a_resume(tmp_path):

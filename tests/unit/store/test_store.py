@@ -330,3 +330,56 @@ async def test_too_many_readers_at_once_are_the_stores_error(tmp_path):
             await session.execute(text("select 1"))
         with pytest.raises(StoreError, match="connections"):
             await read()
+
+
+async def test_a_store_that_refuses_says_so_until_it_takes_a_write_again(tmp_path):
+    path = tmp_path / "a b%20c.db"
+    async with Store.open(path, "s", busy_timeout_s=0.02) as store:
+        assert await store.trouble() is None
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError) as refused:
+                async with store.session() as session:
+                    session.add(mission())
+            assert await store.trouble() == str(refused.value)
+            other.execute("ROLLBACK")
+        assert await store.trouble() is None  # found out without anything to write
+        store.must_last()
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "another"])
+async def test_a_file_that_is_gone_is_said_and_not_made_anew(tmp_path, what):
+    folder = tmp_path / "state"
+    path = folder / "a.db"
+    async with Store.open(path, "s") as store:
+        async with store.session() as session:
+            session.add(mission(1))
+        elsewhere = tmp_path / "elsewhere"
+        if what == "folder":
+            folder.rename(elsewhere)
+        else:
+            path.rename(elsewhere)
+        if what == "another":
+            path.write_bytes(b"")
+        async with store.session() as session:  # the connection that is open writes on
+            session.add(mission(2))
+        said = await store.trouble()
+        assert said.startswith(f"{path}: it is not there any more")
+        assert "\n" not in said
+        with pytest.raises(StoreError, match="not there any more"):
+            store.must_last()
+        if what != "another":
+            store._reading.sync_engine.pool._timeout = 0.05
+            with pytest.raises(StoreError):  # noqa: PT012  # more connections than are open
+                async with contextlib.AsyncExitStack() as stack:
+                    for _ in range(2):
+                        session = await stack.enter_async_context(store.reader())
+                        await session.execute(text("select 1"))
+            assert not path.exists()
+        if what == "another":
+            path.unlink()
+        elsewhere.rename(folder if what == "folder" else path)
+        assert await store.trouble() is None
+        store.must_last()
+        async with store.reader() as session:
+            assert await session.scalar(select(func.count()).select_from(MissionRow)) == 2

@@ -3,7 +3,7 @@
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dronectl.cli.main import app
 from dronectl.errors import BadInputError
-from dronectl.operations.evidence import hold, sweep
+from dronectl.operations.evidence import SweepTime, hold, sweep
 from dronectl.store import Store, audit
 from dronectl.store.models import AuditRow
 from vision.evidence_index import EvidenceIndex, Indexed
@@ -95,3 +95,59 @@ def test_what_cannot_be_meant_is_one_line(tmp_path, words, said):
     done = CliRunner().invoke(app, ["evidence", *words, "--state", str(tmp_path)])
     assert isinstance(done.exception, BadInputError)
     assert said in str(done.exception)
+
+
+def test_a_picture_that_cannot_be_deleted_keeps_no_other_and_what_was_done_is_told(tmp_path):
+    folder = tmp_path / "evidence"
+    for name, age in (("a.jpg", 400), ("b.jpg", 399), ("c.jpg", 398)):
+        picture(folder, name, age)
+    (folder / "a.jpg").unlink()
+    (folder / "a.jpg").mkdir()  # in the way of its deletion
+    swept = CliRunner().invoke(app, ["evidence", "sweep", "--state", str(tmp_path), "--json"])
+    told = json.loads(swept.stdout)
+    assert (len(told["due"]), told["deleted"]) == (3, 2)
+    assert isinstance(swept.exception, BadInputError)
+    assert str(swept.exception).startswith(f"{folder / 'a.jpg'}: cannot be deleted")
+    assert sorted(p.name for p in folder.glob("*.jpg")) == ["a.jpg"]
+
+
+class SetClock:
+    """Set by hand: hours that have passed, and by how many somebody has set the clock."""
+
+    def __init__(self):
+        self.hours, self.set_by = 0.0, 0.0
+
+    def monotonic_s(self):
+        return 3600.0 * self.hours
+
+    def utc(self):
+        return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=self.hours + self.set_by)
+
+
+def test_a_clock_that_is_set_ahead_deletes_nothing_before_it_has_stood_for_a_day():
+    clock = SetClock()
+    by = SweepTime(clock)
+    assert by.now() == clock.utc()
+    clock.hours, clock.set_by = 1.0, 24.0 * 365
+    assert by.now() is None
+    clock.hours, clock.set_by = 30.0, 0.0  # it was wrong for a while
+    assert by.now() == clock.utc()
+    clock.hours, clock.set_by = 31.0, 48.0
+    assert by.now() is None
+    clock.hours, clock.set_by = 50.0, 24.0 * 90  # another one: its day begins anew
+    assert by.now() is None
+    clock.hours = 73.0
+    assert by.now() is None
+    clock.hours = 74.0
+    assert by.now() == clock.utc()
+    clock.set_by += 0.5
+    assert by.now() == clock.utc()
+
+
+def test_a_clock_that_is_set_back_keeps_evidence_longer_at_the_most():
+    clock = SetClock()
+    by = SweepTime(clock)
+    clock.hours, clock.set_by = 1.0, -48.0
+    assert by.now() == clock.utc()
+    clock.set_by = 0.5
+    assert by.now() == clock.utc()
