@@ -186,7 +186,8 @@ def _apart_s(
 ) -> _Floats:
     """(pairs,) when two in the air that are too near at 0 are first apart; minus infinity where that excuses nothing.
 
-    Who is exactly at a minimum at 0 may by rounding be counted as too near by others, and is here.
+    Whoever is exactly at the minimum across the ground is not too near, but has not parted either: a map's rounding
+    would decide that. In height the minimum is enough: layers are exactly that far apart.
     """
     times = np.arange(0.0, leaving_s, _FINE_STEP_S)
     places = [np.stack([np.interp(times, t[:, 0], t[:, axis]) for axis in (1, 2, 3)]) for t in tracks]
@@ -194,9 +195,7 @@ def _apart_s(
     for number, (one, two) in enumerate(zip(first, second, strict=True)):
         if in_air[one] and in_air[two]:
             east, north, up = np.abs(places[one] - places[two])
-            inside = (np.hypot(east, north) < near[0]) & (up < near[1])
-            about = (np.hypot(east, north) < near[0] + _MAP_M) & (up < near[1] + 2.0 * _GIVE_M)
-            away = np.flatnonzero(~about | (np.logical_or.accumulate(inside) & ~inside))
+            away = np.flatnonzero((np.hypot(east, north) > near[0] + _MAP_M) | (up >= near[1]))
             if len(away) and away[0]:
                 out[number] = times[away[0]]
     return out

@@ -69,6 +69,8 @@ CLIMBING_AFTER = set_of(
     ((-300, 12), [(0, 0)]),
     ((-300, 24), [(0, 0), (0, 1), (0, -1)]),
 )
+# The one stops exactly 20 m away and comes back, while the other one climbs: they touch the minimum, and do not part.
+TOUCHING = set_of(((0, 0), [(0, 0), (12, 16)]), ((-300, 12), [(0, 0)]))
 # Both stay where they are as their plans say, longer than parting may take.
 STAYING = [
     aloft(replace(c.plan, waypoints=tuple(replace(w, hold_s=90.0) for w in c.plan.waypoints)))
@@ -81,6 +83,7 @@ STAYING = [
 @example(CROSSING_OUT, 0.0, [0.0] * 4)
 @example(CROSSING_OUT, 4.0, [0.0, 1.0, 0.0, 0.0])
 @example(CLIMBING_AFTER, 0.0, [0.0] * 4)
+@example(TOUCHING, 0.0, [0.0] * 4)
 @example(STAYING, 0.0, [0.0] * 4)
 def test_who_is_too_near_now_goes_apart_once_and_for_good(craft, wind, shares):
     found = fly_on_apart(craft, LIMITS, wind_m_s=wind)
@@ -108,6 +111,9 @@ def test_the_judge_excuses_who_is_too_near_now_until_they_are_apart_and_no_longe
         )
     ]
     assert met(back, ["d0", "d1"], leaving_s=60.0) == {("d0", "d1")}
+    # At the minimum across the ground is far enough to be allowed, and not to have parted.
+    assert met([c.plan for c in TOUCHING], ["d0", "d1"], leaving_s=20.0) == set()
+    assert met([c.plan for c in set_of(((0, 0), [(0, 0)]), ((40, 0), [(20, 0)]))], ["d0", "d1"]) == set()
 
 
 @settings(deadline=None, max_examples=40)
