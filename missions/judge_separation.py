@@ -27,7 +27,8 @@ from missions.model import FlightPlan, VehicleLimits
 
 _WGS84 = Geod(ellps="WGS84")
 _GIVE_M = 1e-3  # rounding of places and times
-_STEP_S = 0.25
+_MAP_M = 0.05  # of distances on a map
+_STEP_S, _FINE_STEP_S = 0.25, 0.02
 _SPIN_UP_S, _SLOW_BELOW_M, _SLOW_M_S = 5.0, 10.0, 0.7  # the energy model's figures of take-off and landing
 _CONE = 1.0  # the return height is lowered to the distance from home times this, as PX4 does (45 degrees)
 
@@ -58,23 +59,27 @@ def judge_separation(
     lateral_m: float = 20.0,
     vertical_m: float = 10.0,
     aloft: Collection[str] = (),
+    leaving_s: float = 0.0,
 ) -> list[Breach]:
     """Return every pair that comes too near, at its worst moment by each of the two methods; empty is good.
 
-    aloft: vehicles in the air, each at its first waypoint from 0 until its start, when it flies on.
+    aloft: vehicles in the air, each at its first waypoint from 0 until its start, when it flies on. leaving_s: two of
+    them that are too near at 0 may be so until they are apart for the first time, if that is within so many seconds.
     """
     if len(plans) < 2:
         return []
     near = lateral_m - _GIVE_M, vertical_m - _GIVE_M
     tracks = _tracks(plans, starts_s, limits, wind_m_s, aloft)
     first, second = (np.array(side) for side in zip(*combinations(range(len(plans)), 2), strict=True))
+    apart_s = _apart_s(tracks, [p.vehicle_id in aloft for p in plans], first, second, near, leaving_s)
     found: list[Breach] = []
     for name, (pair, times, apart) in (
         ("sampling", _sampled(tracks, first, second, near)),
         ("closest approach", _closest(tracks, first, second, near)),
     ):
-        for number in np.unique(pair):
-            rows = np.flatnonzero(pair == number)
+        counts = times > apart_s[pair]
+        for number in np.unique(pair[counts]):
+            rows = np.flatnonzero((pair == number) & counts)
             lateral = np.hypot(apart[rows, 0], apart[rows, 1])
             worst = rows[int(np.argmin(lateral))]
             one, two = int(first[number]), int(second[number])
@@ -169,6 +174,31 @@ def _between_lines(a: _Floats, a_end: _Floats, b: _Floats, b_end: _Floats) -> _F
         side(b, ends[1], a) * side(b, ends[1], ends[0]) < 0
     )
     return np.where(crosses, 0.0, least)
+
+
+def _apart_s(
+    tracks: Sequence[_Floats],
+    in_air: Sequence[bool],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    near: tuple[float, float],
+    leaving_s: float,
+) -> _Floats:
+    """(pairs,) when two in the air that are too near at 0 are first apart; minus infinity where that excuses nothing.
+
+    Whoever is exactly at the minimum across the ground is not too near, but has not parted either: a map's rounding
+    would decide that. In height the minimum is enough: layers are exactly that far apart.
+    """
+    times = np.arange(0.0, leaving_s, _FINE_STEP_S)
+    places = [np.stack([np.interp(times, t[:, 0], t[:, axis]) for axis in (1, 2, 3)]) for t in tracks]
+    out = np.full(len(first), -np.inf)
+    for number, (one, two) in enumerate(zip(first, second, strict=True)):
+        if in_air[one] and in_air[two]:
+            east, north, up = np.abs(places[one] - places[two])
+            away = np.flatnonzero((np.hypot(east, north) > near[0] + _MAP_M) | (up >= near[1]))
+            if len(away) and away[0]:
+                out[number] = times[away[0]]
+    return out
 
 
 def _sampled(

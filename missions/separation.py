@@ -16,14 +16,13 @@ from typing import Final
 import numpy as np
 
 from missions.deconflict.encounters import Encounter, encounters_with
-from missions.deconflict.segments import Minima, Segments
+from missions.deconflict.segments import APART_WITHIN_S, Minima, Segments
 from missions.deconflict.trajectory import common_frame, fly, from_first_waypoint, places_m
 from missions.geo import FloatArray, LocalFrame
 from missions.model import Finding, FlightPlan, Severity, VehicleLimits
 
 MINIMA: Final = Minima()
 PAD_RADIUS_M: Final = 60.0
-_APART_WITHIN_S = 20.0  # a stop, and twice the lateral minimum at a slow speed
 _VERTICAL_WEIGHT = 4.0  # a metre of height separates as four metres of ground do: wash and position error
 _FLAT = np.array([1.0, 1.0, _VERTICAL_WEIGHT])
 
@@ -107,7 +106,7 @@ def check_separation(
             continue
         met = encounters_with(cut[i], cut[j], minima)
         both_aloft = plans[i].vehicle_id in aloft and plans[j].vehicle_id in aloft
-        if both_aloft and met and met[0].start_s <= 0.0 and met[0].end_s <= _APART_WITHIN_S:
+        if both_aloft and met and met[0].start_s <= 0.0 and met[0].end_s <= APART_WITHIN_S:
             found.append(_near_now(plans, i, j, met[0], frame, minima))
             met = met[1:]
         if not met:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from missions.deconflict.trajectory import Trajectory
 from missions.geo import FloatArray
+
+APART_WITHIN_S: Final = 20.0  # two that are too near now: a stop, and twice the lateral minimum at a slow speed
 
 
 @dataclass(frozen=True, slots=True)

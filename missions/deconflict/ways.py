@@ -10,6 +10,7 @@ about delays and holds is then one of intervals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from missions.deconflict.delays import Forbidden, forbidden_delays
-from missions.deconflict.segments import Minima, Segments, joined, segments
+from missions.deconflict.segments import APART_WITHIN_S, Minima, Segments, joined, segments
 from missions.deconflict.trajectory import HOVERED_S, Phase, Trajectory, fly, from_first_waypoint, places_m
 from missions.energy import Performance, turn_deg
 from missions.geo import FloatArray, LocalFrame
 from missions.model import FlightPlan, VehicleLimits
 
 _LEAVING = 2.0  # minima across the ground from its start: until then a vehicle is still leaving it
+_ROUNDING_S = 1e-5  # between offsets that are excused and those without any meeting
 
 _Ints = NDArray[np.int64]
 _NOTHING: Final = Forbidden(np.empty(0), np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
@@ -124,7 +126,8 @@ def clashes(one: Way, others: Sequence[Way], minima: Minima) -> list[tuple[Clash
     """What each of the others forbids the one, for each wind; all at once, since that is as quick as a single one.
 
     Two that are too near to each other where they are now cannot be kept from that: while both are still leaving, or
-    one leaves and the other stays, they are left to go apart. What they do after that counts.
+    one leaves and the other stays, they are left to go apart. That ends for good with the first moment at which they
+    are apart: whoever comes near again is forbidden it, be it a second later over the same place.
     """
     both = [_same_places(one.places, other.places, minima) for other in others]
     in_wind = [_in_one_wind(one, others, wind, minima, both) for wind in range(len(one.in_wind)) if others]
@@ -142,23 +145,92 @@ def _in_one_wind(
         """Who passes whom where it stands."""
         passing = _each(_between(mine.pieces, _numbered([o.places for o in others]), minima), others_of_places)
         passed = _each(_swapped(_between(_numbered(pieces), one.places, minima)), others_of_pieces)
-        for clash, their, there, back in zip(out, theirs, passing, passed, strict=True):
-            clash.passing = _past(there, mine, near=(0, 0) in clash.both)
-            clash.turned.passing = _past(_swapped(back), their, near=(0, 0) in clash.both)
+        for clash, their, other, there, back in zip(out, theirs, others, passing, passed, strict=True):
+            near = (0, 0) in clash.both
+            clash.passing = _past(there, mine, other.places, minima) if near else _in_groups(there, mine)
+            turned = _swapped(back)
+            clash.turned.passing = _past(turned, their, one.places, minima) if near else _in_groups(turned, their)
 
     others_of_places, others_of_pieces = [len(o.places) for o in others], [len(p) for p in pieces]
     moving = _each(_between(mine.pieces, _numbered(pieces), minima), others_of_pieces)
     for their, pair, places in zip(theirs, moving, both, strict=True):
-        leaving = mine.leaving[pair.piece] & their.leaving[pair.other]
-        met = _without(pair, leaving) if (0, 0) in places else pair
+        met = _again(pair, mine, their, minima) if (0, 0) in places else pair
         out.append(Clash(replace(met, piece=mine.group[met.piece], other=their.group[met.other]), places, find))
     return out
 
 
-def _past(found: Forbidden, flown: Flying, *, near: bool) -> Forbidden:
-    """Passages of pieces as those of groups; who is near now may leave past one that stays."""
-    kept = _without(found, flown.leaving[found.piece] & (found.other == 0)) if near else found
-    return replace(kept, piece=flown.group[kept.piece])
+def _again(found: Forbidden, one: Flying, other: Flying, minima: Minima) -> Forbidden:
+    """What is left of meetings of two that are too near now, without those in which they have not yet been apart.
+
+    Where two pieces are flown at an offset of times, one of them begins first while the other one is on its way. Two
+    that are too near then were so before, in the pieces before these. Two that are not, but meet within the pieces,
+    come near again. The first are excused, as long as both are leaving: offsets at which the begin of the one is too
+    near to a place on the other. (Where what came before is a meeting again, it is forbidden there.)
+    """
+    leaving = one.leaving[found.piece] & other.leaving[found.other]
+    mine, theirs = _chosen(one.pieces, one.leaving), _chosen(other.pieces, other.leaving)
+    near: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for known in (_between(_begins(mine), theirs, minima), _between(mine, _begins(theirs), minima)):
+        rows = zip(*(getattr(known, name).tolist() for name in Forbidden.__slots__), strict=True)
+        for low, high, piece, its in rows:
+            near.setdefault((piece, its), []).append((low, high))
+    kept, again = _without(found, leaving), _without(found, ~leaving)
+    rows = zip(*(getattr(again, name).tolist() for name in Forbidden.__slots__), strict=True)
+    more = [
+        (begin, end, piece, its)
+        for low, high, piece, its in rows
+        for begin, end in _outside((low, high), near.get((piece, its), []))
+    ]
+    if not more:
+        return kept
+    low_s, high_s, pieces, others = (np.array(column) for column in zip(*more, strict=True))
+    return Forbidden(
+        np.append(kept.low_s, low_s),
+        np.append(kept.high_s, high_s),
+        np.append(kept.piece, pieces),
+        np.append(kept.other, others),
+    )
+
+
+def _outside(span: tuple[float, float], taken: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The parts of an interval that are in none of others, without what is only rounding."""
+    begin, end = span
+    out = []
+    for low, high in sorted(taken):
+        out.append((begin, min(low, end)))
+        begin = max(begin, high)
+    out.append((begin, end))
+    return [(low, high) for low, high in out if high - low > _ROUNDING_S]
+
+
+def _begins(pieces: Segments) -> Segments:
+    """Pieces without any duration, where and when others begin."""
+    return replace(
+        pieces,
+        end_s=pieces.start_s,
+        velocity_m_s=np.zeros_like(pieces.velocity_m_s),
+        low_m=pieces.place_m,
+        high_m=pieces.place_m,
+    )
+
+
+def _chosen(pieces: Segments, those: NDArray[np.bool_]) -> Segments:
+    return Segments(*(getattr(pieces, name)[those] for name in Segments.__slots__))
+
+
+def _past(found: Forbidden, flown: Flying, places: Segments, minima: Minima) -> Forbidden:
+    """Passages as `_in_groups`, of one that is near to another now and may leave it where that stays.
+
+    It has not been apart from it yet if it is too near when a piece begins.
+    """
+    leaving = flown.leaving[found.piece] & (found.other == 0)
+    begins = _near_m(flown.pieces.place_m[found.piece], places.place_m[:1], minima)[:, 0]
+    return _in_groups(_without(found, leaving & begins), flown)
+
+
+def _in_groups(found: Forbidden, flown: Flying) -> Forbidden:
+    """Passages of pieces as those of groups."""
+    return replace(found, piece=flown.group[found.piece])
 
 
 def _numbered(parts: Sequence[Segments]) -> Segments:
@@ -179,10 +251,9 @@ def _each(found: Forbidden, counts: Sequence[int]) -> list[Forbidden]:
 
 
 def _flying(plan: FlightPlan, flown: Trajectory, vehicle: Performance, minima: Minima) -> Flying:
-    """Splits the stretch on which the vehicle leaves its place, and notes when it is where."""
-    flown = _split(flown, _LEAVING * minima.lateral_bound_m)
-    away = np.hypot(*(flown.place_m[:, :2] - flown.place_m[0, :2]).T)
-    near = np.maximum(away[:-1], away[1:]) <= _LEAVING * minima.lateral_bound_m + 1e-6
+    """Splits the piece in which the vehicle has left its place, and notes when it is where."""
+    until_s = min(_gone_s(flown, _LEAVING * minima.lateral_bound_m), APART_WITHIN_S)
+    flown = _split(flown, until_s)
     count = len(plan.waypoints)
     arrive, leave = np.empty(count), np.empty(count)
     for k in range(count):
@@ -192,7 +263,7 @@ def _flying(plan: FlightPlan, flown: Trajectory, vehicle: Performance, minima: M
     return Flying(
         segments(flown),
         np.asarray(flown.item, dtype=np.int64),
-        np.logical_and.accumulate(near),
+        flown.time_s[1:] <= until_s + 1e-6,
         arrive,
         leave,
         _stops_s(plan, vehicle),
@@ -212,23 +283,28 @@ def _stops_s(plan: FlightPlan, vehicle: Performance) -> FloatArray:
     return np.asarray(out)
 
 
-def _split(flown: Trajectory, radius_m: float) -> Trajectory:
-    """The same motion with a knot where it first is a distance away from its start, across the ground."""
+def _gone_s(flown: Trajectory, radius_m: float) -> float:
+    """When a motion is first a distance away from its start, across the ground; infinite if it never is."""
     place = flown.place_m[:, :2] - flown.place_m[0, :2]
     out = np.flatnonzero(np.hypot(*place.T) > radius_m)
     if not len(out):
-        return flown
+        return math.inf
     k = int(out[0])
     step, begin = place[k] - place[k - 1], place[k - 1]
     a, b, c = float(step @ step), float(begin @ step), float(begin @ begin) - radius_m**2
-    share = (-b + np.sqrt(b * b - a * c)) / a
-    if not 1e-6 < share < 1.0 - 1e-6:
+    share = (-b + math.sqrt(b * b - a * c)) / a
+    return float(flown.time_s[k - 1] + share * (flown.time_s[k] - flown.time_s[k - 1]))
+
+
+def _split(flown: Trajectory, at_s: float) -> Trajectory:
+    """The same motion with a knot at a time, unless it has one there or is over by then."""
+    if at_s >= flown.duration_s or float(np.abs(flown.time_s - at_s).min()) < 1e-6:
         return flown
-    knots = np.column_stack([flown.time_s, flown.place_m])
-    knots = np.insert(knots, k, knots[k - 1] + share * (knots[k] - knots[k - 1]), axis=0)
+    k = int(np.searchsorted(flown.time_s, at_s))
+    place = [np.interp(at_s, flown.time_s, flown.place_m[:, axis]) for axis in range(3)]
     return Trajectory(
-        knots[:, 0],
-        knots[:, 1:],
+        np.insert(flown.time_s, k, at_s),
+        np.insert(flown.place_m, k, place, axis=0),
         np.insert(flown.phase, k, flown.phase[k - 1]),
         np.insert(flown.item, k, flown.item[k - 1]),
     )
@@ -259,8 +335,13 @@ def _swapped(found: Forbidden) -> Forbidden:
 
 
 def _same_places(one: Segments, other: Segments, minima: Minima) -> tuple[tuple[int, int], ...]:
-    apart = one.place_m[:, None] - other.place_m[None]
-    near = (np.hypot(apart[..., 0], apart[..., 1]) < minima.lateral_bound_m) & (
+    return tuple((int(i), int(k)) for i, k in np.argwhere(_near_m(one.place_m, other.place_m, minima)))
+
+
+def _near_m(one: FloatArray, other: FloatArray, minima: Minima) -> NDArray[np.bool_]:
+    """(n, m) which of n places (n, 3) are nearer than both minima to which of m others."""
+    apart = one[:, None] - other[None]
+    near: NDArray[np.bool_] = (np.hypot(apart[..., 0], apart[..., 1]) < minima.lateral_bound_m) & (
         np.abs(apart[..., 2]) < minima.vertical_bound_m
     )
-    return tuple((int(i), int(k)) for i, k in np.argwhere(near))
+    return near

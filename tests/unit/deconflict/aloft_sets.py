@@ -49,9 +49,25 @@ def aloft_sets(draw, *, least=2, most=10):
     return out
 
 
-def met(plans, in_air, *, wind=0.0, late_s=None):
-    """Pairs that the judge finds too near; late_s: by how much each flight is late."""
+@st.composite
+def near_sets(draw):
+    """Two to four drones that are too near to each other now, or nearly so, and fly about there before they go."""
+    out = []
+    for number in range(draw(st.integers(2, 4))):
+        first, spot = (st.tuples(*[st.integers(-reach, reach)] * 2) for reach in (10, 25))
+        flight = plan(
+            f"d{number}",
+            draw(st.sampled_from([(-300.0, 12.0 * number), (250.0, 12.0 * number), (0.0, 12.0 * number)])),
+            [draw(first), *draw(st.lists(st.one_of(spot, spots), max_size=4))],
+            height=draw(st.sampled_from([40.0, 46.0, 52.0])),
+        )
+        out.append(aloft(flight, battery=draw(st.sampled_from([1.0, 0.6]))))
+    return out
+
+
+def met(plans, in_air, *, wind=0.0, late_s=None, leaving_s=0.0):
+    """Pairs that the judge finds too near; late_s: by how much each flight is late; leaving_s: as the judge has it."""
     late = [0.0] * len(plans) if late_s is None else late_s
     starts = [p.start_after_s + s for p, s in zip(plans, late, strict=True)]
-    found = judge_separation(plans, starts, LIMITS, wind_m_s=wind, aloft=in_air)
+    found = judge_separation(plans, starts, LIMITS, wind_m_s=wind, aloft=in_air, leaving_s=leaving_s)
     return {(b.first, b.second) for b in found}

@@ -9,7 +9,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from missions.deconflict.aloft import Aloft, fly_on_apart
@@ -19,7 +19,7 @@ from missions.deconflict.starts import started_apart
 from missions.deconflict.trajectory import common_frame, fly, from_first_waypoint, places_m
 from missions.energy import Performance, plan_energy
 from missions.separation import check_separation
-from tests.unit.deconflict.aloft_sets import aloft, aloft_sets, met
+from tests.unit.deconflict.aloft_sets import aloft, aloft_sets, met, near_sets
 from tests.unit.deconflict.deconflict_flights import LIMITS, plan
 
 
@@ -30,8 +30,17 @@ def names(plans):
 def excused(found):
     """Pairs that the result itself says it could not keep apart, or not from the start."""
     ids = names(found.plans)
-    near = {(ids[i], ids[j]) for i, j in found.near_now}
-    return near | {(a, b) for a, b in combinations(ids, 2) if {a, b} & {ids[i] for i in found.unsolved}}
+    return {(ids[i], ids[j]) for i, j in found.near_now} | left(found)
+
+
+def left(found):
+    """Pairs with one that nothing keeps apart from others."""
+    ids = names(found.plans)
+    return {(a, b) for a, b in combinations(ids, 2) if {a, b} & {ids[i] for i in found.unsolved}}
+
+
+def set_of(*flights, height=40.0):
+    return [aloft(plan(f"d{i}", home, places, height=height)) for i, (home, places) in enumerate(flights)]
 
 
 @settings(deadline=None, max_examples=60)
@@ -47,6 +56,64 @@ def test_whatever_comes_out_passes_the_judge(craft, wind, data):
         for breach in check_separation(found.plans, LIMITS, wind_m_s=blowing, aloft=in_air):
             pair = breach.first, breach.second
             assert (breach.now and pair in found.near_now) or set(pair) & set(found.unsolved)
+
+
+# Their ways out cross beyond the first metres: 9.8 m apart at one height.
+CROSSING_OUT = set_of(
+    ((250, 0), [(-4, 1), (16, 6), (-234, 385), (-288, -99)]),
+    ((-300, 12), [(2, 1), (17, 18), (264, -192), (154, 353), (-321, -40)]),
+)
+# One has climbed away from the others and waits for its way home when the next one comes up after it.
+CLIMBING_AFTER = set_of(
+    ((-300, 0), [(0, 0)]),
+    ((-300, 12), [(0, 0)]),
+    ((-300, 24), [(0, 0), (0, 1), (0, -1)]),
+)
+# The one stops exactly 20 m away and comes back, while the other one climbs: they touch the minimum, and do not part.
+TOUCHING = set_of(((0, 0), [(0, 0), (12, 16)]), ((-300, 12), [(0, 0)]))
+# Both stay where they are as their plans say, longer than parting may take.
+STAYING = [
+    aloft(replace(c.plan, waypoints=tuple(replace(w, hold_s=90.0) for w in c.plan.waypoints)))
+    for c in set_of(((-300, 0), [(0, 0)]), ((-300, 80), [(5, 0)]))
+]
+
+
+@settings(deadline=None, max_examples=80)
+@given(near_sets(), st.sampled_from([0.0, 4.0]), st.lists(st.floats(0.0, 1.0), min_size=4, max_size=4))
+@example(CROSSING_OUT, 0.0, [0.0] * 4)
+@example(CROSSING_OUT, 4.0, [0.0, 1.0, 0.0, 0.0])
+@example(CLIMBING_AFTER, 0.0, [0.0] * 4)
+@example(TOUCHING, 0.0, [0.0] * 4)
+@example(STAYING, 0.0, [0.0] * 4)
+def test_who_is_too_near_now_goes_apart_once_and_for_good(craft, wind, shares):
+    found = fly_on_apart(craft, LIMITS, wind_m_s=wind)
+    in_air = names(found.plans)
+    late = [share * (found.slack_s or 0.0) for share in shares[: len(craft)]]
+    for blowing in {0.0, wind}:
+        assert met(found.plans, in_air, wind=blowing, leaving_s=20.0) <= left(found)
+        # Who is late leaves later, but does not come back for that.
+        leaving_s = 20.0 + max(late)
+        assert met(found.plans, in_air, wind=blowing, late_s=late, leaving_s=leaving_s) <= left(found)
+        for breach in check_separation(found.plans, LIMITS, wind_m_s=blowing, aloft=in_air):
+            assert breach.now or {breach.first, breach.second} & set(found.unsolved)
+
+
+def test_the_judge_excuses_who_is_too_near_now_until_they_are_apart_and_no_longer():
+    ways = ((-300, 0), [(0, 0), (-200, 0)]), ((300, 0), [(10, 0), (200, 0)])
+    off = [c.plan for c in set_of(*ways)]
+    assert met(off, ["d0", "d1"]) == met(off, ["d0", "d1"], leaving_s=2.0) == {("d0", "d1")}
+    assert met(off, ["d0", "d1"], leaving_s=20.0) == set()
+    # Both turn round after 40 m and meet where they were.
+    back = [
+        c.plan
+        for c in set_of(
+            *((home, [here, (here[0] + out, 0), here]) for (home, (here, _)), out in zip(ways, (-40, 40), strict=True))
+        )
+    ]
+    assert met(back, ["d0", "d1"], leaving_s=60.0) == {("d0", "d1")}
+    # At the minimum across the ground is far enough to be allowed, and not to have parted.
+    assert met([c.plan for c in TOUCHING], ["d0", "d1"], leaving_s=20.0) == set()
+    assert met([c.plan for c in set_of(((0, 0), [(0, 0)]), ((40, 0), [(20, 0)]))], ["d0", "d1"]) == set()
 
 
 @settings(deadline=None, max_examples=40)
