@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from dronectl.fleet.sortie_types import BEFORE_ARMING, Phase, Sortie
 from missions.deconflict.starts import SLACK_S, started_apart
-from missions.geo import Altitude, Datum, GeoPoint
+from missions.geo import Altitude, Datum, GeoPoint, distance_m
 from missions.model import FlightPlan, VehicleLimits, Waypoint
 from missions.separation import MINIMA
 
 _ON_THE_WAY_HOME: Final = frozenset({Phase.RETURNING, Phase.LANDING})
 _STANDING: Final = frozenset({Phase.PAUSED, Phase.LOST_LINK})  # nobody knows for how long
 _STANDS_S: Final = 7200.0
+_PLACE_M: Final = 5.0  # what a place by satellites may be off, and a vehicle from where it stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: Veh
     for other in others:
         if other.plan.vehicle_id == plan.vehicle_id:
             continue
-        (apart,) = started_apart([plan], limits, aloft=[_rest(other)], slacks_s=(SLACK_S,)).plans
+        (apart,) = started_apart([plan], limits, aloft=_rests(other), slacks_s=(SLACK_S,)).plans
         if apart.start_after_s <= SLACK_S:
             continue  # they meet only if one is early or late
         stands = other.sortie is not None and other.sortie.phase in _STANDING
@@ -73,6 +75,24 @@ def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: Veh
         later_s = None if met_standing else apart.start_after_s
         found.append(Meeting(plan.vehicle_id, other.plan.vehicle_id, stands, later_s))
     return found
+
+
+def _rests(other: UnderWay) -> list[FlightPlan]:
+    """What may be left to fly: while it stays at a waypoint, for how long is not known, as autopilots tell of its end only.
+
+    So near to each other that a start that keeps clear of all, with its slack, keeps clear of what is between.
+    """
+    rest = _rest(other)
+    if len(rest.waypoints) < 2 or (stay_s := rest.waypoints[1].hold_s) <= 0.0:
+        return [rest]
+    here, there, *later = rest.waypoints
+    if distance_m(here.position, there.position) > there.acceptance_radius_m + _PLACE_M:
+        return [rest]
+    parts = math.ceil(stay_s / (2.0 * SLACK_S))
+    return [
+        replace(rest, waypoints=(here, replace(there, hold_s=stay_s * part / parts), *later))
+        for part in range(parts + 1)
+    ]
 
 
 def _rest(other: UnderWay) -> FlightPlan:

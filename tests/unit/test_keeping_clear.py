@@ -32,7 +32,7 @@ def flown_for(seconds: float, other) -> UnderWay:
     place = frame.to_geo(east, north)
     part = motion.phase_at(seconds)
     piece = min(int((motion.time_s <= seconds).sum()) - 1, len(motion.item) - 1)
-    reached = int(motion.item[piece]) + (1 if part is Part.STAY else 0)
+    reached = int(motion.item[piece])  # also while it stays there: autopilots say so when that is over
     phase = {Part.LAUNCH: Phase.TAKING_OFF, Part.RETURN: Phase.RETURNING, Part.LANDING: Phase.LANDING}
     height_m = amsl_m - other.home_amsl_m
     state = VehicleState(
@@ -84,6 +84,25 @@ def test_one_that_is_taking_off_climbs_straight_up_before_it_goes(seconds):
         assert met or not check_separation([mine, other], LIMITS, starts_s=[seconds + 1.0, 0.0])
     elif not check_separation([mine, other], LIMITS, starts_s=[seconds + 1.0, 0.0]):
         assert not met
+
+
+@settings(max_examples=30)
+@given(st.floats(0.0, 120.0))
+def test_one_that_stays_at_a_waypoint_may_go_on_at_any_moment_of_it(stayed_s):
+    """Nobody hears how long it has stayed. It crosses the other's way half a minute after it has gone on."""
+    other = plan("d2", (0.0, 0.0), [(0.0, 300.0), (400.0, 300.0)], holds=[120.0, 0.0])
+    crossing = plan("d1", (200.0, 0.0), [(200.0, 600.0)])
+    frame = common_frame([other])
+    motion = fly(other, LIMITS, places_m(other, frame))
+    begin_s = float(motion.time_s[list(motion.phase).index(int(Part.STAY))])
+    seconds = begin_s + stayed_s
+    warned = meetings_under_way(crossing, [flown_for(seconds, other)], LIMITS)
+    near = check_separation([crossing, other], LIMITS, starts_s=[seconds, 0.0])
+    assert warned or not near
+    if near:
+        later_s = warned[0].later_s
+        assert later_s is not None
+        assert not check_separation([crossing, other], LIMITS, starts_s=[seconds + later_s, 0.0])
 
 
 @pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.LOST_LINK])
