@@ -24,6 +24,9 @@ from dronectl.demo.stage import Stage, set_stage
 from dronectl.paths import config_dir
 
 PATIENCE_S = 90.0
+# A client for each look would load all certificates first, ten times a second. No connection
+# is kept: the service that it led to may have died.
+_HTTP = httpx.Client(timeout=30, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def stage_without_cameras(folder: Path, drones: int, speed: float) -> Stage:
@@ -77,7 +80,7 @@ class SiteProcesses:
         return {"Authorization": f"Bearer {(self.stage.state / 'token').read_text(encoding='utf-8').strip()}"}
 
     def get(self, path: str) -> Any:
-        return httpx.get(self.url + path, headers=self.headers, timeout=30, trust_env=False).raise_for_status().json()
+        return _HTTP.get(self.url + path, headers=self.headers).raise_for_status().json()
 
     def cli(self, *arguments: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
         """Run `dronectl` as a user does."""
@@ -109,7 +112,7 @@ class SiteProcesses:
             )
         until(
             "the service's door",
-            lambda: self.alive() and httpx.get(f"{self.url}/health", timeout=5, trust_env=False).is_success,
+            lambda: self.alive() and _HTTP.get(f"{self.url}/health", timeout=5).is_success,
         )
 
     def stop_service(self, *, kill: bool = False) -> None:

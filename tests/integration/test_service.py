@@ -26,12 +26,23 @@ from dronectl.ports import free_ports
 pytestmark = pytest.mark.timeout(300)
 
 
+def planned(running):
+    done = running.cli("plan", "patrol", "--site", str(running.stage.site.file), "--out", str(running.stage.plans))
+    assert done.returncode in (0, 1), done.stderr
+    return running
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with running_site(tmp_path_factory.mktemp("site")) as running:
-        done = running.cli("plan", "patrol", "--site", str(running.stage.site.file), "--out", str(running.stage.plans))
-        assert done.returncode in (0, 1), done.stderr
-        yield running
+    """Where nobody flies: time need not run."""
+    with running_site(tmp_path_factory.mktemp("site"), speed=2.0) as running:
+        yield planned(running)
+
+
+@pytest.fixture
+def flown_site(tmp_path):
+    with running_site(tmp_path, speed=8.0) as running:
+        yield planned(running)
 
 
 def test_health_and_metrics(site):
@@ -272,41 +283,45 @@ def test_a_plan_that_must_not_be_flown_is_refused_before_arming(site, tmp_path, 
     assert site.get("/api/v1/vehicles/d1")["armed"] is False
 
 
-def test_a_flight_survives_the_service_and_a_second_ground_station_can_end_it(site):
-    body = {"vehicle_id": "d1", "plan": plan_document(site.stage.plans, "d1"), "reason": "test"}
-    accepted = httpx.post(f"{site.url}/api/v1/sorties", headers=site.headers, json=body, timeout=30, trust_env=False)
+def test_a_flight_survives_the_service_and_a_second_ground_station_can_end_it(flown_site):
+    body = {"vehicle_id": "d1", "plan": plan_document(flown_site.stage.plans, "d1"), "reason": "test"}
+    accepted = httpx.post(
+        f"{flown_site.url}/api/v1/sorties", headers=flown_site.headers, json=body, timeout=30, trust_env=False
+    )
     assert accepted.status_code == 202, accepted.text
     sortie_id = accepted.json()["sortie_id"]
-    until("a waypoint", lambda: site.get(f"/api/v1/sorties/{sortie_id}")["waypoints_reached"] >= 1)
-    held = site.cli("hold", "d1", *site.options)
+    until("a waypoint", lambda: flown_site.get(f"/api/v1/sorties/{sortie_id}")["waypoints_reached"] >= 1)
+    held = flown_site.cli("hold", "d1", *flown_site.options)
     assert held.returncode == 0, held.stderr
-    kept = site.cli("abandon", "d1", "--reason", "it is late", *site.options)
+    kept = flown_site.cli("abandon", "d1", "--reason", "it is late", *flown_site.options)
     assert kept.returncode == 2
     assert "the vehicle is heard" in kept.stderr
     resumed = httpx.post(
-        f"{site.url}/api/v1/vehicles/d1/commands",
-        headers=site.headers,
+        f"{flown_site.url}/api/v1/vehicles/d1/commands",
+        headers=flown_site.headers,
         json={"kind": "resume"},
         timeout=60,
         trust_env=False,
     )
     assert resumed.json()["confirmed"], resumed.text
 
-    site.stop_service(kill=True)
-    down = site.cli("hold", "d1", *site.options)
+    flown_site.stop_service(kill=True)
+    down = flown_site.cli("hold", "d1", *flown_site.options)
     assert down.returncode == 3
-    direct = site.cli("return", "d1", "--direct", *site.options)
+    direct = flown_site.cli("return", "d1", "--direct", *flown_site.options)
     assert direct.returncode == 0, direct.stdout + direct.stderr
     assert "second ground station" in direct.stderr
 
-    site.start_service()
+    flown_site.start_service()
     ended = until(
-        "landed", lambda: (s := site.get(f"/api/v1/sorties/{sortie_id}"))["state"] in ("landed", "failed") and s, 200
+        "landed",
+        lambda: (s := flown_site.get(f"/api/v1/sorties/{sortie_id}"))["state"] in ("landed", "failed") and s,
+        200,
     )
     assert ended["state"] == "landed"
     assert ended["outcome"] in ("partial", "aborted")
     assert ended["waypoints_reached"] >= 1
-    missions = site.get("/api/v1/missions")
+    missions = flown_site.get("/api/v1/missions")
     assert missions[0]["purpose"]
     assert missions[0]["outcome"]
 

@@ -74,7 +74,7 @@ def people(lines: list[Line]) -> int:
     return sum(d["kind"] == "person" for line in lines for d in line.get("detections", ()))
 
 
-@pytest.mark.parametrize("seed", [1, 3, 4])
+@pytest.mark.parametrize("seed", [1, 4])
 @pytest.mark.parametrize("bars_px", [0, 60])
 def test_a_still_stated_black_hot_is_seen_as_its_negative_is(tmp_path: Path, seed: int, bars_px: int) -> None:
     grey, other = plain(seed), negative(plain(seed))
