@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 if importlib.util.find_spec("hypothesis") is not None:  # the heavy extra's environment goes without
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
     # No test is judged by how long it takes: the machine may be busy. The same examples in every run, so that nothing
     # lands or fails by luck; `make test-explore` looks for new ones, and prints what a failing one is repeated with.
-    settings.register_profile("dronectl", deadline=None, derandomize=True, print_blob=True)
-    settings.register_profile("explore", deadline=None, derandomize=False, print_blob=True)
+    # How large and how slow to make the smallest example is are no faults either, and depend on what else was imported.
+    calm = [HealthCheck.too_slow, HealthCheck.large_base_example]
+    for profile, same in (("dronectl", True), ("explore", False)):
+        settings.register_profile(profile, deadline=None, derandomize=same, print_blob=True, suppress_health_check=calm)
     settings.load_profile("dronectl")
 
 if importlib.util.find_spec("coverage") is None:
