@@ -83,6 +83,7 @@ class Service:
         self._reports: dict[str, ChildReport] = {}
         self._sightings: asyncio.Queue[Sighting] = asyncio.Queue(_SIGHTINGS_DEPTH)
         self._http_counts = HttpCounts()
+        self._broker_child: BrokerChild | None = None
         self._perception: PerceptionClient | None = None
         self._poses: dict[str, PoseSample] = {}
         self.sightings_lost = 0
@@ -183,6 +184,7 @@ class Service:
         child = BrokerChild(self._state.root / "broker", self._site.site_id, port=wanted.port)
         with _writable(self._state.root / "broker"):
             broker = child.prepare()
+        self._broker_child = child
         group.create_task(keep_running("broker", child.run, on_report=self._note), name="broker")
         return broker.service
 
@@ -345,7 +347,9 @@ class Service:
         """Say in the state folder where the door is, also when it was deleted; taken back on an orderly end."""
         with _writable(self._state.service_file):
             announce(self._state, url)
-        watching = asyncio.create_task(stay_findable(self._state, token, url), name="findable")
+        child = self._broker_child
+        broker_files = child.write_again if child is not None else lambda: False
+        watching = asyncio.create_task(stay_findable(self._state, token, url, broker_files), name="findable")
         try:
             yield
         finally:

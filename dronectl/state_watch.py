@@ -3,7 +3,7 @@
 
 A full disk or a folder that somebody deletes ends no flight and holds back no hold, return or land; what cannot be
 kept is said in the log, in health and on the bus. Without the token and the address in the folder nobody could order
-anything, so they are written again.
+anything, and without `broker.json` nobody would find the alerts, so they are written again.
 """
 
 from __future__ import annotations
@@ -56,15 +56,18 @@ def announce(state: StateDir, url: str) -> None:
     temporary.replace(state.service_file)
 
 
-async def stay_findable(state: StateDir, token: str, url: str) -> NoReturn:
-    """Write token and address again when they are gone, until cancelled: orders come in through them."""
+async def stay_findable(state: StateDir, token: str, url: str, broker_files: Callable[[], bool]) -> NoReturn:
+    """Write again what is gone of token, address and the broker's files, until cancelled: we are found by them.
+
+    broker_files: writes those of the broker that are gone, and says whether any was; raises OSError.
+    """
     failing = ""
     while True:
         await asyncio.sleep(_LOOK_S)
-        writing = asyncio.ensure_future(asyncio.to_thread(_write_again, state, token, url))
+        writing = asyncio.ensure_future(asyncio.to_thread(_write_again, state, token, url, broker_files))
         try:
-            if await asyncio.shield(writing):
-                log.error("%s: token and address were gone and are written again; the service goes on", state.root)
+            if written := await asyncio.shield(writing):
+                log.error("%s: %s were gone and are written again; the service goes on", state.root, written)
             failing = ""
         except asyncio.CancelledError:
             await asyncio.wait([writing], timeout=_LAST_WAIT_S)  # whoever ends takes the address back after this
@@ -72,14 +75,18 @@ async def stay_findable(state: StateDir, token: str, url: str) -> NoReturn:
         except OSError as error:
             if str(error) != failing:
                 failing = str(error)
-                log.error("token and address are gone and cannot be written: %s", error)  # noqa: TRY400  # one line
+                log.error("what the service is found by is gone and cannot be written: %s", error)  # noqa: TRY400  # one line
 
 
-def _write_again(state: StateDir, token: str, url: str) -> bool:
-    if state.token.exists() and state.service_file.exists():
-        return False
-    state.create()
-    if not state.token.exists():
-        keep_token(state.token, token)
-    announce(state, url)
-    return True
+def _write_again(state: StateDir, token: str, url: str, broker_files: Callable[[], bool]) -> str:
+    """Returns what was written, in words."""
+    written = []
+    if not (state.token.exists() and state.service_file.exists()):
+        state.create()
+        if not state.token.exists():
+            keep_token(state.token, token)
+        announce(state, url)
+        written.append("token and address")
+    if broker_files():
+        written.append("files of the broker")
+    return ", ".join(written)

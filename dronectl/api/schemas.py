@@ -170,7 +170,8 @@ class FindingOut(Out):
 class MeetingOut(Out):
     """A flight under way that one which starts now would come too near to; later_s: what start would keep clear.
 
-    stands: the other holds in the air. later_s is null where it has to move on first.
+    stands: the other holds in the air. later_s is null where it has to move on first. stays_s: the other stays at a
+    waypoint and goes on at an unknown moment within that time; null where it does not stay, or stands.
     """
 
     vehicle_id: str
@@ -179,6 +180,7 @@ class MeetingOut(Out):
     later_s: float | None
     lateral_m: float
     vertical_m: float
+    stays_s: float | None
 
 
 class FlyOut(Out):

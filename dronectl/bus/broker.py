@@ -68,7 +68,9 @@ class BrokerChild:
         self._site_id = site_id
         self._port = port
         self._kind: Kind = kind or ("mosquitto" if find_mosquitto() else "amqtt")
+        self._users: dict[str, User] = {}
         self._command: list[str] = []
+        self._files: tuple[Path, ...] = ()
         self._broker: Broker | None = None
         self.pid: int | None = None
 
@@ -82,7 +84,7 @@ class BrokerChild:
         except OSError as error:
             raise BadInputError(f"{self._folder}: the run directory cannot be made ({error.strerror})") from None
         access_file = self._folder / ACCESS_FILE
-        users, earlier_port = read_or_make_users(access_file)
+        self._users, earlier_port = read_or_make_users(access_file)
         port = self._port or _free_port(earlier_port)
         grace_s = _GRACE_S if port == earlier_port else 0.0  # the broker of a service that was killed is just ending
         if not _becomes_free(port, grace_s):
@@ -93,18 +95,30 @@ class BrokerChild:
             binary = find_mosquitto()
             if binary is None:
                 raise BadInputError("mosquitto is not on the PATH")
-            self._command = [binary, "-c", str(write_mosquitto(self._folder, self._site_id, port, users))]
+            starting = [binary, "-c"]
         else:
-            self._command = [sys.executable, "-m", "dronectl.bus.amqtt_child", str(self._write_amqtt(port, users))]
-        write_access(access_file, HOST, port, self._kind, users)
+            starting = [sys.executable, "-m", "dronectl.bus.amqtt_child"]
+        self._command = [*starting, str(self._write(port))]
         warning = AMQTT_WARNING if self._kind == "amqtt" else None
         if warning:
             log.warning("%s", warning)
         service, dispatch = (
-            BrokerAccess(HOST, port, users[role].username, users[role].password) for role in ("service", "dispatch")
+            BrokerAccess(HOST, port, self._users[role].username, self._users[role].password)
+            for role in ("service", "dispatch")
         )
         self._broker = Broker(self._kind, service, dispatch, access_file, warning)
         return self._broker
+
+    def write_again(self) -> bool:
+        """Write files that are gone as `prepare` wrote them, with its users and port; whether any was. Raises OSError.
+
+        A broker that runs does not need them; who looks for it does, and so does the broker when it is started again.
+        """
+        if self._broker is None or all(path.exists() for path in self._files):
+            return False
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write(self._broker.service.port)
+        return True
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Start the broker, say ready when it accepts us, and raise BrokerEndedError when it ends."""
@@ -149,6 +163,17 @@ class BrokerChild:
         except TimeoutError:
             raise BrokerEndedError(f"{self._kind} does not let us in{_last_words(said)}") from None
         raise BrokerEndedError(f"{self._kind} {_how(process.returncode)}{_last_words(said)}")
+
+    def _write(self, port: int) -> Path:
+        """Write all files; returns the one that the broker is started with."""
+        users, access_file = self._users, self._folder / ACCESS_FILE
+        if self._kind == "mosquitto":
+            files = write_mosquitto(self._folder, self._site_id, port, users)
+        else:
+            files = (self._write_amqtt(port, users),)
+        write_access(access_file, HOST, port, self._kind, users)
+        self._files = (*files, access_file)
+        return files[0]
 
     def _write_amqtt(self, port: int, users: dict[str, User]) -> Path:
         rights = may(self._site_id)

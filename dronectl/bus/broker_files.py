@@ -85,21 +85,22 @@ def mosquitto_hash(password: str, salt: bytes | None = None, iterations: int = _
     return f"$7${iterations}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-def write_mosquitto(folder: Path, site_id: str, port: int, users: dict[str, User]) -> Path:
-    """Write mosquitto's files; returns the configuration's path."""
+def write_mosquitto(folder: Path, site_id: str, port: int, users: dict[str, User]) -> tuple[Path, ...]:
+    """Write mosquitto's files; returns their paths, the configuration's first."""
     passwords = "".join(f"{user.username}:{mosquitto_hash(user.password)}\n" for user in users.values())
-    write_private(folder / "mosquitto.passwd", passwords)
+    password_file, acl_file, path = (folder / f"mosquitto.{kind}" for kind in ("passwd", "acl", "conf"))
+    write_private(password_file, passwords)
     rights = []
     for role, (reads, writes) in may(site_id).items():
         rights.append(f"user {users[role].username}")
         rights += [f"topic read {topic}" for topic in reads]
         rights += [f"topic write {topic}" for topic in writes]
-    write_private(folder / "mosquitto.acl", "\n".join(rights) + "\n")
+    write_private(acl_file, "\n".join(rights) + "\n")
     lines = (
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
-        f"password_file {folder / 'mosquitto.passwd'}",
-        f"acl_file {folder / 'mosquitto.acl'}",
+        f"password_file {password_file}",
+        f"acl_file {acl_file}",
         f"user {pwd.getpwuid(os.geteuid()).pw_name}",  # started as root it would become another user
         "persistence true",
         f"persistence_location {folder}/",
@@ -114,6 +115,5 @@ def write_mosquitto(folder: Path, site_id: str, port: int, users: dict[str, User
         "log_type error",
         "log_type warning",
     )
-    path = folder / "mosquitto.conf"
     write_private(path, "\n".join(lines) + "\n")
-    return path
+    return path, password_file, acl_file

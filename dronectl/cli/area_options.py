@@ -125,9 +125,3 @@ def say_findings(sorties: Sequence[Sortie], findings: Sequence[Sequence[Finding]
                 f"{finding.severity.value}: {sortie.vehicle_id}-{sortie.number}: {finding.message} ({finding.code})",
                 markup=False,
             )
-
-
-def minutes(seconds: float) -> str:
-    """Seconds as people say them."""
-    whole, rest = divmod(round(seconds), 60)
-    return f"{whole}:{rest:02d} min"

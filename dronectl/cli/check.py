@@ -15,6 +15,7 @@ from dronectl.cli.plan_files import HeightOption, HeightsOption
 from dronectl.cli.spoken import code_words
 from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.plan_check import check_files, checked_document
+from dronectl.plain_text import minutes
 from missions.model import Finding, Severity
 
 _MARK = {Severity.BLOCKER: "[red]blocks[/red]", Severity.WARNING: "[yellow]warns[/yellow]", Severity.INFO: "note"}
@@ -66,7 +67,7 @@ def check(
             if energy is not None:
                 out.print(
                     f"{flight.file.name} for {flown.vehicle_id}: {len(flown.waypoints)} waypoints, "
-                    f"{energy.length_m / 1000:.2f} km, {minutes_text(energy.time_s)}, lands with "
+                    f"{energy.length_m / 1000:.2f} km, {minutes(energy.time_s)}, lands with "
                     f"{max(0.0, energy.landing_fraction):.0%} of the battery",
                     markup=False,
                 )
@@ -89,9 +90,3 @@ def say_findings(findings: Sequence[Finding], prefix: str, places: Sequence[str 
         out.print(f"{_MARK[finding.severity]} ", end="")
         where = f"{place}: " if place else ""
         out.print(f"{prefix}{where}{finding.message} ({code_words(finding.code)})", markup=False)
-
-
-def minutes_text(seconds: float) -> str:
-    """A time for a reader: 6:05 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min"

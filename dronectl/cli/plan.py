@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import typer
 from rich.table import Table
 
-from dronectl.cli.check import minutes_text, say_findings
+from dronectl.cli.check import say_findings
 from dronectl.cli.common import JsonOption, SiteOption, day_of, open_site, out
 from dronectl.cli.lazy import LazyGroup
 from dronectl.cli.plan_results import write_result
@@ -20,6 +20,7 @@ from dronectl.operations.planned import patrol_flights
 from dronectl.operations.planning import SitePlan, patrol_document, plan_site_patrol
 from dronectl.operations.start_texts import start_text, starts_text
 from dronectl.operations.timetable import read_timetable_file
+from dronectl.plain_text import minutes
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
 from missions.model import Budget
@@ -184,7 +185,7 @@ def _say_patrol(site: Site, found: SitePlan) -> None:
         table.add_row(
             name,
             start_text(plan.start_after_s),
-            minutes_text(energy.time_s),
+            minutes(energy.time_s),
             f"{energy.length_m / 1000:.2f} km",
             f"{energy.landing_fraction:.0%}",
             str(len(plan.waypoints)),
@@ -196,14 +197,14 @@ def _say_patrol(site: Site, found: SitePlan) -> None:
     several = len({p.vehicle_id for p in found.plans}) < len(found.plans)
     what = "Busiest drone, battery swaps included" if several else "Longest flight"
     out.print(
-        f"{what} {minutes_text(found.busiest_s)}; no plan can do it in less than {minutes_text(found.bound_s)} "
-        f"(ratio {found.ratio:.2f}). All are down after {minutes_text(found.done_s)}.",
+        f"{what} {minutes(found.busiest_s)}; no plan can do it in less than {minutes(found.bound_s)} "
+        f"(ratio {found.ratio:.2f}). All are down after {minutes(found.done_s)}.",
         markup=False,
     )
     apart = found.separation
     if apart is not None:
         out.print(
-            f"Started so, {apart.first} and {apart.second} come nearest after {minutes_text(apart.time_s)}: "
+            f"Started so, {apart.first} and {apart.second} come nearest after {minutes(apart.time_s)}: "
             f"{apart.horizontal_m:.0f} m across, {apart.vertical_m:.0f} m in height.",
             markup=False,
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dronectl.cli.area_options import DronesOption, chosen_drones, minutes, shown_budget
+from dronectl.cli.area_options import DronesOption, chosen_drones, shown_budget
 from dronectl.cli.common import JsonOption, SiteOption, day_of, open_site, out
 from dronectl.cli.plan_results import write_result
 from dronectl.errors import EXIT_GOAL_MISSED
@@ -18,6 +18,7 @@ from dronectl.operations.closed_hours import closed_rings
 from dronectl.operations.planned import circuit_flights
 from dronectl.operations.start_texts import start_text
 from dronectl.operations.timetable import read_timetable_file, read_weights
+from dronectl.plain_text import minutes
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.report.round_picture import round_svg
 

@@ -26,7 +26,6 @@ from dronectl.cli.area_options import (
     WindOption,
     area_clock,
     chosen_drones,
-    minutes,
     one_height,
     say_ended,
     say_findings,
@@ -38,6 +37,7 @@ from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.covering import CoverWishes, SiteCover, cover_document, plan_site_cover
 from dronectl.operations.planned import cover_flights
 from dronectl.operations.start_texts import start_text, starts_text
+from dronectl.plain_text import minutes
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 

@@ -23,7 +23,6 @@ from dronectl.cli.area_options import (
     WindFromOption,
     WindOption,
     chosen_drones,
-    minutes,
     one_height,
     say_findings,
     shown_budget,
@@ -34,6 +33,7 @@ from dronectl.errors import EXIT_GOAL_MISSED
 from dronectl.operations.mapping import MapWishes, Preset, SiteMap, map_document, plan_site_map, view_document
 from dronectl.operations.planned import map_flights
 from dronectl.operations.start_texts import start_text, starts_text
+from dronectl.plain_text import minutes
 from dronectl.report.plan_picture import site_map_svg, with_area
 from dronectl.site import Site
 

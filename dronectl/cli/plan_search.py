@@ -26,6 +26,7 @@ from dronectl.operations.search_inputs import drones_now, read_flown, read_place
 from dronectl.operations.search_resume import Changes, after_flying, plan_rest, with_width
 from dronectl.operations.searching import Sensing, SiteSearch, check_place, plan_site_search, search_document
 from dronectl.operations.start_texts import start_text, starts_text
+from dronectl.plain_text import minutes
 from dronectl.report.search_picture import search_map_svg
 from dronectl.site import Site
 from dronectl.site_model import ReferenceSystem
@@ -285,11 +286,10 @@ def _say(found: SiteSearch) -> None:
     for heading in ("starts", "time", "length", "battery at landing", "waypoints"):
         table.add_column(heading, justify="right", no_wrap=True)
     for flight in plan.flights:
-        minutes, seconds = divmod(round(flight.energy.time_s), 60)
         table.add_row(
             flight.plan.vehicle_id,
             start_text(flight.plan.start_after_s),
-            f"{minutes}:{seconds:02d} min",
+            minutes(flight.energy.time_s),
             f"{flight.energy.length_m / 1000:.2f} km",
             f"{flight.energy.landing_fraction:.0%}",
             str(len(flight.plan.waypoints)),

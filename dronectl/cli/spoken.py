@@ -89,6 +89,8 @@ def warnings_of(accepted: Mapping[str, Any]) -> list[str]:
 
 def _meeting(meeting: Mapping[str, Any]) -> str:
     how = name("meeting", "stands in the air" if meeting["stands"] else "is under way")
+    if (stays_s := meeting.get("stays_s")) is not None:
+        how = tr("stays at a waypoint and may go on at any moment of the next {seconds:.0f} s", seconds=stays_s)
     if meeting["later_s"] is None:
         mend = name("meeting", "wait until it has moved on")
     else:

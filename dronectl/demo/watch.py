@@ -21,7 +21,7 @@ from dronectl.errors import UnavailableError
 from dronectl.operations.launches import ENDED
 
 _POLL_S: Final = 0.5
-_PLAIN_PERIOD_S: Final = 5.0
+_PLAIN_PERIOD_S: Final = 5.0  # least time between two lines without a terminal
 _ALERTS_SHOWN: Final = 8
 
 
@@ -73,6 +73,21 @@ class Progress:
         return Group(table, *wrong, Text(f"{len(self.alerts)} alert messages received by dispatch"), *lines)
 
 
+class PlainLines:
+    """Progress without a terminal: a line when it says something new, and not more often than every few seconds."""
+
+    def __init__(self) -> None:
+        self._said = ""
+        self._said_s = -_PLAIN_PERIOD_S
+
+    def due(self, line: str, now_s: float) -> bool:
+        """Whether to print it now; now_s: of a steady clock."""
+        if line == self._said or now_s - self._said_s < _PLAIN_PERIOD_S:
+            return False
+        self._said, self._said_s = line, now_s
+        return True
+
+
 async def follow(
     client: ServiceClient,
     launching: Launching,
@@ -88,7 +103,7 @@ async def follow(
     """
     flown = Flown()
     live = Live(console=console, refresh_per_second=4, transient=False) if console.is_terminal else None
-    said_s = 0.0
+    plain = PlainLines()
     loop = asyncio.get_running_loop()
     handed_in, deadline_s = 0, loop.time() + timeout_s
     with live or _Nothing():
@@ -109,9 +124,8 @@ async def follow(
                 handed_in, deadline_s = len(launching.sorties), loop.time() + timeout_s
             if live is not None:
                 live.update(progress.render(vehicles, flown.sorties, launching.waiting))
-            elif loop.time() - said_s >= _PLAIN_PERIOD_S:
-                said_s = loop.time()
-                console.print(_plain(vehicles, flown.sorties, len(progress.alerts)))
+            elif plain.due(line := _plain(vehicles, flown.sorties, len(progress.alerts)), loop.time()):
+                console.print(line)
             if not launching.waiting and len(flown.sorties) == handed_in and _all_ended(flown):
                 return flown
             if loop.time() > deadline_s:

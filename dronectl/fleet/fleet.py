@@ -20,7 +20,7 @@ from dronectl.fleet.carry_out import carry_out
 from dronectl.fleet.commands import CommandKind, CommandLog, CommandResult, new_command
 from dronectl.fleet.doors import DoorCount, Doors
 from dronectl.fleet.failsafe import FailsafePolicy
-from dronectl.fleet.journal import SortieJournal, plan_hash
+from dronectl.fleet.journal import SortieJournal
 from dronectl.fleet.link import PoseSample, VehicleAddress, VehicleState
 from dronectl.fleet.order_log import OrderLog
 from dronectl.fleet.pool import LinkPool
@@ -28,6 +28,7 @@ from dronectl.fleet.preflight import Override, Preflight
 from dronectl.fleet.sortie_rules import refusal
 from dronectl.fleet.sortie_types import Order, Sortie
 from dronectl.fleet.state import reduce
+from dronectl.fleet.stored_sorties import plan_hash
 from dronectl.fleet.tracks import Place, Tracks
 from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
 from dronectl.fleet.watching import Watching

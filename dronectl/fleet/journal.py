@@ -9,11 +9,9 @@ written with the first of them. Rows of many vehicles share a transaction (group
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,69 +20,19 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dronectl.clock import Clock
-from dronectl.fleet.link import FlightMode
 from dronectl.fleet.preflight import Override
-from dronectl.fleet.sortie_types import Phase, Sortie
+from dronectl.fleet.sortie_types import Sortie
+from dronectl.fleet.stored_sorties import OpenSortie, open_sortie, plan_document, plan_hash, snapshot
 from dronectl.store import Store, StoreError
 from dronectl.store.audit import record as record_audit
 from dronectl.store.models import MissionRow, PlanRow, SortieJournalRow
-from dronectl.store.types import canonical_json
-from missions.mavlink_items import MissionItem
 from missions.model import FlightPlan, Outcome, OutcomeKind
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 1
 ENDED_STEP: Final = "ended"
 _MAX_WAITING = 4096  # rows that nobody waits for, kept while the store refuses; the oldest are dropped
 _RETRY_S = 1.0
-
-
-def items_hash(items: Iterable[MissionItem]) -> str:
-    """SHA-256 of mission items, with numbers rounded as far as float32 on the wire may change them."""
-
-    def number(value: float) -> str:
-        return "nan" if math.isnan(value) else f"{round(value, 3) + 0.0:.3f}"
-
-    digest = hashlib.sha256()
-    for i in items:
-        numbers = "|".join(number(v) for v in (i.param1, i.param2, i.param3, i.param4, i.z))
-        digest.update(f"{i.seq}|{i.frame}|{i.command}|{i.x}|{i.y}|{numbers}\n".encode())
-    return digest.hexdigest()
-
-
-def plan_document(plan: FlightPlan) -> dict[str, Any]:
-    """A plan as it is stored."""
-    return {"schema_version": SCHEMA_VERSION, "plan": msgspec.to_builtins(plan)}
-
-
-def plan_of(document: dict[str, Any]) -> FlightPlan:
-    """The plan of a stored document. Raises ValueError for one that another release wrote."""
-    if document.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(f"a stored plan of schema version {document.get('schema_version')} cannot be read")
-    return msgspec.convert(document["plan"], FlightPlan)
-
-
-def plan_hash(plan: FlightPlan) -> str:
-    """SHA-256 of the stored form of a plan."""
-    return hashlib.sha256(canonical_json(plan_document(plan)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSortie:
-    """A sortie that had not ended when the journal was last written."""
-
-    sortie_id: str
-    vehicle_id: str
-    plan: FlightPlan
-    plan_hash: str
-    readback_hash: str | None
-    phase: Phase
-    flown: bool
-    aborted: bool
-    intent: FlightMode
-    reached_item: int | None
-    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +240,7 @@ class SortieJournal:
                     .limit(1)
                 )
                 try:
-                    found.append(_open_sortie(row, plan, readback))
+                    found.append(open_sortie(row, plan, readback))
                 except (ValueError, KeyError, msgspec.MsgspecError) as error:
                     # Another release wrote it. The vehicle is still seen and obeys, but without this sortie.
                     log.error("sortie %s cannot be adopted: %s", row.sortie_id, error)  # noqa: TRY400  # one clear line
@@ -323,41 +271,8 @@ class SortieJournal:
             step=step,
             plan_hash=hashed,
             readback_hash=readback_hash,
-            state=_snapshot(sortie, detail),
+            state=snapshot(sortie, detail),
         )
-
-
-def _snapshot(sortie: Sortie, detail: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "phase": str(sortie.phase),
-        "flown": sortie.flown,
-        "aborted": sortie.aborted,
-        "intent": str(sortie.intent),
-        "reached_item": sortie.reached_item,
-        "waypoints_reached": sortie.waypoints_reached,
-        "failsafe": sortie.failsafe,
-        "note": sortie.note,
-        "outcome": None if sortie.outcome is None else msgspec.to_builtins(sortie.outcome),
-        "detail": detail,
-    }
-
-
-def _open_sortie(row: SortieJournalRow, plan: PlanRow, readback_hash: str | None) -> OpenSortie:
-    state = row.state or {}
-    return OpenSortie(
-        sortie_id=row.sortie_id,
-        vehicle_id=row.vehicle_id,
-        plan=plan_of(plan.plan),
-        plan_hash=plan.plan_hash or "",
-        readback_hash=readback_hash,
-        phase=Phase(state["phase"]),
-        flown=bool(state["flown"]),
-        aborted=bool(state["aborted"]),
-        intent=FlightMode(state["intent"]),
-        reached_item=state["reached_item"],
-        sequence=row.sequence,
-    )
 
 
 def _copy(row: SortieJournalRow) -> SortieJournalRow:

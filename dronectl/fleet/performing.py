@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dronectl.clock import Clock
-from dronectl.fleet.journal import SortieJournal, items_hash
+from dronectl.fleet.journal import SortieJournal
 from dronectl.fleet.link import LinkError, VehicleLink
 from dronectl.fleet.preflight import Override, Preflight, blockers_of, run_preflight
 from dronectl.fleet.sortie_types import (
@@ -27,6 +27,7 @@ from dronectl.fleet.sortie_types import (
     PreflightEnded,
     Sortie,
 )
+from dronectl.fleet.stored_sorties import items_hash
 from dronectl.store import StoreError
 from missions.mavlink_items import MissionItem, differences
 from missions.model import FlightPlan

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from dronectl.clock import Clock
 from dronectl.errors import words_of
-from dronectl.fleet.journal import ENDED_STEP, OpenSortie, SortieJournal, items_hash
+from dronectl.fleet.journal import ENDED_STEP, SortieJournal
 from dronectl.fleet.link import LinkError, VehicleLink, VehicleState
 from dronectl.fleet.performing import Assignment, Performer, Spawn
 from dronectl.fleet.preflight import Override, Preflight, run_preflight
@@ -37,6 +37,7 @@ from dronectl.fleet.sortie_types import (
     Tick,
 )
 from dronectl.fleet.state import FlightKey, alive, flight_key
+from dronectl.fleet.stored_sorties import OpenSortie, items_hash
 from missions.mavlink_items import MissionItem, compile_plan
 from missions.model import FlightPlan, Outcome, OutcomeKind
 

@@ -33,7 +33,8 @@ class Meeting:
     """A flight under way, `other_id`, that one which starts now would come too near to.
 
     stands: it holds in the air, nobody knows for how long. later_s: what start would keep clear of it; None: it has
-    to move on first.
+    to move on first. stays_s: it stays at a waypoint, and goes on at a moment that nobody knows, within that time;
+    None: it does not stay, or stands. The start keeps clear whenever that is.
     """
 
     vehicle_id: str
@@ -42,6 +43,7 @@ class Meeting:
     later_s: float | None
     lateral_m: float = MINIMA.lateral_m
     vertical_m: float = MINIMA.vertical_m
+    stays_s: float | None = None
 
     @property
     def text(self) -> str:
@@ -51,9 +53,12 @@ class Meeting:
             if self.later_s is None
             else f"started {self.later_s:.0f} s later it would keep clear"
         )
+        how = "stands in the air" if self.stands else "is under way"
+        if self.stays_s is not None:
+            how = f"stays at a waypoint and may go on at any moment of the next {self.stays_s:.0f} s"
         return (
             f"{self.vehicle_id} would come within {self.lateral_m:.0f} m across and {self.vertical_m:.0f} m in height of "
-            f"{self.other_id}, which {'stands in the air' if self.stands else 'is under way'}: {mend}"
+            f"{self.other_id}, which {how}: {mend}"
         )
 
 
@@ -67,32 +72,37 @@ def meetings_under_way(plan: FlightPlan, others: Sequence[UnderWay], limits: Veh
     for other in others:
         if other.plan.vehicle_id == plan.vehicle_id:
             continue
-        (apart,) = started_apart([plan], limits, aloft=_rests(other), slacks_s=(SLACK_S,)).plans
+        rests, stays_s = _rests(other)
+        (apart,) = started_apart([plan], limits, aloft=rests, slacks_s=(SLACK_S,)).plans
         if apart.start_after_s <= SLACK_S:
             continue  # they meet only if one is early or late
         stands = other.sortie is not None and other.sortie.phase in _STANDING
         met_standing = stands and apart.start_after_s > _STANDS_S / 2.0  # not on its way after it
         later_s = None if met_standing else apart.start_after_s
-        found.append(Meeting(plan.vehicle_id, other.plan.vehicle_id, stands, later_s))
+        found.append(
+            Meeting(plan.vehicle_id, other.plan.vehicle_id, stands, later_s, stays_s=None if stands else stays_s)
+        )
     return found
 
 
-def _rests(other: UnderWay) -> list[FlightPlan]:
-    """What may be left to fly: while it stays at a waypoint, for how long is not known, as autopilots tell of its end only.
+def _rests(other: UnderWay) -> tuple[list[FlightPlan], float | None]:
+    """What may be left to fly, and how long it may stay at a waypoint.
 
-    So near to each other that a start that keeps clear of all, with its slack, keeps clear of what is between.
+    While it stays at one, for how long is not known, as autopilots tell of its end only. The rests are so near to each
+    other that a start that keeps clear of all, with its slack, keeps clear of what is between.
     """
     rest = _rest(other)
     if len(rest.waypoints) < 2 or (stay_s := rest.waypoints[1].hold_s) <= 0.0:
-        return [rest]
+        return [rest], None
     here, there, *later = rest.waypoints
     if distance_m(here.position, there.position) > there.acceptance_radius_m + _PLACE_M:
-        return [rest]
+        return [rest], None
     parts = math.ceil(stay_s / (2.0 * SLACK_S))
-    return [
+    rests = [
         replace(rest, waypoints=(here, replace(there, hold_s=stay_s * part / parts), *later))
         for part in range(parts + 1)
     ]
+    return rests, stay_s
 
 
 def _rest(other: UnderWay) -> FlightPlan:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from dronectl.errors import BadInputError
-from dronectl.report.routes_page import PageFlight, PageText, Tile, minutes, render_routes
+from dronectl.plain_text import minutes
+from dronectl.report.routes_page import PageFlight, PageText, Tile, render_routes
 from dronectl.site import Site
 from missions.energy import PlanEnergy
 from missions.formats.flight_file import FlightFile, NamedPlace, Ring, Route

@@ -10,7 +10,7 @@ from dronectl.operations.flying_on import holds_document
 from dronectl.operations.plan_outputs import Goal, PlannedFlight, PlannedFlights
 from dronectl.operations.start_texts import start_text
 from dronectl.operations.timetable_plans import flight_name
-from dronectl.report.routes_page import minutes
+from dronectl.plain_text import minutes
 from dronectl.site import Site
 from missions.revisit.reasons import clock
 

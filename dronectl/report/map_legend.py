@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from dronectl.plain_text import minutes
 from dronectl.report.map_style import MarkerStyle, colour_of, symbol
 from dronectl.site import Site
 from missions.energy import PlanEnergy
@@ -88,11 +89,10 @@ def _flight(panel: _Panel, site: Site, plan: FlightPlan, energy: PlanEnergy, pla
     panel.y += 8.0
     colour = colour_of(plan.vehicle_id, plans)
     panel.parts.append(f'<rect x="{panel.x:.0f}" y="{panel.y + 5:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')
-    minutes, seconds = divmod(round(energy.time_s), 60)
     names = {d.drone_id: d.name for d in site.drones}
     panel.text(names.get(plan.vehicle_id, plan.vehicle_id), "head", _LINE_PX, 30.0)
     panel.text(
-        f"{minutes}:{seconds:02d} min, {energy.length_m / 1000:.2f} km, lands with {max(0.0, energy.landing_fraction):.0%}",
+        f"{minutes(energy.time_s)}, {energy.length_m / 1000:.2f} km, lands with {max(0.0, energy.landing_fraction):.0%}",
         "figure",
         indent=30.0,
     )

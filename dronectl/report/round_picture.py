@@ -10,8 +10,8 @@ from html import escape
 from itertools import pairwise
 
 from dronectl.operations.circuits import STRATEGIES, SiteCircuits
+from dronectl.plain_text import minutes
 from dronectl.report.map_style import FONT, colours_of
-from dronectl.report.routes_page import minutes
 
 _WIDE, _LEFT, _RIGHT, _ROW, _TOP = 1280.0, 170.0, 250.0, 30.0, 96.0
 _TICKS_S = (30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from dronectl.plain_text import minutes
 from dronectl.report.map_style import colour_of
 from dronectl.report.plan_picture import site_map_svg
 from dronectl.site import Site
@@ -95,12 +96,6 @@ def render_routes(site: Site, shown: Site, flights: Sequence[PageFlight], text: 
         p=page,
         map=Markup(drawn),  # noqa: S704  # made by our own plan_picture, which escapes names
     )
-
-
-def minutes(seconds: float) -> str:
-    """A time for a reader: 6:05 min."""
-    whole, rest = divmod(round(seconds), 60)
-    return f"{whole}:{rest:02d} min"
 
 
 def _finding(finding: Finding) -> dict[str, str | None]:

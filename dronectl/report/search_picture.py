@@ -13,6 +13,7 @@ import numpy as np
 from dronectl.operations.flying_on import aloft_change_text
 from dronectl.operations.line_features import LineFeature
 from dronectl.operations.searching import SiteSearch
+from dronectl.plain_text import minutes
 from dronectl.report.hillshade import png_bytes
 from dronectl.report.map_legend import wrapped
 from dronectl.report.map_style import STYLE, colour_of
@@ -146,11 +147,10 @@ def _panel(site: Site, found: SiteSearch, x: float, ground: Sequence[LineFeature
         at += 30.0
         colour = colour_of(flight.plan.vehicle_id, plans)
         parts.append(f'<rect x="{x:.0f}" y="{at - 11:.0f}" width="22" height="13" rx="3" fill="{colour}"/>')
-        minutes, seconds = divmod(round(flight.energy.time_s), 60)
         parts.append(f'<text class="head" x="{x + 30:.0f}" y="{at:.0f}">{escape(flight.plan.vehicle_id)}</text>')
         at += 16.0
         said = (
-            f"{minutes}:{seconds:02d} min, {flight.energy.length_m / 1000:.2f} km, "
+            f"{minutes(flight.energy.time_s)}, {flight.energy.length_m / 1000:.2f} km, "
             f"lands with {max(0.0, flight.energy.landing_fraction):.0%}"
         )
         parts.append(f'<text class="figure" x="{x + 30:.0f}" y="{at:.0f}">{said}</text>')

@@ -14,7 +14,7 @@ run early or late against each other by the slack, as far as that can be had.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -240,9 +240,12 @@ class _Board:
         if isinstance(found, _Placed):
             return found
         if further and found is not None:
-            layers = (self._wait(index, option, others, slack_s) for option in self._layers(index, found))
-            layer = next((placed for placed in layers if isinstance(placed, _Placed)), None)
+            # Ways home are flown at the return height: another one helps there only if nothing shorter does.
+            last = found.group >= len(self.craft[index].plan.waypoints)
+            layer = None if last else self._layer(index, others, slack_s)
             shorter = self._shorter(index, found, others, slack_s)
+            if last and shorter is None:
+                layer = self._layer(index, others, slack_s)
             if better := [placed for placed in (layer, shorter) if placed is not None]:
                 return min(better, key=lambda placed: placed.cost)
         if home:
@@ -251,14 +254,16 @@ class _Board:
                 return at_once
         return _Placed(_Option(), unhindered(self._plain[index][0]), solved=False)
 
-    def _layers(self, index: int, blocked: Blocked) -> Iterator[_Option]:
+    def _layer(self, index: int, others: _Set, slack_s: float) -> _Placed | None:
+        """The first height that does, the least change first."""
         plan = self.craft[index].plan
-        if blocked.group >= len(plan.waypoints):
-            return  # ways home are flown at the return height
         space = room(plan, places_m(plan, self.frame), self.frame, self.limits, self.terrain)
         for rise in _RISES_M:
             if space.low_m - 1e-6 <= rise <= space.high_m + 1e-6:
-                yield _Option(rise_m=rise)
+                found = self._wait(index, _Option(rise_m=rise), others, slack_s)
+                if isinstance(found, _Placed):
+                    return found
+        return None
 
     def _shorter(self, index: int, blocked: Blocked, others: _Set, slack_s: float) -> _Placed | None:
         all_s = self._time_s(self.craft[index].plan)

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -242,6 +243,32 @@ async def test_users_and_port_stay_over_a_restart(tmp_path):
     second = BrokerChild(tmp_path, "s").prepare()
     assert (first.service, first.dispatch) == (second.service, second.dispatch)
     assert access_from_file(tmp_path / "broker.json", "dispatch") == first.dispatch
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_files_that_are_deleted_come_back_as_they_were_and_the_broker_starts_with_them(tmp_path, kind):
+    folder = tmp_path / "run" / "b"
+    async with own_broker(folder, kind) as (child, broker):
+        assert not child.write_again()
+        said = (folder / "broker.json").read_bytes()
+        for gone in ("broker.json", "mosquitto.passwd" if kind == "mosquitto" else "amqtt.json"):
+            (folder / gone).unlink()
+            assert child.write_again()
+            assert not child.write_again()
+        shutil.rmtree(tmp_path / "run")
+        assert child.write_again()
+        assert (folder / "broker.json").read_bytes() == said
+        assert stat.S_IMODE((folder / "broker.json").stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        await check_broker(access_from_file(folder / "broker.json", "dispatch"))
+        before = child.pid
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: child.pid not in (None, before))
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(UnavailableError):
+                    await check_broker(broker.dispatch)
+                    break
 
 
 async def test_a_port_in_use_is_one_line(tmp_path):

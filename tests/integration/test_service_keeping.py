@@ -115,6 +115,9 @@ def test_a_state_folder_that_is_deleted_in_flight_keeps_nobody_from_being_held(s
         assert (site.stage.state / "token").stat().st_mode & 0o777 == 0o600
         held = site.cli("hold", "d2", *site.options)
         assert held.returncode == 0, held.stdout + held.stderr
+        until("the broker's address", (site.stage.state / "broker" / "broker.json").exists)
+        with followed(site, "alerts", "tail") as tail:
+            until("a new tail", lambda: "connected to" in tail())
         reason = until("health", lambda: (p := store_of(site))["state"] == "waiting" and p["reason"])
         assert "it is not there any more (deleted or moved)" in reason
         until("fly", lambda: reason in fly())
@@ -127,6 +130,6 @@ def test_a_state_folder_that_is_deleted_in_flight_keeps_nobody_from_being_held(s
     assert not (site.stage.state / "dronectl.db").exists()
     log = service_log(site)
     assert "Traceback" not in log
-    assert log.count("token and address were gone and are written again") == 1
+    assert log.count("token and address, files of the broker were gone and are written again") == 1
     site.stop_service()
     assert not (site.stage.state / "service.json").exists()

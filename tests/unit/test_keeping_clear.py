@@ -105,6 +105,20 @@ def test_one_that_stays_at_a_waypoint_may_go_on_at_any_moment_of_it(stayed_s):
         assert not check_separation([crossing, other], LIMITS, starts_s=[seconds + later_s, 0.0])
 
 
+def test_a_long_stay_is_said_once_with_the_span_in_which_it_may_end():
+    other = plan("d2", (0.0, 0.0), [(0.0, 300.0), (400.0, 300.0)], holds=[3600.0, 0.0])
+    (met,) = meetings_under_way(plan("d1", (200.0, 0.0), [(200.0, 600.0)]), [flown_for(100.0, other)], LIMITS)
+    assert met.stays_s == 3600.0
+    assert ", which stays at a waypoint and may go on at any moment of the next 3600 s: started " in met.text
+    held = flown_for(100.0, other)
+    held = replace(held, sortie=replace(held.sortie, phase=Phase.PAUSED))
+    (standing,) = meetings_under_way(plan("d1", (0.0, 250.0), [(0.0, 600.0)]), [held], LIMITS)
+    assert standing.stands
+    assert standing.stays_s is None
+    (on_its_way,) = meetings_under_way(NORTH, [flown_for(40.0, HEAD_ON)], LIMITS)
+    assert on_its_way.stays_s is None
+
+
 @pytest.mark.parametrize("phase", [Phase.PAUSED, Phase.LOST_LINK])
 def test_one_that_stands_in_the_way_is_waited_for(phase):
     there = flown_for(50.0, HEAD_ON)

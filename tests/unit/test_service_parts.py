@@ -232,7 +232,7 @@ async def test_an_address_that_was_taken_back_stays_so(tmp_path, monkeypatch):
     state = StateDir(tmp_path / "state").create()
     slow = state.service_file.with_suffix(".new")
     os.mkfifo(slow)  # whoever writes waits for a reader
-    task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9"))
+    task = asyncio.create_task(state_watch.stay_findable(state, "t" * 40, "http://127.0.0.1:9", lambda: False))
     while not state.token.exists():
         await asyncio.sleep(0.01)
     task.cancel()

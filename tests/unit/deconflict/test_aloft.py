@@ -240,6 +240,16 @@ def test_two_that_are_too_near_now_go_apart_at_once_and_do_not_both_wait():
     assert not together.now
 
 
+def test_of_three_at_one_point_those_whose_way_home_is_blocked_wait_in_other_layers():
+    craft = set_of(*(((-300, 12 * k), [(0, 0)]) for k in range(3)))
+    found = fly_on_apart(craft, LIMITS)
+    assert found.near_now == ((0, 1), (0, 2), (1, 2))
+    assert found.unsolved == ()
+    layers = [c.amount for c in found.changes if c.kind is ChangeKind.LAYER]
+    assert layers
+    assert met(found.plans, names(found.plans), leaving_s=20.0) == set()
+
+
 def delays(found, craft):
     return sum(
         plan_energy(p, LIMITS).time_s - plan_energy(c.plan, LIMITS).time_s

@@ -16,10 +16,11 @@ from sqlalchemy import select
 
 import dronectl.fleet.journal as journal_module
 from dronectl.clock import SystemClock
-from dronectl.fleet.journal import SortieJournal, items_hash, outcome_of_mission, plan_document, plan_hash, plan_of
+from dronectl.fleet.journal import SortieJournal, outcome_of_mission
 from dronectl.fleet.link import FlightMode
 from dronectl.fleet.preflight import Override
 from dronectl.fleet.sortie_types import Phase, Sortie
+from dronectl.fleet.stored_sorties import items_hash, plan_document, plan_hash, plan_of
 from dronectl.store import Store, StoreError
 from dronectl.store.models import AuditRow, MissionRow, PlanRow, SortieJournalRow
 from missions.mavlink_items import compile_plan

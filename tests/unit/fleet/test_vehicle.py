@@ -15,10 +15,11 @@ from dronectl.clock import SystemClock
 from dronectl.fleet.carry_out import carry_out
 from dronectl.fleet.commands import CommandKind, new_command
 from dronectl.fleet.failsafe import FailsafePolicy
-from dronectl.fleet.journal import OpenSortie, SortieJournal, items_hash
+from dronectl.fleet.journal import SortieJournal
 from dronectl.fleet.link import FlightMode, LandedState, LinkFailure
 from dronectl.fleet.preflight import Preflight
 from dronectl.fleet.sortie_types import Order, Phase, Sortie
+from dronectl.fleet.stored_sorties import OpenSortie, items_hash
 from dronectl.fleet.vehicle import Vehicle, VehicleBusyError
 from dronectl.store import Store, StoreError
 from dronectl.store.models import SortieJournalRow

@@ -198,13 +198,17 @@ def test_preflight_findings_have_names_and_keep_their_codes():
 
 def test_who_would_meet_whom():
     meetings = [Meeting("d1", "d2", stands=False, later_s=42.4), Meeting("d1", "d3", stands=True, later_s=None)]
+    meetings.append(Meeting("d1", "d4", stands=False, later_s=3579.0, stays_s=3600.0))
     accepted = {"warnings": [m.text for m in meetings], "meetings": [asdict(m) for m in meetings]}
     assert warnings_of(accepted) == accepted["warnings"]
     speak(Language.ZH)
     assert warnings_of(accepted) == [
         "d1 与 d2（飞行中）的间隔将小于水平 20 米、高差 10 米：推迟 42 秒开始即可保持间隔",
         "d1 与 d3（悬停空中）的间隔将小于水平 20 米、高差 10 米：请待其离开后再飞",
+        "d1 与 d4（在航点停留，3600 秒内随时可能继续飞行）的间隔将小于水平 20 米、高差 10 米：推迟 3579 秒开始即可保持间隔",
     ]
+    older = [{k: v for k, v in m.items() if k != "stays_s"} for m in accepted["meetings"][:1]]
+    assert warnings_of({"warnings": [], "meetings": older}) == warnings_of(accepted)[:1]
     assert warnings_of({"warnings": ["of an older service"]}) == ["of an older service"]
 
 
