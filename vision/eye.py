@@ -135,7 +135,11 @@ class CameraEye:
         frame, locator = glance.frame, self._locator
         if glance.why_not is not None:
             self.not_looked_at[glance.why_not] += 1
-            return Outcome((), (), glance.why_not, 0.0, glance.took_s)
+            same: tuple[Sighting, ...] = ()
+            if glance.why_not == UNCHANGED:
+                told = self._ground.still_there(frame.exposure_s) + self._pixels.still_there(frame.exposure_s)
+                same = tuple(self._sighting(event, None, sent_monotonic_s) for event in told)
+            return Outcome(same, (), glance.why_not, 0.0, glance.took_s)
         found = unite([*glance.learned, *glance.spots()], partial(is_flame, frame))
         observations = [_measured(o, frame) for o in found]
         if frame.pose is not None and locator is not None:
@@ -271,6 +275,7 @@ class CameraEye:
             beside=tuple(f"{prefix}{number}" for number in track.beside),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
             velocity=track.velocity if on_ground else None,
+            again_s=max(self._settings.tracker.update_s, self._settings.every_s or 1.0 / self._camera.rate_hz),
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)
