@@ -116,6 +116,12 @@ class EventWatch:
         heapq.heappush(self._waiting, _Waiting(key, item))
         return self._until(item.time_s - ORDER_S)
 
+    def restore(self, states: Iterable[TrackState]) -> None:
+        """Take up what an earlier run saw, by its newest look: hazards must be looked at again all the same."""
+        for state in sorted(states, key=lambda s: (s.time_s, s.track_id)):
+            if self._hazards is not None:
+                self._hazards.restore(state)
+
     def advance(self, now_s: float) -> list[Event]:
         """Let time pass without anything new: what is overdue ends."""
         events = self._until(now_s - ORDER_S)
