@@ -203,7 +203,9 @@ class FixedLookModel(Strict):
 
     type: str
     address: str = Field(pattern=r"^(rtsps?|https?)://[^/].*$")
-    every_s: float = Field(default=10.0, ge=1, le=3600)
+    every_s: float = Field(
+        default=10.0, ge=1, le=3600, description="above 50 too seldom for rules about staying, standing and crowds"
+    )
     height_m: float = Field(default=6.0, gt=0, le=300)
     yaw_deg: float = Field(ge=-180.0, le=360.0)
     pitch_deg: float = Field(ge=-90.0, le=30.0)

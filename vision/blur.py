@@ -47,15 +47,18 @@ def hide(pixels: NDArray[Any], person: Observation) -> None:
         region[...] = cv2.resize(tiny, (region.shape[1], region.shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def searched_only(frame: Frame, left_out: Sequence[Tile]) -> Frame:
-    """The frame with all that no tile looked at made so coarse that nobody in it can be known; itself where that is nothing."""
+def searched_only(frame: Frame, left_out: Sequence[Tile], share: float = 1.0 / BLUR_FROM_PX) -> Frame:
+    """The frame with all that nobody looked at made so coarse that nobody in it can be known; itself where that is nothing.
+
+    share: of the pixels along a side, how many stay.
+    """
     if not left_out:
         return frame
     pixels = np.array(frame.pixels)
     for part in left_out:
         region = pixels[part.top_px : part.bottom_px, part.left_px : part.right_px]
         rows, columns = region.shape[:2]
-        few = (max(1, round(columns / BLUR_FROM_PX)), max(1, round(rows / BLUR_FROM_PX)))
+        few = (max(1, round(columns * share)), max(1, round(rows * share)))
         coarse = cv2.resize(region, few, interpolation=cv2.INTER_AREA)
         region[...] = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
     return replace(frame, pixels=pixels)

@@ -72,14 +72,19 @@ class About:
     taken_at_s: float
 
 
+def share_unknowable(gsd_m: float) -> float:
+    """To how much of its size a picture is to be reduced, so that a person at this scale spans 25 pixels at most."""
+    return min(1.0, BLUR_FROM_PX * gsd_m / _PERSON_M)
+
+
 def unknowable(picture: Picture, gsd_m: float | None) -> Picture:
     """A colour picture so reduced that no person in it, found or not, spans more than 25 pixels.
 
     Without a scale it is left as it is: then only those are blurred who were detected.
     """
-    if gsd_m is None or _PERSON_M / gsd_m <= BLUR_FROM_PX:
+    share = 1.0 if gsd_m is None else share_unknowable(gsd_m)
+    if share >= 1.0:
         return picture
-    share = BLUR_FROM_PX * gsd_m / _PERSON_M
     size = (max(2, round(picture.shape[1] * share)), max(2, round(picture.shape[0] * share)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 

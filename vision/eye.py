@@ -23,13 +23,13 @@ import numpy as np
 from missions.geo import FloatArray
 from missions.model import Camera, Modality
 from vision.blindness import Blindness
-from vision.blur import blurred, searched_only
+from vision.blur import BLUR_FROM_PX, blurred, searched_only
 from vision.change import ChangeGate
 from vision.clips import ClipWriter, Film
 from vision.daylight import sun_up, utc_of
 from vision.detector import Detection, Detector
 from vision.ellipse import ground_ellipse
-from vision.evidence import About, EvidenceStore, annotate, crop, unknowable
+from vision.evidence import About, EvidenceStore, annotate, crop, share_unknowable, unknowable
 from vision.eye_types import UNCHANGED, EyeSettings, Glance, Outcome, inside
 from vision.frame import Frame, PixelKind
 from vision.geolocate import GroundFix, Locator
@@ -38,6 +38,7 @@ from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 from vision.stabilise import Stabiliser
 from vision.thermal import is_flame, warmth_in
 from vision.tiled import TiledDetector
+from vision.tiles import Tile
 from vision.tracker import Track, Tracker, TrackEvent, pixel_settings
 from vision.unite import Observation, unite
 
@@ -135,7 +136,11 @@ class CameraEye:
         frame, locator = glance.frame, self._locator
         if glance.why_not is not None:
             self.not_looked_at[glance.why_not] += 1
-            return Outcome((), (), glance.why_not, 0.0, glance.took_s)
+            same: tuple[Sighting, ...] = ()
+            if glance.why_not == UNCHANGED:
+                told = self._ground.still_there(frame.exposure_s) + self._pixels.still_there(frame.exposure_s)
+                same = tuple(self._sighting(event, None, sent_monotonic_s) for event in told)
+            return Outcome(same, (), glance.why_not, 0.0, glance.took_s)
         found = unite([*glance.learned, *glance.spots()], partial(is_flame, frame))
         observations = [_measured(o, frame) for o in found]
         if frame.pose is not None and locator is not None:
@@ -143,19 +148,37 @@ class CameraEye:
         else:
             events, seen = self._in_pixels(glance, observations)
         self.looked_at += 1
-        left_out = () if glance.tiles is None or not frame.may_show_who else glance.tiles.not_looked_at
-        kept = frame.as_in_file if events or self._film is not None else frame
+        keeps = events or self._film is not None
+        kept = frame.as_in_file if keeps else frame
+        scale_m = self._finest_gsd_m(glance) if keeps and frame.may_show_who else None
         shown = kept
         if events and frame.may_show_who:
-            shown = blurred(searched_only(kept, left_out), [*seen, *glance.faint, *self._besides(kept)])
+            searched = self._searched_only(kept, glance, scale_m)
+            shown = blurred(searched, [*seen, *glance.faint, *self._besides(kept)])
         late = () if self._film is None else self._film.late()
         if self._film is not None:  # of known scale, it is made too small to know anybody in it
-            self._film.take(
-                searched_only(kept, left_out) if glance.gsd_m is None else kept, [*seen, *glance.faint], glance.gsd_m
-            )
+            filmed = kept if scale_m is not None else self._searched_only(kept, glance, None)
+            self._film.take(filmed, [*seen, *glance.faint], scale_m)
         sightings = late + tuple(self._sighting(event, shown, sent_monotonic_s) for event in events)
         took_s = glance.took_s + time.perf_counter() - began
         return Outcome(sightings, tuple(seen), None, glance.learned_s, took_s, glance.faint)
+
+    def _finest_gsd_m(self, glance: Glance) -> float | None:
+        """The scale at which people in the picture are largest; None where nobody knows it."""
+        pose = glance.frame.pose
+        if pose is None or self._locator is None:
+            return glance.gsd_m
+        return self._locator.finest_gsd_m(self._camera, pose)
+
+    def _searched_only(self, frame: Frame, glance: Glance, scale_m: float | None) -> Frame:
+        """The frame without what could be known of people where nobody looked for them."""
+        if not frame.may_show_who:
+            return frame
+        if self._learned is None:  # nowhere; of known scale more may stay
+            whole = Tile(0, 0, frame.width_px, frame.height_px)
+            share = 1.0 / BLUR_FROM_PX if scale_m is None else share_unknowable(scale_m)
+            return frame if share >= 1.0 else searched_only(frame, [whole], share)
+        return frame if glance.tiles is None else searched_only(frame, glance.tiles.not_looked_at)
 
     @property
     def _undecided(self) -> bool:
@@ -271,6 +294,7 @@ class CameraEye:
             beside=tuple(f"{prefix}{number}" for number in track.beside),
             depression_deg=_depression_deg(track, frame) if on_ground else None,
             velocity=track.velocity if on_ground else None,
+            again_s=max(self._settings.tracker.update_s, self._settings.every_s or 1.0 / self._camera.rate_hz),
         )
         if event.phase is Phase.END:
             self._confirmed_at.pop(track_id, None)
@@ -343,11 +367,12 @@ class CameraEye:
             return None
         pixel = self._locator.pixel_of(frame.camera, frame.pose, track.motion.place, track.amsl_m)
         gsd = self._locator.gsd_m(frame.camera, frame.pose)
-        if pixel is None or gsd is None or not inside(pixel, frame):
+        finest = self._locator.finest_gsd_m(frame.camera, frame.pose)
+        if pixel is None or gsd is None or finest is None or not inside(pixel, frame):
             return None
         half = max(6.0, 0.5 * (track.size_m or 1.0) / gsd)
         box = (pixel[0] - half, pixel[1] - half, pixel[0] + half, pixel[1] + half)
-        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3]), gsd
+        return frame, replace(observation, left_px=box[0], top_px=box[1], right_px=box[2], bottom_px=box[3]), finest
 
 
 def _depression_deg(track: Track, frame: Frame | None) -> float | None:

@@ -27,6 +27,7 @@ class EyeSettings:
     min_height_m: float = _MIN_HEIGHT_M  # lower, a vehicle is at its dock or landing
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     change: ChangeSettings | None = None  # for a fixed camera: pictures in which nothing changed are passed over
+    every_s: float = 0.0  # between two pictures of a camera that is visited; 0: by the camera's own rate
 
 
 def sampled(every_s: float, settings: EyeSettings | None = None) -> EyeSettings:
@@ -40,9 +41,11 @@ def sampled(every_s: float, settings: EyeSettings | None = None) -> EyeSettings:
         tracker,
         unseen_s=max(tracker.unseen_s, 2.5 * every_s),
         unseen_confirmed_s=max(tracker.unseen_confirmed_s, 8.5 * every_s),
-        update_s=max(tracker.update_s, every_s),
+        update_s=max(tracker.update_s, 0.5 * every_s),  # visits are not punctual, and each is to tell
     )
-    return replace(settings, min_height_m=0.0, tracker=patient, change=settings.change or ChangeSettings())
+    return replace(
+        settings, min_height_m=0.0, tracker=patient, change=settings.change or ChangeSettings(), every_s=every_s
+    )
 
 
 @dataclass(frozen=True, slots=True)

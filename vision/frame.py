@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from missions.model import Camera
+
+_ENDLESS: Final = 1e6  # degrees
 
 
 class PixelKind(StrEnum):
@@ -42,17 +44,18 @@ class PolarityFrom(StrEnum):
 def finite(pixels: NDArray[Any]) -> NDArray[Any]:
     """The picture, where pixels that are no number (dead, out of the formula's range) are as cold as its coldest.
 
-    Endless heat is as hot as its hottest. ValueError where there is no number at all.
+    Endless heat is as hot as its hottest, and what nothing can be as hot as counts as endless: sums and differences of
+    such figures overflow. ValueError where there is no number at all.
     """
     if pixels.dtype.kind != "f":
         return pixels
-    good = np.isfinite(pixels)
+    good = np.abs(pixels) < _ENDLESS
     if good.all():
         return pixels
     if not good.any():
         raise ValueError("none of its pixels is a number")
     low, high = pixels[good].min(), pixels[good].max()
-    return np.asarray(np.nan_to_num(pixels, nan=low, posinf=high, neginf=low))
+    return np.where(good, pixels, np.where(pixels > 0, high, low))
 
 
 @dataclass(frozen=True, slots=True)

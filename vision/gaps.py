@@ -19,9 +19,9 @@ TOLERANCE_S: Final = 5.0  # shorter pauses are no gaps, unless the process itsel
 _KEPT: Final = 200  # closed gaps of each camera; the oldest go, and stay in the sum
 
 
-def tolerance_s(every_s: float | None) -> float:
-    """What pause is none yet for a camera that is looked at every so many seconds; None: all the time."""
-    return TOLERANCE_S if every_s is None else max(TOLERANCE_S, 2.5 * every_s)
+def tolerance_s(every_s: float | None, rate_hz: float = 1.0) -> float:
+    """What pause is none yet for a camera that is visited every so many seconds; None: that sends at its own rate."""
+    return max(TOLERANCE_S, 1.5 / rate_hz if every_s is None else 2.5 * every_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,12 @@ class CoverageBook:
     def __init__(self, tolerances_s: Mapping[str, float], now_s: float) -> None:
         """tolerances_s: by camera, what pause is none yet. Until its first look a camera has a gap from now on."""
         self._cameras = {c: _Camera(now_s, t, deque(maxlen=_KEPT)) for c, t in tolerances_s.items()}
+        self._heard_s = now_s
         self.away("its first look is still to come")
 
     def report(self, reports: Iterable[CameraReport], now_s: float) -> None:
         """Take what the looking process says of its cameras."""
+        self._heard_s = now_s
         for report in reports:
             camera = self._cameras.get(report.camera_id)
             if camera is None:
@@ -82,6 +84,14 @@ class CoverageBook:
                 camera.attended_s = last
             if now_s - camera.attended_s > camera.tolerance_s:
                 self._open(report.camera_id, camera, report.why_not or "no frames")
+
+    def wait(self, now_s: float) -> None:
+        """Time passes: cameras of a process that has said nothing for long are not taken for looked at meanwhile."""
+        if now_s - self._heard_s <= TOLERANCE_S:
+            return
+        for camera_id, camera in self._cameras.items():
+            if now_s - camera.attended_s > camera.tolerance_s:
+                self._open(camera_id, camera, "the vision worker says nothing")
 
     def away(self, reason: str) -> None:
         """The process that looks is gone: every camera is blind since its last look that was reported."""
@@ -126,7 +136,9 @@ class CoverageBook:
 
     @staticmethod
     def _close(camera: _Camera, at_s: float) -> None:
-        if camera.open is not None:
+        if camera.open is None:
+            return
+        if at_s > camera.open.from_monotonic_s:  # else it was the news that came late, and none of the looks
             camera.closed.append(replace(camera.open, to_monotonic_s=at_s))
             camera.closed_s += at_s - camera.open.from_monotonic_s
-            camera.open = None
+        camera.open = None

@@ -122,6 +122,15 @@ class Locator:
             return None
         return hit / math.sqrt(camera.fx_px * camera.fy_px)
 
+    def finest_gsd_m(self, camera: Camera, pose: CameraPose) -> float | None:
+        """The same at the nearest ground in the picture, which lies at its edge; None where no ground is seen."""
+        across, down = (camera.width_px - 1) / 2, (camera.height_px - 1) / 2
+        steps = [(i * across, j * down) for i in range(3) for j in range(3)]
+        directions = self._directions(camera, pose, *zip(*steps, strict=True))
+        start = self.camera_place(pose)
+        hits = [hit for direction in directions if (hit := self._first_hit(start, direction)) is not None]
+        return min(hits) / math.sqrt(camera.fx_px * camera.fy_px) if hits else None
+
     def locate(
         self, camera: Camera, pose: CameraPose, u_px: float, v_px: float, pixel_sigma: float = 1.0
     ) -> GroundFix | None:

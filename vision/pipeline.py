@@ -130,7 +130,8 @@ class CameraLoop:
         self._free = asyncio.Semaphore(at_once)
         self.source: FrameSocket | SampledCamera
         if feed.address is None:
-            self.source = FrameSocket(feed.host, feed.port, feed.camera, feed.vehicle_id, feed.stall_s)
+            stall_s = max(feed.stall_s, 2.0 / feed.camera.rate_hz)
+            self.source = FrameSocket(feed.host, feed.port, feed.camera, feed.vehicle_id, stall_s)
         else:
             self.source = SampledCamera(feed.address, feed.camera, feed.every_s, pipeline.sampler)
         self._eye = eye
@@ -140,7 +141,9 @@ class CameraLoop:
         }
         self._unseen: deque[float] = deque(maxlen=_LATENCIES)
         self._sweep_frames: int | None = None
-        self._attention = Attention(tolerance_s(feed.every_s if feed.address is not None else None))
+        self._attention = Attention(
+            tolerance_s(feed.every_s if feed.address is not None else None, feed.camera.rate_hz)
+        )
         self._no_pose = 0
         self._in_degrees = False
         self._blind: str | None = None  # why nothing could be seen in the newest picture

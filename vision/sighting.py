@@ -104,3 +104,4 @@ class Sighting:
     depression_deg: float | None = None  # how steeply it was looked down upon at the last look; 90 is straight down
     # The straight line through all looks, also where standing still explains them: to be read with its doubt. None: not known.
     velocity: GroundVelocity | None = None
+    again_s: float = 0.0  # while the thing stays in view its camera tells of it about so often

@@ -160,6 +160,22 @@ class Tracker:
         events += self._prune(time_s)
         return events
 
+    def still_there(self, time_s: float) -> list[TrackEvent]:
+        """A picture in which nothing has changed since the last step: what that saw is where it was, and is told again."""
+        if self._time_s is not None and time_s < self._time_s:
+            return []
+        self._time_s = time_s
+        events = []
+        for track in self.tracks:
+            if track.told is None or track.misses:
+                continue
+            track.last_s = time_s
+            if time_s - track.told_s >= self.settings.update_s:
+                track.told_s = time_s
+                track.sequence += 1
+                events.append(TrackEvent(Phase.UPDATE, track, track.sequence, seen=False))
+        return events
+
     def finish(self) -> list[TrackEvent]:
         """End all tracks, as when the camera goes away."""
         events = [e for e in (self._end(t) for t in self.tracks) if e is not None]

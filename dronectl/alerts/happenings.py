@@ -14,17 +14,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
+from dronectl.alerts.geometry import point_of
 from dronectl.alerts.incidents import MAX_EVIDENCE
 from dronectl.alerts.model import EventSite, Facts, Happening, Incident, Note
 from missions.geo import GeoPoint, distance_m
 from vision.events import Event, EventPhase, EventWatch, RuleName, Visit
 from vision.events.sightings import state_of
 from vision.merge import Member
-from vision.sighting import Evidence, GroundEllipse, Kind, Sighting
+from vision.sighting import Evidence, GroundEllipse, Kind, Phase, Sighting
 
 _OWN_INCIDENT: Final = {RuleName.CROWD: Kind.CROWD, RuleName.RECHECK: Kind.HAZARD}
 _SAME_SCENE_M: Final = 25.0
 _KEPT_EVENTS: Final = 4000
+_LONG_PAST_S: Final = 86400.0  # what should have been looked at again so long ago is not asked for now
 
 
 class Happenings:
@@ -47,6 +49,38 @@ class Happenings:
     def late(self) -> int:
         """Looks that came too late to be judged."""
         return self._watch.late
+
+    def restore(self, incidents: Iterable[Incident], now_s: float) -> None:
+        """Take up hazards of an earlier run whose rechecks are still to come, or have been told and not been answered."""
+        rule = self._site.rules.recheck
+        if rule is None:
+            return
+        known = list(incidents)
+        told = [
+            (incident.place, happening.since.timestamp())
+            for incident in known
+            for happening in incident.happenings
+            if happening.rule is RuleName.RECHECK and (happening.ended or incident.settled_at is not None)
+        ]
+        states = []
+        for incident in known:
+            if not incident.members or incident.place is None or incident.kind not in rule.kinds:
+                continue
+            last_s = max(m.at_s for m in incident.members)
+            done = any(since_s > last_s and _near(place, incident.place) for place, since_s in told)
+            if done or now_s - last_s > rule.after_s + _LONG_PAST_S:
+                continue
+            hottest = max(
+                (c for m in incident.members if (c := m.sighting.temperature_max_c) is not None), default=None
+            )
+            newest = replace(
+                max(incident.members, key=lambda m: m.at_s).sighting,
+                phase=Phase.UPDATE, kind=incident.kind, place=incident.place, temperature_max_c=hottest,
+            )  # fmt: skip
+            state = state_of(newest, incident.incident_id, last_s, self._site.frame)
+            if state is not None:
+                states.append(state)
+        self._watch.restore(states)
 
     def see(self, incident: Incident, sighting: Sighting, at_s: float) -> list[Event]:
         """One look at the thing of an incident; `at_s` is the merger's time."""
@@ -113,16 +147,10 @@ class Happenings:
         known = list(incidents)
         about = self._about(event, known)
         place = self.place(event, next((i.place.amsl_m for i in about if i.place is not None), 0.0))
-        point = GeoPoint(place.latitude_deg, place.longitude_deg)
         for incident in known:
             same = any(h.key == (event.rule, event.area_id) for h in incident.happenings)
-            if incident.number < 0 and incident.kind is kind and same and usable(incident):
-                there = incident.place
-                if (
-                    there is None
-                    or distance_m(point, GeoPoint(there.latitude_deg, there.longitude_deg)) > _SAME_SCENE_M
-                ):
-                    continue
+            of_rules = incident.number < 0 and incident.kind is kind and same
+            if of_rules and usable(incident) and _near(incident.place, place):
                 return incident
         evidence = {item.sha256: item for incident in about for item in _pictures(incident)}
         return Incident(
@@ -191,6 +219,10 @@ def scene_facts(incident: Incident) -> Facts:
         speed_m_s=None,
         happenings=incident.happenings,
     )
+
+
+def _near(a: GroundEllipse | None, b: GroundEllipse) -> bool:
+    return a is not None and distance_m(point_of(a), point_of(b)) <= _SAME_SCENE_M
 
 
 def _pictures(incident: Incident) -> Iterable[Evidence]:

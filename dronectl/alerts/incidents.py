@@ -124,6 +124,7 @@ def sound(sighting: Sighting) -> Sighting:
         last_exposure_s=_finite(sighting.last_exposure_s) or _finite(sighting.first_exposure_s) or 0.0,
         confirmed_exposure_monotonic_s=_finite(sighting.confirmed_exposure_monotonic_s),
         depression_deg=_finite(sighting.depression_deg),
+        again_s=max(0.0, _finite(sighting.again_s) or 0.0),
         velocity=_usable(sighting.velocity),
         evidence=tuple(item for item in sighting.evidence if _SHA256.fullmatch(item.sha256)),
     )

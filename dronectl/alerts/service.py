@@ -103,6 +103,8 @@ class AlertService:
                 if incident.settled_at is not None:  # a service that was killed may not have said so
                     self._bus.remove_retained(self._bus.topics.incident(incident.incident_id))
             self._mergers.restore(found, self._even.now())
+            if self._happenings is not None:
+                self._happenings.restore(found, self._even.now().timestamp())
             for alert in (*reversed(recent), *still_open):
                 self._book.keep_alert(alert)
             for alert in still_open:

@@ -40,6 +40,7 @@ from vision.sighting import Sighting
 log = logging.getLogger(__name__)
 
 _READY_TIMEOUT_S = 60.0
+_WATCH_S = 1.0
 _SILENCE_S = 20.0  # a worker that reports nothing for so long hangs and is ended
 
 
@@ -82,7 +83,10 @@ class PerceptionClient:
         self.cameras: tuple[CameraReport, ...] = ()
         self.detectors: tuple[str, ...] = ()
         self.terrain: str | None = None
-        tolerances = {f.camera.camera_id: tolerance_s(f.every_s if f.address is not None else None) for f in feeds}
+        tolerances = {
+            f.camera.camera_id: tolerance_s(f.every_s if f.address is not None else None, f.camera.rate_hz)
+            for f in feeds
+        }
         self.coverage = CoverageBook(tolerances, time.monotonic())
         self.poses_dropped = 0
         self.restarts = 0
@@ -109,7 +113,14 @@ class PerceptionClient:
 
     async def supervise(self) -> None:
         """Keep the worker running until cancelled."""
-        await keep_running("vision worker", self._run, budget=self._settings.budget, on_report=self._note)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(), name="coverage")
+            await keep_running("vision worker", self._run, budget=self._settings.budget, on_report=self._note)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            self.coverage.wait(time.monotonic())
 
     def _note(self, report: ChildReport) -> None:
         self.state, self.reason, self.restarts = report.state, report.reason, report.restarts

@@ -125,3 +125,34 @@ async def test_a_recheck_is_an_alert_of_its_own_and_a_restart_does_not_double_it
         await watch(service, clock, [sighting("p", 200, 300, 0), sighting("p", 210, 300, 0)])
         due = [m for m in await messages(store) if m.kind == "hazard"]
         assert len({m.alert_id for m in due}) == 1
+
+
+async def test_a_recheck_that_is_still_to_come_outlives_the_service(tmp_path):
+    clock = Hand()
+    rules = EventRules(unattended_heat=None, recheck=Recheck(after_s=600.0))
+    fire = {"kind": Kind.FIRE, "temperature_max_c": 420.0}
+
+    async def told(seconds):
+        """The rechecks after a service that ran at that time for some seconds, with a sighting far from the fire."""
+        clock.now = START + timedelta(seconds=seconds)
+        async with alert_service(tmp_path / "a.db", clock, rules) as (service, store):
+            await service.load()
+            await watch(service, clock, [sighting("p", seconds + t, 300, 0) for t in (0, 10)])
+            return {m.alert_id for m in await messages(store) if m.kind == "hazard"}
+
+    async with alert_service(tmp_path / "a.db", clock, rules) as (service, _):
+        await watch(service, clock, [sighting("f", t, -50, 0, **fire) for t in range(0, 12, 3)])
+    assert await told(300.0) == set()
+    due = await told(700.0)
+    assert len(due) == 1
+    assert await told(760.0) == due, "it is told once"
+    around = ((-60.0, -10.0), (-40.0, -10.0), (-40.0, 10.0), (-60.0, 10.0))
+    async with alert_service(tmp_path / "a.db", clock, rules) as (service, _):
+        await watch(service, clock, [sighting("p", 800 + t, 300, 0) for t in (0, 10)])
+        for seconds in (820, 822, 824):
+            clock.now = START + timedelta(seconds=seconds)
+            await service.looked(around)
+        await watch(service, clock, [sighting("p", 830, 300, 0)])
+        (hazard,) = [a for a in service.alerts() if a.kind == "hazard"]
+        assert [e.ended for e in hazard.events] == [True]
+    assert await told(1600.0) == due, "it was looked for, and is gone"

@@ -143,6 +143,24 @@ async def test_a_killed_worker_comes_back_and_the_gap_is_marked(tmp_path: Path) 
     assert any(s.kind is Kind.FIRE for s in seen)
 
 
+async def test_a_worker_that_hangs_is_no_looking_camera_meanwhile(tmp_path: Path) -> None:
+    async with CameraServer(Flight([FIRE]), count=12, hold_after=4) as server:
+        feed = CameraFeed(CAMERA, "d1", "127.0.0.1", server.port, stall_s=60.0)
+        async with perception([feed], settings(tmp_path), lambda _s: None) as client:
+            await client.wait_ready(PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S), background(Telemetry(Flight([FIRE]), server, client).run):
+                await until(lambda: not client.coverage.blind())
+                hangs = client.process_id
+                assert hangs is not None
+                os.kill(hangs, signal.SIGSTOP)
+                try:
+                    await until(lambda: bool(client.coverage.blind()))
+                    assert client.process_id == hangs, "it is told before the worker is given up"
+                    assert client.coverage.blind()[0].reason == "the vision worker says nothing"
+                finally:
+                    os.kill(hangs, signal.SIGCONT)
+
+
 async def test_a_file_that_is_no_model_is_refused_in_one_line(tmp_path: Path) -> None:
     rubbish = tmp_path / "rubbish.onnx"
     rubbish.write_bytes(b"PK\x03\x04" + bytes(200))

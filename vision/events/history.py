@@ -18,11 +18,10 @@ from typing import Final
 import numpy as np
 
 from missions.geo import FloatArray
-from vision.events.model import Area, Point, TrackState
+from vision.events.model import UNSEEN_S, Area, Point, TrackState
 from vision.sighting import Kind
 
 _TWO_SIDED_95: Final = 1.959963984540054  # of the normal distribution
-_UNSEEN_S: Final = 60.0  # whoever was out of sight for longer may have been anywhere
 _KEPT: Final = 64
 _FIRST_KEPT: Final = 5
 _TOO_VAGUE_M: Final = 6.0  # standing still within so much says nothing about a person or a car
@@ -117,8 +116,8 @@ class History:
                 self.first_looks.append(state)
         for area in areas:
             stay = self.stays.setdefault(area.area_id, Stay())
-            stay.see(state.time_s, probability_inside(area.ring, state), enter, leave, gap_s)
-        if self.anchor is None or unseen > _UNSEEN_S:
+            stay.see(state.time_s, probability_inside(area.ring, state), enter, leave, state.silent_s(gap_s))
+        if self.anchor is None or unseen > UNSEEN_S:
             self._anchor(state)
 
     def _anchor(self, state: TrackState) -> None:

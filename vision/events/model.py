@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from vision.sighting import Kind
 
@@ -17,6 +18,11 @@ Point = tuple[float, float]
 Hours = tuple[
     float, float
 ]  # local hours of the day, the second exclusive; 20 and 6 mean the night, equal ones the whole day
+
+
+UNSEEN_S: Final = 60.0  # whoever was out of sight for longer may have been anywhere
+_LATE: Final = 1.2  # more would count those who come and those who have gone together
+_MISSED_ONCE: Final = 2.5
 
 
 class RuleName(StrEnum):
@@ -48,7 +54,7 @@ class TrackState:
     sigma_m: one-sigma doubt of the place per axis as it is drawn anew at each look; common_sigma_m: the part that all
     looks of one flight share, which moves with the camera's own errors. long_m: the longest side on the ground;
     depression_deg: how steeply the camera looked down (90 is straight), None where unknown. confidence: 0 to 1, of
-    being what `kind` says.
+    being what `kind` says. again_s: how often its camera tells of it while it stays in view.
     """
 
     track_id: str
@@ -62,13 +68,22 @@ class TrackState:
     long_m: float | None = None
     depression_deg: float | None = None
     temperature_max_c: float | None = None
+    again_s: float = 0.0
 
     def __post_init__(self) -> None:
-        figures = (self.time_s, self.east_m, self.north_m, self.sigma_m, self.common_sigma_m, self.confidence)
+        figures = (
+            self.time_s,
+            self.east_m,
+            self.north_m,
+            self.sigma_m,
+            self.common_sigma_m,
+            self.confidence,
+            self.again_s,
+        )
         if not all(map(math.isfinite, figures)):
             raise ValueError(f"track {self.track_id}: a time, place, doubt or confidence that is no number")
-        if self.sigma_m < 0 or self.common_sigma_m < 0 or not 0 <= self.confidence <= 1:
-            raise ValueError(f"track {self.track_id}: doubt below 0, or confidence outside 0..1")
+        if min(self.sigma_m, self.common_sigma_m, self.again_s) < 0 or not 0 <= self.confidence <= 1:
+            raise ValueError(f"track {self.track_id}: doubt or time below 0, or confidence outside 0..1")
 
     @property
     def place(self) -> Point:
@@ -78,6 +93,14 @@ class TrackState:
     def doubt_m(self) -> float:
         """One sigma per axis, both parts together."""
         return math.hypot(self.sigma_m, self.common_sigma_m)
+
+    def present_s(self, least_s: float) -> float:
+        """For how long after this look it counts as there: until its camera should have told of it again."""
+        return max(least_s, min(UNSEEN_S, _LATE * self.again_s))
+
+    def silent_s(self, least_s: float) -> float:
+        """For how long nothing need be heard of it before it counts as lost: its camera may miss it once."""
+        return max(least_s, min(UNSEEN_S, _MISSED_ONCE * self.again_s))
 
 
 @dataclass(frozen=True, slots=True)

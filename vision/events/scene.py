@@ -174,6 +174,13 @@ class Hazards:
         self._hazards: list[Hazard] = []
         self._next = 1
 
+    def restore(self, state: TrackState) -> None:
+        """Take up a hazard of which an earlier run was sure, as it was last seen."""
+        self.see(state)
+        for hazard in self._hazards:
+            if hazard.track_id == state.track_id:
+                hazard.looks = max(2, hazard.looks)
+
     def see(self, state: TrackState) -> list[Rechecked]:
         """A look at something that may be a hazard."""
         rule = self.rule

@@ -37,4 +37,5 @@ def state_of(
         long_m=sighting.size_m,
         depression_deg=depression_deg,
         temperature_max_c=sighting.temperature_max_c,
+        again_s=sighting.again_s,
     )

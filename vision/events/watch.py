@@ -47,6 +47,7 @@ class _Record:
     held_s: float
     seen_s: float
     told_s: float
+    clear_s: float
     sequence: int = 0
     ended_s: float | None = None
 
@@ -70,6 +71,7 @@ class _Subject:
     place: Point
     doubt_m: float
     same_m: float
+    clear_s: float
 
 
 @dataclass(order=True, slots=True)
@@ -114,6 +116,12 @@ class EventWatch:
         heapq.heappush(self._waiting, _Waiting(key, item))
         return self._until(item.time_s - ORDER_S)
 
+    def restore(self, states: Iterable[TrackState]) -> None:
+        """Take up what an earlier run saw, by its newest look: hazards must be looked at again all the same."""
+        for state in sorted(states, key=lambda s: (s.time_s, s.track_id)):
+            if self._hazards is not None:
+                self._hazards.restore(state)
+
     def advance(self, now_s: float) -> list[Event]:
         """Let time pass without anything new: what is overdue ends."""
         events = self._until(now_s - ORDER_S)
@@ -148,7 +156,14 @@ class EventWatch:
         self._alone(history, state)
         first = history.states[0]
         subject = _Subject(
-            state.track_id, history.first_s, first.place, state.time_s, state.place, state.doubt_m, rules.same_m
+            state.track_id,
+            history.first_s,
+            first.place,
+            state.time_s,
+            state.place,
+            state.doubt_m,
+            rules.same_m,
+            state.silent_s(rules.clear_s),
         )
         events: list[Event] = []
         for record in self._records:
@@ -166,7 +181,7 @@ class EventWatch:
             return
         for other in self._histories.values():
             person = other.last
-            if person.kind is not Kind.PERSON or state.time_s - person.time_s > _PERSON_NEAR_S:
+            if person.kind is not Kind.PERSON or state.time_s - person.time_s > person.present_s(_PERSON_NEAR_S):
                 continue
             reach = rule.near_m + 2.0 * math.hypot(person.doubt_m, state.doubt_m)
             if math.dist(person.place, state.place) <= reach:
@@ -183,7 +198,7 @@ class EventWatch:
             record = _Record(
                 f"{finding.rule.value}-{self._next}", finding.rule, finding.area_id, finding.since_s, [subject.track_id],
                 subject.place, subject.doubt_m, finding.confidence, finding.facts, subject.at_s, subject.at_s,
-                subject.at_s,
+                subject.at_s, subject.clear_s,
             )  # fmt: skip
             self._next += 1
             self._records.append(record)
@@ -197,6 +212,7 @@ class EventWatch:
         record.place, record.doubt_m = subject.place, subject.doubt_m
         record.confidence, record.facts = finding.confidence, finding.facts
         record.held_s = record.seen_s = subject.at_s
+        record.clear_s = subject.clear_s
         if again or subject.at_s - record.told_s >= self.rules.update_s:
             return [record.tell(EventPhase.UPDATE, subject.at_s)]
         return []
@@ -237,6 +253,7 @@ class EventWatch:
             record = _Record(
                 f"{RuleName.RECHECK.value}-{self._next}", RuleName.RECHECK, None, hazard.due_s, [name, hazard.track_id],
                 hazard.place, hazard.doubt_m, hazard.confidence, news.facts, news.at_s, news.at_s, news.at_s,
+                self.rules.clear_s,
             )  # fmt: skip
             self._next += 1
             self._records.append(record)
@@ -255,7 +272,7 @@ class EventWatch:
         if self._crowds is not None:
             rule = self._crowds.rule
             people = [h.last for _, h in sorted(self._histories.items()) if h.last.kind is Kind.PERSON]
-            present = [p for p in people if time_s - p.time_s <= rule.present_s]
+            present = [p for p in people if time_s - p.time_s <= p.present_s(rule.present_s)]
             for gathering in self._crowds.tick(time_s, present):
                 events += self._crowd(gathering, time_s)
             if self._full is not None:
@@ -265,10 +282,10 @@ class EventWatch:
             events += [e for news in self._hazards.tick(time_s) for e in self._recheck(news)]
         for record in self._records:
             waiting = record.ended_s is None and record.rule is not RuleName.RECHECK
-            if waiting and time_s - record.held_s > self.rules.clear_s:
-                record.ended_s = record.held_s + self.rules.clear_s
+            if waiting and time_s - record.held_s > record.clear_s:
+                record.ended_s = record.held_s + record.clear_s
                 why = "not seen for" if record.seen_s <= record.held_s else "does not hold for"
-                facts = (Fact(why, time_s - record.held_s, self.rules.clear_s, "s"),)
+                facts = (Fact(why, time_s - record.held_s, record.clear_s, "s"),)
                 events.append(record.tell(EventPhase.END, time_s, facts))
         self._forget(time_s)
         return events
@@ -281,7 +298,7 @@ class EventWatch:
         )
         subject = _Subject(
             f"gathering {gathering.number}", gathering.since_s, gathering.place, time_s, gathering.place,
-            gathering.doubt_m, 2.0 * rule.radius_m,
+            gathering.doubt_m, 2.0 * rule.radius_m, self.rules.clear_s,
         )  # fmt: skip
         return self._found(finding, subject)
 
@@ -290,7 +307,10 @@ class EventWatch:
             return []
         name = f"area {full.area.area_id}"
         finding = Finding(RuleName.CROWD, full.area.area_id, True, full.since_s, full.confidence, full.facts(rule))
-        subject = _Subject(name, full.since_s, full.place, full.at_s, full.place, full.doubt_m, 0.0)
+        subject = _Subject(
+            name, full.since_s, full.place, full.at_s, full.place, full.doubt_m, 0.0,
+            self.rules.clear_s,
+        )  # fmt: skip
         return self._found(finding, subject)
 
     def _forget(self, time_s: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vision.gaps import Attention, CoverageBook
+from vision.gaps import Attention, CoverageBook, tolerance_s
 from vision.pipeline_types import CameraReport
 
 TOLERANCE_S = 5.0
@@ -57,6 +57,34 @@ def test_a_worker_that_dies_leaves_a_gap_however_fast_it_returns() -> None:
     assert [g.camera_id for g in book.blind()] == ["b"]
     ended = [g for g in book.gaps("a") if g.from_monotonic_s == 2.0]
     assert ended[0].to_monotonic_s == 3.0
+
+
+def test_a_worker_that_says_nothing_is_not_taken_for_looking() -> None:
+    book = CoverageBook({"c": TOLERANCE_S}, 0.0)
+    seen = Attention(TOLERANCE_S)
+    for k in range(1, 10):
+        seen.attend(float(k))
+    book.report([report(seen)], 9.2)
+    book.wait(14.1)
+    assert book.blind() == ()
+    book.wait(14.3)
+    (gap,) = book.blind()
+    assert (gap.from_monotonic_s, gap.reason) == (9.0, "the vision worker says nothing")
+    assert book.looked("c", 0.0, 20.0) == [(1.0, 9.0)]
+    for k in range(10, 17):  # it looked all the time, and only its words were late
+        seen.attend(float(k))
+    book.report([report(seen)], 16.5)
+    assert book.blind() == ()
+    assert book.looked("c", 0.0, 16.0) == [(1.0, 16.0)]
+    seen.attend(30.0)  # it was stopped
+    book.wait(25.0)
+    book.report([report(seen)], 30.5)
+    assert [(g.from_monotonic_s, g.to_monotonic_s) for g in book.gaps()] == [(0.0, 1.0), (16.0, 30.0)]
+
+
+@pytest.mark.parametrize(("rate_hz", "pause_s"), [(30.0, 5.0), (1.0, 5.0), (0.1, 15.0)])
+def test_a_slow_camera_has_no_gap_between_two_pictures(rate_hz: float, pause_s: float) -> None:
+    assert tolerance_s(None, rate_hz) == pause_s
 
 
 @given(

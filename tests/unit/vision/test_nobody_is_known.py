@@ -94,3 +94,63 @@ def test_who_was_not_looked_for_in_this_frame_cannot_be_known(tmp_path: Path, po
     assert len(pictures) > 5
     for picture in pictures:
         assert max(detail(picture, BELOW), detail(picture, ABOVE)) < 8
+
+
+class Plume:
+    """A fake detector of smoke: the same place in every picture."""
+
+    name = "plume"
+
+    def detect(self, _frame: Frame, _gsd_m: float | None) -> list[Detection]:
+        return [Detection(400.0, 250.0, 500.0, 350.0, Kind.SMOKE, 0.8, self.name)]
+
+
+def filmed(folder: Path) -> list[np.ndarray]:
+    found = []
+    for clip in folder.glob("*-clip.avi"):
+        reader = cv2.VideoCapture(str(clip))
+        while (got := reader.read())[0]:
+            found.append(cv2.resize(got[1], (960, 640), interpolation=cv2.INTER_NEAREST))
+    return found
+
+
+@pytest.mark.parametrize("posed", [True, False], ids=["with pose", "without"])
+def test_where_no_model_looks_for_people_none_in_the_picture_of_smoke_can_be_known(tmp_path: Path, posed: bool) -> None:
+    store = EvidenceStore(tmp_path)
+    clips = ClipWriter(store)
+    locator = Locator(FlatTerrain(0.0), GeoPoint(29.7, 107.3)) if posed else None
+    pose = CameraPose(29.7, 107.3, 20.0, 20.0, 0.0, -90.0, 0.0) if posed else None
+    eye = CameraEye(CAMERA, "d1", None, Plume(), locator, store, "run", clips=clips)
+    for number in range(40):
+        eye.look(frame(number, pose))
+        time.sleep(0.005)
+    clips.close()
+    pictures = [*shown(tmp_path), *filmed(tmp_path)]
+    assert len(pictures) > 5
+    for picture in pictures:
+        assert max(detail(picture, BELOW), detail(picture, ABOVE)) < 8
+
+
+class OnlyAbove(Everybody):
+    """It misses who stands near."""
+
+    def detect(self, frame: Frame, gsd_m: float | None) -> list[Detection]:
+        return [d for d in super().detect(frame, gsd_m) if d.bottom_px < 320]
+
+
+def test_whom_the_model_misses_near_an_oblique_camera_is_too_small_in_clips_to_be_known(tmp_path: Path) -> None:
+    """The picture's middle is 54 m away, where a person spans 25 pixels; at its lower edge it is 30 m."""
+    store = EvidenceStore(tmp_path)
+    clips = ClipWriter(store)
+    pose = CameraPose(29.7, 107.3, 23.0, 23.0, 0.0, -25.0, 0.0)
+    locator = Locator(FlatTerrain(0.0), GeoPoint(29.7, 107.3))
+    eye = CameraEye(CAMERA, "d1", OnlyAbove(), None, locator, store, "run", clips=clips)
+    for number in range(40):
+        eye.look(frame(number, pose))
+        time.sleep(0.005)
+    clips.close()
+    (clip,) = tmp_path.glob("*-clip.avi")
+    ok, picture = cv2.VideoCapture(str(clip)).read()
+    assert ok
+    person_px = 1.9 * CAMERA.fx_px / 30.3 * picture.shape[1] / CAMERA.width_px
+    assert 20 < person_px < 25.5

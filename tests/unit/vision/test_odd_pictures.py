@@ -22,11 +22,15 @@ from typer.testing import CliRunner
 
 from dronectl.cli.detect import detect
 from tests.vision_files import jpeg, with_segments
+from tests.vision_scene import CAMERA
 from vision.errors import PictureError
-from vision.frame import PixelKind, finite
+from vision.eye import CameraEye
+from vision.frame import Frame, PixelKind, finite
 from vision.model_card import DEFAULT_MODEL
 from vision.sources.flir import FlirCamera, celsius
 from vision.sources.stills import read_still
+from vision.thermal import HotSpotDetector
+from vision.yolo import load_yolo
 
 app = typer.Typer()
 app.command()(detect)
@@ -138,6 +142,21 @@ def test_whole_pictures_are_left_as_they_are() -> None:
     picture = ground()
     assert finite(picture) is picture
     assert finite(picture.astype(np.uint16)).dtype == np.uint16
+
+
+@pytest.mark.parametrize("figure", [3e38, -3e38, 1e30, np.inf, -np.inf, np.nan])
+def test_heat_that_nothing_can_have_ends_no_looking(figure: float) -> None:
+    """A camera sends it in good order; an error of the detectors would end the looking of all cameras."""
+    pixels = ground()
+    pixels[::2] = figure
+    kept = finite(pixels)
+    assert kept.dtype == np.float32
+    assert ground().min() <= kept.min() <= kept.max() <= ground().max()
+    learned = load_yolo(DEFAULT_MODEL, "opencv", None, 1)
+    eye = CameraEye(CAMERA, None, learned, HotSpotDetector(), None, None, "run")
+    assert eye.look(Frame("c", None, 0, 0.0, kept, PixelKind.CELSIUS, CAMERA)).why_not is None
+    with pytest.raises(ValueError, match="none of its pixels"):
+        finite(np.full((4, 4), figure, np.float32))
 
 
 def test_a_picture_of_any_size_is_looked_at_or_named(tmp_path: Path) -> None:
