@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from missions.circuit_rounds import CircuitPlan, CircuitRound, longest_gap_s, visits_s
 from missions.deconflict.meetings import Meetings
@@ -171,6 +170,8 @@ class _Maker:
 
     def _crews(self, circuits: Sequence[Circuit]) -> list[list[int]]:
         """Vehicles for every circuit: all of them together near to theirs."""
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         n = len(self.service)
         slots = [number for number, circuit in enumerate(circuits) for _ in range(circuit.drones)]
         away = self.revisit.time_s[n:, :n]

@@ -257,7 +257,7 @@ def _judge_path(
             if not _within(x, y, rules.fence):
                 return [f"{name} leaves the fence at {time:.0f}"]
             for ring, windows in rules.closed:
-                if _within(x, y, ring) and any(s <= time <= e for s, e in windows):
+                if any(s <= time <= e for s, e in windows) and _within(x, y, ring):
                     return [f"{name} is above a closed area at {time:.0f}"]
         flown += math.dist(a, b)
     return []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import signal
 import sys
@@ -39,6 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--record needs --px4 PATH: transcripts are recorded from the real PX4")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection():
+    """Nearly all that collecting makes lives to the end: it is not looked through for garbage, then or afterwards."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def _mixed(items: list[pytest.Item]) -> list[pytest.Item]:

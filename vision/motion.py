@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import chdtri
 
 from missions.geo import FloatArray
 from vision.geolocate import GroundFix
@@ -21,7 +20,7 @@ from vision.sighting import GroundVelocity
 
 _STILL_PROBABILITY: Final = 0.005  # a thing that stands still is called moving this rarely
 # What walking must explain beyond standing still: two more parameters, so chi-square with two degrees of freedom (Wilks).
-_GAIN: Final = float(chdtri(2, _STILL_PROBABILITY))
+_GAIN: Final = -2.0 * math.log(_STILL_PROBABILITY)
 _MIN_LOOKS_MOVING: Final = 3
 _MIN_SPAN_S: Final = 0.5  # looks closer in time than this say nothing about motion
 _MIN_SPEED_M_S: Final = 0.5  # slower cannot be told from a wrong height above ground within a few looks

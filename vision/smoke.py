@@ -292,8 +292,9 @@ def _soft(grey: NDArray[np.uint8]) -> Picture:
 
 def _light_and_saturation(picture: NDArray[np.uint8]) -> tuple[Picture, Picture]:
     """Brightest channel, and how far the darkest is below it, from 0 to 1."""
-    soft = cv2.GaussianBlur(picture, (0, 0), 2.0).astype(np.float32)
-    high, low = soft.max(axis=2), soft.min(axis=2)
+    one, two, three = cv2.split(cv2.GaussianBlur(picture, (0, 0), 2.0))
+    high = np.asarray(cv2.max(cv2.max(one, two), three), dtype=np.float32)
+    low = np.asarray(cv2.min(cv2.min(one, two), three), dtype=np.float32)
     return high, (high - low) / np.maximum(high, 1.0)
 
 

@@ -15,7 +15,6 @@ from statistics import median
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from missions.geo import FloatArray
 from vision.confirm import ConfirmSettings, Verdict, judge
@@ -187,6 +186,8 @@ class Tracker:
     ) -> tuple[dict[int, tuple[Observation, GroundFix]], list[tuple[Observation, GroundFix]]]:
         if not self.tracks or not observations:
             return {}, list(observations)
+        from scipy.optimize import linear_sum_assignment  # slow to import, and most stills have no tracks
+
         s = self.settings
         cost = np.full((len(self.tracks), len(observations)), _NO_MATCH)
         for i, track in enumerate(self.tracks):

@@ -80,6 +80,8 @@ def _in_parts(yolo: YoloDetector, frame: Frame, grey: BytePicture, larger: float
 
 
 def _starts(side: int, part: int, along: int) -> list[int]:
+    if part == side:  # a strip is too narrow to be cut
+        return [0]
     return [round(i * (side - part) / max(along - 1, 1)) for i in range(along)]
 
 

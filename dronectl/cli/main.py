@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -146,6 +147,9 @@ def _root(
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # what a file that takes no more says
 
 
+_GARBAGE_AFTER = 20_000  # new objects; Python's 700 are looked through again and again while a command is imported
+
+
 def _print_whatever_comes() -> None:
     """What a terminal's character set lacks, or a file name that is no text, is printed escaped and ends nothing."""
     for stream in (sys.stdout, sys.stderr):
@@ -156,6 +160,7 @@ def _print_whatever_comes() -> None:
 def main() -> None:
     """Run the command line and end with its exit code."""
     _print_whatever_comes()
+    gc.set_threshold(_GARBAGE_AFTER)
     try:
         try:
             app()  # ends by SystemExit; usage errors are printed there, with code 2

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from dronectl.report.truth import TrueEntity
 from missions.geo import GeoPoint, LocalFrame
@@ -155,6 +154,8 @@ def score(entities: Sequence[TrueEntity], alerts: Sequence[AlertRecord]) -> Scor
                 cost[i, j] = distance
     matches: list[Match] = []
     if cost.size:
+        from scipy.optimize import linear_sum_assignment  # slow to import
+
         for i, j in zip(*linear_sum_assignment(cost), strict=True):
             if cost[i, j] < far:
                 east, north = offsets[int(i), int(j)]

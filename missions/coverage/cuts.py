@@ -12,7 +12,6 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from missions.energy import Performance
 from missions.geo import FloatArray
@@ -84,6 +83,8 @@ def shared_out(cost_m: FloatArray) -> list[int]:
 
     Only what a drone cannot fly leaves more to the others.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     flights, drones = cost_m.shape
     for each in range(math.ceil(flights / drones), flights + 1):
         slots = np.tile(cost_m, (1, each))

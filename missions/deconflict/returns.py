@@ -15,7 +15,6 @@ from itertools import combinations
 
 import numpy as np
 import shapely
-from scipy.optimize import linear_sum_assignment
 from shapely.geometry import MultiPoint
 from shapely.geometry.base import BaseGeometry
 
@@ -162,6 +161,8 @@ def _assign(
     lowest_m: Callable[[int], tuple[float, float]],
 ) -> list[float]:
     """The cheapest matching of flights to layers, over all ways to place the lowest layer under someone's height."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     members = [flights[i] for i in group]
     as_it_is, low = (np.array(side) for side in zip(*(lowest_m(i) for i in group), strict=True))
     top = np.array([f.top_m for f in members])

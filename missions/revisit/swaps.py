@@ -7,6 +7,8 @@ is flown several times on one battery; how many times is tried, since a swap mak
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from missions.errors import PlanningError
@@ -70,30 +72,32 @@ def _cut(
 ) -> tuple[float, list[int]]:
     """(time added, starts of the flights). A flight goes from any dock over a stretch of stops to any dock."""
     count = len(order)
-    nearest = to_dock.min(axis=0)
-    cost = np.full(count + 1, np.inf)
-    cost[0] = 0.0
-    start_of = np.zeros(count + 1, dtype=np.int64)
+    # Lists: single numbers of an array are slow to read.
+    nearest: list[float] = to_dock.min(axis=0)[order].tolist()
+    dwell: list[float] = task.dwell_s[order].tolist()
+    before: list[float] = [0.0, *inner.tolist()]
+    cost = [0.0] + [math.inf] * count
+    start_of = [0] * (count + 1)
     for start in range(count):
-        if not np.isfinite(cost[start]):
+        if not math.isfinite(cost[start]):
             continue
-        flown = float(nearest[order[start]])
+        flown = nearest[start]
         for end in range(start, count):
-            flown += float(task.dwell_s[order[end]]) + (float(inner[end - 1]) if end > start else 0.0)
-            back = float(nearest[order[end]])
+            flown += dwell[end] + (before[end] if end > start else 0.0)
+            back = nearest[end]
             if flown + back > fly:
                 if flown > fly:
                     break
                 continue
-            total = float(cost[start]) + flown + back + swap_s
+            total = cost[start] + flown + back + swap_s
             if total < cost[end + 1]:
                 cost[end + 1], start_of[end + 1] = total, start
     cuts = []
     at = count
     while at > 0:
-        at = int(start_of[at])
+        at = start_of[at]
         cuts.append(at)
-    return float(cost[count]), cuts[::-1]
+    return cost[count], cuts[::-1]
 
 
 def _joined(

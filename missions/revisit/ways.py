@@ -40,6 +40,7 @@ class Ways:
         closed: tuple[Closed, ...] = (),
     ) -> None:  # fmt: skip
         self.area, self.closed = area, closed
+        self._kept_out_of = tuple(c.area.buffer(-_SLACK_M) for c in closed)
         self.places_m = np.asarray(places_m, dtype=np.float64).reshape(-1, 2)
         self._performance, self._speed = performance, speed_m_s
         self._paths: dict[frozenset[int], ShortestPaths] = {}
@@ -70,9 +71,7 @@ class Ways:
     def open_for(self, path_m: tuple[Place, ...], start_s: float, end_s: float) -> bool:
         """Whether a fixed path (or a single place) stays out of all areas that are closed between two times."""
         shape: BaseGeometry = LineString(path_m) if len(path_m) > 1 else Point(path_m[0])
-        return all(
-            not self.closed[i].area.buffer(-_SLACK_M).intersects(shape) for i in self.closed_during(start_s, end_s)
-        )
+        return all(not self._kept_out_of[i].intersects(shape) for i in self.closed_during(start_s, end_s))
 
     def _leg(self, start: int, end: int, at_s: float) -> tuple[float, frozenset[int]]:
         active: frozenset[int] = frozenset()

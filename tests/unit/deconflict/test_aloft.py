@@ -264,10 +264,11 @@ def brute_force(craft, slack_s, seconds):
         held_at = [held(c.plan, k, s) for k in range(len(c.plan.waypoints)) for s in seconds]
         ways.append([c.plan, *held_at])
     base = [plan_energy(c.plan, LIMITS).time_s for c in craft]
+    first_s, second_s = ([plan_energy(way, LIMITS).time_s for way in each] for each in ways)
     every = sorted(
         (
-            (plan_energy(a, LIMITS).time_s + plan_energy(b, LIMITS).time_s - sum(base), i, j)
-            for (i, a), (j, b) in product(enumerate(ways[0]), enumerate(ways[1]))
+            (a_s + b_s - sum(base), i, j)
+            for (i, a_s), (j, b_s) in product(enumerate(first_s), enumerate(second_s))
             if min(i, j) == 0 or max(i, j) < 40
         ),
     )

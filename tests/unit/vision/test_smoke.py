@@ -51,14 +51,13 @@ def run(change, looks: int = 14, pace_px: int = 0) -> list[int]:
 
 
 def plume(picture: np.ndarray, look: int, _rng: np.random.Generator, drift_px: float = 11.0) -> None:
-    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]].astype(np.float64)
+    y, x = (np.arange(side, dtype=np.float64) for side in picture.shape[:2])
     for puff in range(look * 2, look * 2 + 14):
         age = look * 2 + 14 - puff
         draws = np.random.default_rng([3, puff])
         cx, cy, r = 90 + drift_px * age, 120 + draws.normal(0, 2.0 + age), 7 + 2.2 * age
-        mask = draws.uniform(0.4, 0.8) * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / r**2)
-        picture *= 1.0 - mask[..., None]
-        picture += mask[..., None] * 190.0
+        mask = draws.uniform(0.4, 0.8) * np.outer(np.exp(-(((y - cy) / r) ** 2)), np.exp(-(((x - cx) / r) ** 2)))
+        picture += mask[..., None] * (190.0 - picture)
 
 
 def shadow(picture: np.ndarray, look: int, _rng: np.random.Generator) -> None:

@@ -53,7 +53,7 @@ def write(path: Path, grey: np.ndarray) -> str:
 def write_video(path: Path, frames: list[np.ndarray]) -> str:
     """Without loss: what comes out is what went in, in three equal channels."""
     size = (frames[0].shape[1], frames[0].shape[0])
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"png "), 5.0, size)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"HFYU"), 5.0, size)
     for grey in frames:
         writer.write(np.repeat(grey[..., None], 3, axis=2))
     writer.release()

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.detector import Detection
+from vision.engines import load_engine
 from vision.frame import Frame, PixelKind
-from vision.model_card import DEFAULT_MODEL
+from vision.model_card import DEFAULT_MODEL, read_card
 from vision.sighting import Kind
 from vision.two_sizes import people_at_both_sizes, together
 from vision.yolo import YoloDetector, load_yolo
@@ -126,3 +127,21 @@ def test_neighbours_stay_two_and_small_boxes_that_hardly_overlap_are_one() -> No
     small = [Detection(x, 100, x + 5, 105, Kind.PERSON, 0.5, "learned", learned=True) for x in (100, 102)]
     assert len(together([small[0]], [small[1]])) == 1
     assert len(together([found(100, 100, 0.5, 60.0)], [found(100, 100, 0.5, 12.0)])) == 2  # a hut, somebody before it
+
+
+class Counting(YoloDetector):
+    """The detector, and how many pictures it had computed."""
+
+    pictures = 0
+
+    def computed(self, picture: np.ndarray) -> np.ndarray:
+        self.pictures += 1
+        return super().computed(picture)
+
+
+@pytest.mark.parametrize("size", [(17, 1300), (1300, 17), (1, 2000)])
+def test_a_strip_too_narrow_to_be_cut_is_not_looked_at_again_and_again(size: tuple[int, int]) -> None:
+    counting = Counting(load_engine(DEFAULT_MODEL), read_card(DEFAULT_MODEL))
+    seen = frame(np.full(size, -6.0, np.float32))
+    assert people_at_both_sizes(counting, (seen, seen), None, [], 0.03) == []
+    assert counting.pictures == 2
