@@ -19,6 +19,7 @@ from vision.errors import PictureError
 from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
+from vision.sources.decoding import decode
 from vision.sources.exif import ExifFacts, count_pages
 from vision.sources.files import read_bytes, stated_size
 from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
@@ -43,6 +44,7 @@ class Still:
 
     gsd_m: its own statement of ground sample distance, used where there is no pose. note: how far to trust its values.
     turned_deg: by how much it was turned clockwise to be upright, as its file says; camera and pose are turned with it.
+    damage: what the decoder said of parts that it could not decode; None for a whole picture.
     """
 
     frame: Frame
@@ -51,6 +53,7 @@ class Still:
     shot: Shot = _NO_FACTS
     taken_at: str | None = None
     turned_deg: int = 0
+    damage: str | None = None
 
     @property
     def across_px(self) -> int:
@@ -86,19 +89,20 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
         if thermal is not None:
             frame = replace(thermal.frame(path.name), modality_from=ModalityFrom.VALUES)
             return _posed(frame, thermal.exif, thermal.flight, options, thermal.note, thermal)
-        decoded, xmp = _decode(path, jpeg.data), dji_facts(jpeg)
+        (decoded, damage), xmp = _decode(path, jpeg.data), dji_facts(jpeg)
         frame = _frame(path, classify(path, decoded, options.modality, said_by_file(xmp)))
-        return _posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None)
+        return replace(_posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None), damage=damage)
     data = read_bytes(path)
     pages = count_pages(data) if suffix in _TIFF else 1
     if pages > 1:
         raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
-    known = classify(path, _decode(path, data), options.modality)
+    decoded, damage = _decode(path, data)
+    known = classify(path, decoded, options.modality)
     note = known.kind.value
     if known.kind is PixelKind.RAW16:
         picture, kind, note = meaning(path, known.pixels.astype(np.uint16, copy=False), options.counts)
         known = known._replace(pixels=picture, kind=kind)
-    return Still(_frame(path, known), None, note)
+    return Still(_frame(path, known), None, note, damage=damage)
 
 
 def _frame(path: Path, known: Sorted, sequence: int = 0, time_s: float = 0.0) -> Frame:
@@ -130,16 +134,17 @@ def _posed(
     return Still(upright, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at, turn_deg)
 
 
-def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+def _decode(path: Path, data: bytes) -> tuple[NDArray[np.generic], str | None]:
+    """(the picture, what its decoder said of damage)."""
     _no_larger(path, stated_size(data))  # a small file can unfold to more than memory holds
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        picture, damage = decode(data)
     except cv2.error as error:
         raise PictureError(f"{path}: this picture cannot be decoded: {_last_line(error)}") from error
     if picture is None:
         raise PictureError(f"{path}: this picture cannot be decoded; it is damaged or cut off")
     _no_larger(path, (picture.shape[1], picture.shape[0]))
-    return np.asarray(picture)
+    return picture, damage
 
 
 def _no_larger(path: Path, size: tuple[int, int] | None) -> None:
