@@ -217,7 +217,7 @@ def _present(files: Sequence[Path]) -> Iterator[Path]:
         left = files[number:]
         if len(left) > 1 and all(is_gone(p) for p in left):
             raise _GoneError(
-                f"{path} and all {len(left) - 1} file(s) after it are no longer there: was the disk taken off?"
+                f"{path} and all {len(left) - 1} file(s) after it are no longer there, as when a disk is taken off"
             )
         yield path
 
