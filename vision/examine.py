@@ -153,6 +153,10 @@ class Examiner:
         line = frame_line(str(path), "still", frame, gsd, look.refusal, still.shot.why_not)
         line |= {"values": still.note, "gsd_from": gsd_from, "taken_at": still.taken_at, "turned_deg": still.turned_deg}
         line |= values_line(frame) | polarity_line(frame, self._options.polarity, black_hot=look.black_hot)
+        if still.damage is not None:
+            self.tally.damaged += 1
+            self._tell(f"{path}: damaged: a part of it could not be decoded, the rest was looked at ({still.damage})")
+            line["damaged"] = still.damage
         line |= look_line(look) | {"camera": None if frame.camera is None else frame.camera.camera_id}
         frame = self._kept(frame, (*observations, *look.faint))
         line["detections"] = self._detections(frame, observations, gsd, locator, amsl_known=still.shot.amsl_known)

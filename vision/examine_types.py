@@ -31,6 +31,7 @@ class Tally:
     pictures: int = 0
     detections: int = 0
     unreadable: int = 0
+    damaged: int = 0  # stills of which a part could not be decoded; the rest was looked at
     not_looked_at: int = 0
     without_gsd: int = 0
     without_place: int = 0  # detections

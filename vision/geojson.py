@@ -30,7 +30,11 @@ def feature(thing: Thing) -> Line | None:
         return None
     latitude, longitude = place["latitude_deg"], place["longitude_deg"]
     coordinates = [longitude, latitude] if place["amsl_m"] is None else [longitude, latitude, place["amsl_m"]]
-    properties = {k: v for k, v in asdict(thing).items() if k not in ("place", "no_place", "thing_id", "is_track")}
+    properties = {
+        k: v
+        for k, v in asdict(thing).items()
+        if k not in ("place", "no_place", "thing_id", "is_track", "box_px", "frame_px")
+    }
     ellipse = place["ellipse_95"]
     return {
         "type": "Feature",

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from vision.review_things import Thing
+from vision.review_things import Looked, Thing
 
 _TEMPLATE: Final = Path(__file__).with_name("review_page.html")
 _SCRIPT: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -44,10 +44,10 @@ def encode(value: object) -> str:
     return text.translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
-def page(found: Iterable[Thing], run: str, pictures: str) -> Iterator[str]:
+def page(found: Iterable[Thing], run: str, pictures: str, looked: Looked) -> Iterator[str]:
     """The page in parts. run: tells this run's judgements from another's; pictures: the folder beside the page."""
     before, after = _page()
-    yield f'{before}{{"run":{encode(run)},"pictures":{encode(pictures)},"things":['
+    yield f'{before}{{"run":{encode(run)},"pictures":{encode(pictures)},"looked":{encode(looked.facts())},"things":['
     for number, thing in enumerate(found):
         yield ("," if number else "") + encode({k: v for k, v in asdict(thing).items() if v is not None})
     yield f"]}}{after}"

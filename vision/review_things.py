@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from vision.examine_lines import Line
 
@@ -47,6 +48,8 @@ class Thing:
     crop: str | None = None
     context: str | None = None
     experimental: bool | None = None
+    box_px: tuple[float, ...] | None = None  # left, top, right, bottom in the context picture
+    frame_px: tuple[int, int] | None = None  # its width and height
     sightings: tuple[Seen, ...] | None = None  # of a thing in several stills; source and crop are the best one's
 
 
@@ -67,6 +70,8 @@ def still_thing(line: Line, detection: Line, number: int) -> Thing:
         crop=detection.get("crop"),
         context=line.get("context"),
         experimental=line.get("experimental"),
+        box_px=tuple(detection["box_px"]),
+        frame_px=(line["width_px"], line["height_px"]),
         **{name: detection[name] for name in _MEASURED},
     )
 
@@ -100,3 +105,70 @@ def track_thing(line: Line) -> Thing:
         experimental=line.get("experimental"),
         **more,
     )
+
+
+_MOST_NAMED: Final = 200
+
+
+@dataclass(slots=True)
+class Some:
+    """How many there were, and the first of them in words."""
+
+    count: int = 0
+    some: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.some) < _MOST_NAMED:
+            self.some.append(text)
+
+
+@dataclass(slots=True)
+class Looked:
+    """What a run looked at and what it did not: without it nobody can tell an empty result from one that saw little."""
+
+    stills: int = 0
+    frames: int = 0  # of videos and streams
+    failed: Some = field(default_factory=Some)
+    damaged: Some = field(default_factory=Some)
+    gaps: Some = field(default_factory=Some)
+    models: dict[str, None] = field(default_factory=dict)
+    _moving: set[str] = field(default_factory=set)
+    _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, line: Line) -> None:
+        """Take one line of a run into account."""
+        kind, source = line.get("type"), str(line.get("source"))
+        if kind == "error":
+            self.failed.add(str(line["message"]))
+        elif kind == "gap":
+            self.gaps.add(f"{source}: {line['from_s']:.0f}–{line['to_s']:.0f} s: {line['reason']}")
+        elif kind == "frame":
+            still = line.get("media") == "still"
+            refusal = line.get("not_looked_at")
+            if refusal is not None:
+                self._refused["" if still else source, str(refusal)] += 1
+            elif still:
+                self.stills += 1
+            else:
+                self.frames += 1
+                self._moving.add(source)
+            if line.get("damaged") is not None:
+                self.damaged.add(f"{source}: {line['damaged']}")
+            if line.get("model") is not None:
+                self.models.setdefault(str(line["model"]))
+
+    def facts(self) -> dict[str, Any]:
+        """The same as the page takes it."""
+        refused = Some(self._refused.total())
+        for (source, why), count in self._refused.most_common(_MOST_NAMED):
+            refused.some.append(f"{count} × {f'{source}: ' if source else ''}{why}")
+        lists = {"failed": self.failed, "damaged": self.damaged, "refused": refused, "gaps": self.gaps}
+        return {
+            "stills": self.stills,
+            "frames": self.frames,
+            "moving": len(self._moving),
+            "models": list(self.models),
+            **{name: {"count": value.count, "some": value.some} for name, value in lists.items()},
+        }

@@ -45,6 +45,7 @@ _LAG_PX: Final = 12  # along a bar, over which its levels must fall
 _ALL_LEVELS: Final = 110  # from its one end to the other, at least
 _MOST_SIGNS: Final = 0.25  # of a picture: more is no picture with signs
 _LEAST_SIDE_PX: Final = 48
+_MOST_PIXELS: Final = 16_000_000  # twice what recorders and screens write: of larger pictures it would take a gigabyte
 _FILL_FROM_PX: Final = 3.0
 
 Mask = NDArray[np.uint8]
@@ -81,7 +82,7 @@ def unsigned(frame: Frame) -> Unsigned:
 
 def find_signs(grey: BytePicture) -> Mask | None:
     """Where signs lie in a picture (h, w), with what a lens or JPEG leaves beside their strokes; None without any."""
-    if min(grey.shape) < _LEAST_SIDE_PX:
+    if min(grey.shape) < _LEAST_SIDE_PX or grey.size > _MOST_PIXELS:
         return None
     size = max(1.0, grey.shape[1] / _OF_WIDTH_PX)
     sides = [_Strokes(levels, size) for levels in (grey, 255 - grey)]

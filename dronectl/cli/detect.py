@@ -192,9 +192,11 @@ def detect(
 
     Example: dronectl detect flight/ --out flight.jsonl --review flight.html --geojson flight.geojson
 
-    Codes: 0 all was read, 1 some could not be read or looked at, or a stream was lost, 2 nothing could or the input is
+    Codes: 0 all was read, 1 some could not be read (or was damaged) or looked at, or a stream was lost, 2 nothing could or the input is
     wrong, 3 no stream ever opened.
     """
+    if "" in sources:
+        raise BadInputError("SOURCE is empty, as of a variable that is not set; a dot (.) is the folder you are in")
     gsd_m, ground_width_m = _scale(gsd_cm, height_m, hfov_deg)
     size = _raw_size(raw_size)
     if counts not in ("relative", "centikelvin", "tlinear", "decikelvin"):
@@ -211,7 +213,8 @@ def detect(
     if started_at is not None and dem is None:
         raise BadInputError("--take-off goes with --dem: without heights of the ground it changes nothing")
     # heavy: cv2 and an inference engine, which no other command of this program needs
-    from dronectl.operations.detect_run import DetectRequest, Outputs, run_files
+    from dronectl.operations.detect_places import Outputs
+    from dronectl.operations.detect_run import DetectRequest, run_files
     from dronectl.operations.detect_stream import run_streams
     from vision.errors import PictureError
     from vision.sources.streams import StreamSettings, parse_address

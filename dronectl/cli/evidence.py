@@ -23,6 +23,7 @@ from dronectl.store import Store
 from missions.geo import GeoError, GeoPoint
 from vision.errors import EvidenceError
 from vision.evidence_index import FILE, EvidenceIndex, Indexed
+from vision.sighting import Kind
 
 evidence_app = typer.Typer(
     help="Pictures and clips: find them by place and time, hold them, delete what is due.\n\n"
@@ -62,6 +63,11 @@ def find(
     index = EvidenceIndex(folder)
     place = None if at is None else _point(at)
     begin, end = _time("--since", since, zone, -math.inf), _time("--until", until, zone, math.inf)
+    if begin > end:
+        raise BadInputError(f"--since {since}: is later than --until {until}")
+    unknown = sorted(set(kind or ()) - {known.value for known in Kind})
+    if unknown:
+        raise BadInputError(f"--kind {unknown[0]}: is none of {', '.join(known.value for known in Kind)}")
     try:
         found = index.find(place, within, begin, end, kind or ()) if (folder / FILE).exists() else []
     except EvidenceError as error:

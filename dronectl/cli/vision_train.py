@@ -115,8 +115,8 @@ def train(
     """
     if epochs is not None and minutes is not None:
         raise BadInputError("give --epochs or --minutes, not both")
-    if python is None and importlib.util.find_spec("ultralytics") is None:
-        raise UnavailableError(f"training needs the package ultralytics, which is not installed here: {INSTALL}")
+    if not folder.is_dir():
+        raise BadInputError(f"{folder}: no such folder")
     if size % 32:
         raise BadInputError(f"--size {size}: must be a multiple of 32")
     weights = start or (COLOUR_MODEL if modality is Modality.RGB else DEFAULT_MODEL)
@@ -125,6 +125,8 @@ def train(
             raise BadInputError(f"{option} {file}: no such file")
     if model.suffix != ".onnx" or not model.absolute().parent.is_dir():
         raise BadInputError(f"--model {model}: must be an .onnx file in a folder that exists")
+    if python is None and importlib.util.find_spec("ultralytics") is None:
+        raise UnavailableError(f"training needs the package ultralytics, which is not installed here: {INSTALL}")
     classes = [name.strip() for name in names.split(",") if name.strip()]
     strange = unreported(classes)
     if strange is not None:
@@ -153,6 +155,8 @@ def train(
         "epochs": None if minutes is not None else epochs or 10,
     }
     _run(python or Path(sys.executable), folder, {k: str(v) for k, v in given.items() if v is not None})
+    if not model.is_file():
+        raise UnavailableError(f"training ended without writing {model}: is --python {python} a Python?")
     if as_json:
         print_json(json.loads(model.with_suffix(".json").read_text(encoding="utf-8")))
     else:
@@ -173,9 +177,12 @@ def _run(python: Path, folder: Path, given: dict[str, str]) -> None:
     ) as child:
         assert child.stdout is not None  # noqa: S101
         for line in child.stdout:
+            if last.startswith("error: "):  # the last of them is told once, as this command's own
+                err.print(last, markup=False, highlight=False)
             if line.strip():
                 last = line.rstrip()
-                err.print(last, markup=False, highlight=False)
+                if not last.startswith("error: "):
+                    err.print(last, markup=False, highlight=False)
     said = last.removeprefix("error: ")
     if child.returncode == EXIT_UNAVAILABLE:
         raise UnavailableError(f"{said}; {INSTALL}")

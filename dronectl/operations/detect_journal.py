@@ -52,6 +52,15 @@ def stamp(path: Path) -> Stamp:
     return status.st_size, status.st_mtime_ns
 
 
+def is_gone(path: Path) -> bool:
+    """Whether nothing can be told of a file any more."""
+    try:
+        path.stat()
+    except OSError:
+        return True
+    return False
+
+
 def read_journal(data: bytes) -> tuple[dict[str, Any] | None, Past]:
     """(settings, what was done) of a journal's bytes, up to the first line that is torn; None for no settings."""
     past = Past()

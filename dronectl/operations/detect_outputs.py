@@ -16,6 +16,7 @@ from vision.examine_lines import Line
 from vision.geojson import features
 from vision.merge_stills import things
 from vision.review import page
+from vision.review_things import Looked
 
 
 def read_lines(file: BinaryIO) -> Iterator[Line]:
@@ -44,12 +45,13 @@ def write_geojson(path: Path, lines: BinaryIO) -> int:
 
 def write_review(path: Path, pictures: str, lines: BinaryIO) -> int:
     """Write the review page and return how many cards it has. pictures: the folder beside it."""
-    digest = hashlib.sha256()
+    digest, looked = hashlib.sha256(), Looked()
     for line in read_lines(lines):
+        looked.add(line)
         if line.get("type") == "track" or line.get("detections"):
             digest.update(str(line["source"]).encode("utf-8", "backslashreplace"))
     found = list(things(read_lines(lines)))
-    _write("--review", path, page(found, digest.hexdigest()[:16], pictures))
+    _write("--review", path, page(found, digest.hexdigest()[:16], pictures, looked))
     return len(found)
 
 

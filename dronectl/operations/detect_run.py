@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dronectl.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_GOAL_MISSED, BadInputError, UnavailableError
-from dronectl.operations.detect_journal import Journal, stamp
+from dronectl.operations.detect_journal import Journal, is_gone, stamp
 from dronectl.operations.detect_outputs import write_geojson, write_review
+from dronectl.operations.detect_places import Outputs
 from dronectl.operations.detect_progress import Watcher
 from dronectl.terrain_io import load_terrain
 from missions.geo import GeoPoint
@@ -29,33 +31,11 @@ from vision.examine import Examiner
 from vision.examine_types import ExamineOptions, Names, StatedScale, Tally
 from vision.lookers import Lookers
 from vision.model_card import COLOUR_MODEL, DEFAULT_MODEL, read_card
-from vision.sources.files import find_files
+from vision.sources.files import find_files, how_many
 from vision.sources.raw16 import Counts
 from vision.sources.stills import PICTURES, VIDEOS, StillOptions
 from vision.thermal import HotSpotDetector
 from vision.yolo import load_yolo
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where results go; None: not wanted, and lines to standard output."""
-
-    lines: Path | None = None
-    annotate: Path | None = None
-    geojson: Path | None = None
-    review: Path | None = None
-
-    @property
-    def review_dir(self) -> Path | None:
-        """Where the pictures of the review page lie: in a folder beside it."""
-        return None if self.review is None else self.review.with_name(f"{self.review.stem}-pictures")
-
-    def check(self) -> None:
-        """BadInputError for files that could not be written at the end of hours of work."""
-        for option, path in (("--out", self.lines), ("--geojson", self.geojson), ("--review", self.review)):
-            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-                what = "is a folder" if path.is_dir() else "its folder does not exist"
-                raise BadInputError(f"{option} {path}: {what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +114,7 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
         found = find_files(paths, PICTURES | VIDEOS)
     except VisionError as error:
         raise BadInputError(str(error)) from error
+    request.outputs.spare(found.files)
     own = [folder for folder in (request.outputs.annotate, request.outputs.review_dir) if folder is not None]
     files, left_out = _without(found.files, own)
     for folder in own:
@@ -144,19 +125,27 @@ def run_files(paths: Sequence[Path], request: DetectRequest) -> int:
             watcher.say(f"{left_out} picture(s) are left out: they lie where this command writes its own")
         for text in found.unreadable:
             watcher.say(text)
+        if found.other:
+            watcher.say(f"{how_many(dict(found.other))} file(s) are of a kind that is not read, and were not looked at")
         watcher.say(f"{len(files)} file(s), {learned.name}")
         examiner = _examiner(request, learned, classical, files, watcher)
         out = request.outputs.lines
-        if out is None:
-            with _spool(request) as spool:
-                tally, interrupted = _to_stdout(files, examiner, watcher, spool), False
-                make_more(request, spool, watcher.say)
-        else:
-            tally, interrupted = _to_file(out, files, examiner, watcher, request)
-            with out.open("rb") as lines:
-                make_more(request, lines, watcher.say)
+        unmade: BadInputError | None = None
+        with _spool(request) if out is None else contextlib.nullcontext() as spool:
+            if out is None:
+                tally, interrupted = _to_stdout(files, examiner, watcher, spool)
+            else:
+                tally, interrupted = _to_file(out, files, examiner, watcher, request)
+            try:
+                with contextlib.nullcontext(spool) if out is None else out.open("rb") as lines:
+                    make_more(request, lines, watcher.say)
+            except BadInputError as error:  # what came of the looking is told first
+                unmade = error
     folders = len(found.unreadable)
-    return close(request, tally, len(files), examiner.evidence_lost, folders, interrupted=interrupted)
+    code = close(request, tally, len(files), examiner.evidence_lost, folders, interrupted=interrupted)
+    if unmade is not None:
+        raise unmade
+    return code
 
 
 def _examiner(
@@ -219,17 +208,38 @@ def encode(line: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _to_stdout(files: Sequence[Path], examiner: Examiner, watcher: Watcher, spool: BinaryIO | None) -> Tally:
-    for path in files:
-        found, unread = examiner.tally.detections, examiner.tally.unreadable
-        for line in _lines(examiner, path):
-            data = encode(line)
-            put(data)
-            if spool is not None:
-                spool.write(data)
-        watcher.step(path.name, examiner.tally.detections - found, read=examiner.tally.unreadable == unread)
+class _GoneError(Exception):
+    """All files that are left are no longer there."""
+
+
+def _present(files: Sequence[Path]) -> Iterator[Path]:
+    """The files in turn, until several that are left are all gone: a disk taken off is no heap of unreadable pictures."""
+    for number, path in enumerate(files, 1):
+        after = len(files) - number
+        if after and is_gone(path) and all(map(is_gone, islice(files, number, None))):
+            raise _GoneError(f"{path} and all {after} file(s) after it are no longer there, as when a disk is taken off")
+        yield path
+
+
+def _to_stdout(
+    files: Sequence[Path], examiner: Examiner, watcher: Watcher, spool: BinaryIO | None
+) -> tuple[Tally, bool]:
+    """(counts, whether it was broken off)."""
+    broken = False
+    try:
+        for path in _present(files):
+            found, unread = examiner.tally.detections, examiner.tally.unreadable
+            for line in _lines(examiner, path):
+                data = encode(line)
+                put(data)
+                if spool is not None:
+                    spool.write(data)
+            watcher.step(path.name, examiner.tally.detections - found, read=examiner.tally.unreadable == unread)
+    except _GoneError as error:
+        broken = True
+        watcher.say(str(error))
     put(b"", now=True)
-    return examiner.tally
+    return examiner.tally, broken
 
 
 def put(data: bytes, *, now: bool = False) -> None:
@@ -271,7 +281,7 @@ def _to_file(
 
         interrupted = False
         try:
-            for path in left:
+            for path in _present(left):
                 mark, found, unread = stamp(path), examiner.tally.detections, examiner.tally.unreadable
                 for line in _lines(examiner, path):
                     journal.write(encode(line))
@@ -279,10 +289,11 @@ def _to_file(
                 safe += 1
                 watcher.step(path.name, examiner.tally.detections - found, read=examiner.tally.unreadable == unread)
             journal.commit()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, _GoneError) as error:
             interrupted = True
             journal.commit()
-            watcher.say(f"interrupted; {safe} of {len(files)} file(s) are done; the same command goes on from there")
+            why = str(error) or "interrupted"
+            watcher.say(f"{why}; {safe} of {len(files)} file(s) are done; the same command goes on from there")
         except OSError as error:
             raise BadInputError(
                 f"--out {out}: {error.strerror or error}; some {safe} of {len(files)} file(s) are safe in it: "
@@ -321,6 +332,7 @@ def close(
         "detections": tally.detections,
         "tracks": tally.tracks,
         "unreadable": tally.unreadable,
+        "damaged": tally.damaged,
         "unreadable_folders": folders,
         "not_looked_at": tally.not_looked_at,
         "without_gsd": tally.without_gsd,
@@ -333,7 +345,9 @@ def close(
     else:
         say(
             f"{tally.pictures} frame(s), {tally.detections} detection(s), {tally.not_looked_at} not looked at, "
-            f"{tally.unreadable} file(s) unreadable" + (f", {folders} folder(s) unreadable" if folders else "")
+            f"{tally.unreadable} file(s) unreadable"
+            + (f", {tally.damaged} file(s) damaged" if tally.damaged else "")
+            + (f", {folders} folder(s) unreadable" if folders else "")
         )
     say_polarity(request, tally)
     if tally.without_gsd:
@@ -348,7 +362,7 @@ def close(
     nothing = tally.pictures == 0 and tally.unreadable > 0
     if nothing or (tally.pictures and tally.not_looked_at == tally.pictures):
         return EXIT_BAD_INPUT
-    missed = tally.unreadable or folders or tally.not_looked_at or evidence_lost or interrupted
+    missed = tally.unreadable or tally.damaged or folders or tally.not_looked_at or evidence_lost or interrupted
     return EXIT_GOAL_MISSED if missed else EXIT_DONE
 
 

@@ -86,7 +86,23 @@ def test_how_training_ended_is_not_taken_for_what_it_said_last(
     assert "epoch 3" not in error
 
 
+def test_an_error_is_one_line_and_success_needs_a_model(own_set: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    arguments = ["train", str(own_set), "--model", str(tmp_path / "m.onnx"), "--python", str(python)]
+    for ending, said, told in (
+        ("echo 'error: labels/a.txt:1: odd'; exit 2", "labels/a.txt:1: odd", "epoch 1\n"),
+        ("echo 'error: one'; echo two; exit 1", "training ended with code 1: two", "epoch 1\nerror: one\ntwo\n"),
+        ("exit 0", "training ended without writing", "epoch 1\n"),
+    ):
+        python.write_text(f"#!/bin/sh\necho 'epoch 1'\n{ending}\n")
+        python.chmod(0o755)
+        result = CliRunner().invoke(vision_app, arguments, standalone_mode=False)
+        assert said in str(result.exception)
+        assert result.stderr == told
+
+
 def test_what_cannot_be_is_said(own_set: Path, tmp_path: Path) -> None:
+    assert "no such folder" in call(str(tmp_path / "none"), "--model", str(tmp_path / "m.onnx"))
     model = ["--model", str(tmp_path / "m.onnx"), "--python", sys.executable]
     empty = tmp_path / "empty"
     (empty / "images").mkdir(parents=True)

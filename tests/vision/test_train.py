@@ -22,6 +22,7 @@ from vision.train.augment import COLOUR, AugmentConfig, augment, contrast_stretc
 from vision.train.course import learning_rate, unfinished
 from vision.train.dataset import fingerprint
 from vision.train.predict import decode, letterbox, middle_tile, suppress, to_tensor
+from vision.train.steps import figure_lines
 from vision.train.train_config import TrainConfig
 
 
@@ -209,6 +210,21 @@ def test_a_stopped_run_goes_on_only_with_the_same_weights_pictures_and_labels(tm
     assert unfinished(tmp_path / "run", config, "a") is not None
     assert unfinished(tmp_path / "run", config, "b") is None
     assert unfinished(tmp_path / "run", dataclasses.replace(config, lr=0.5), "a") is None
+
+
+def test_a_training_that_made_the_model_worse_is_told_of():
+    def record(before: float, after: float) -> dict:
+        return {
+            "test": {"classes": {"person": {"ap50": after}, "car": {"ap50": None}}},
+            "before": {"test": {"classes": {"person": {"ap50": before}, "car": {"ap50": None}}}},
+        }
+
+    assert list(figure_lines(record(0.5, 0.7), "test", ["person", "car"])) == [
+        "person: AP50 0.700 on test, before training 0.500"
+    ]
+    told = list(figure_lines(record(0.893, 0.546), "test", ["person", "car"]))
+    assert told[0] == "person: AP50 0.546 on test, before training 0.893"
+    assert told[1].startswith("worse than before training on these pictures: person.")
 
 
 def test_evaluation_needs_class_names_and_what_kind_of_pictures(tmp_path, capsys):

@@ -7,7 +7,7 @@ Nothing here knows YOLO: decoding is `vision.decode`, pictures are fitted into t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,9 @@ class PictureTensor:
         return self._tensor
 
 
+_WHERE: Final = ("Exception from ", "Check '", "FrontEnd API failed")  # OpenVINO's first lines
+
+
 def check_onnx(path: Path) -> None:
     """Raise ModelError unless the file exists and can be an ONNX model; the engines check the rest."""
     try:
@@ -82,6 +85,7 @@ def fixed_input(path: Path, shape: tuple[object, ...]) -> tuple[int, int]:
 
 
 def first_line(error: Exception) -> str:
-    """The part of a library's message that fits on one line."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    """The part of a library's message that fits on one line, without where in the library's source it was found."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    telling = [line for line in lines if line.strip() and not line.startswith(_WHERE)]
+    return (telling or lines)[0][:200]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,14 +16,26 @@ from vision.sources.coded_size import stated_jpeg_size
 from vision.sources.exif import tiff_size
 
 _MOST_BYTES: Final = 400 << 20
+#: Of pictures and videos that nothing here reads: whoever has them in a folder shall not think that they were looked at.
+_NOT_READ: Final = frozenset(
+    {
+        ".heic", ".heif", ".avif", ".webp", ".gif", ".jp2", ".jxl", ".dng", ".raf", ".cr2", ".cr3", ".nef", ".arw",
+        ".rjpg", ".seq", ".csq", ".fff", ".irg", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".h265",
+        ".hevc", ".zip",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Files to look at, sorted below each folder and each once; and folders that could not be read, each with why."""
+    """Files to look at, sorted below each folder and each once; and folders that could not be read, each with why.
+
+    other: how many files of each suffix are pictures or videos that nothing here reads, as (".heic", 12).
+    """
 
     files: tuple[Path, ...]
     unreadable: tuple[str, ...]
+    other: tuple[tuple[str, int], ...] = ()
 
 
 def find_files(paths: Sequence[Path], suffixes: frozenset[str]) -> Found:
@@ -32,14 +45,19 @@ def find_files(paths: Sequence[Path], suffixes: frozenset[str]) -> Found:
     """
     files: list[Path] = []
     unreadable: list[str] = []
+    other: dict[Path, str] = {}
     for path in paths:
         if path.is_dir():
             refused: list[str] = []
-            inside = sorted(p for p in _below(path, refused) if p.suffix.lower() in suffixes and p.is_file())
+            below = list(_below(path, refused))
+            inside = sorted(p for p in below if p.suffix.lower() in suffixes and _is_for_us(p))
+            unread = {p.resolve(): p.suffix.lower() for p in below if p.suffix.lower() in _NOT_READ - suffixes}
             if not inside:
-                raise PictureError("; ".join(refused) or f"{path}: no pictures or videos in this folder")
+                but = f", only {how_many(Counter(unread.values()))}, which it does not read" if unread else ""
+                raise PictureError("; ".join(refused) or f"{path}: no pictures or videos in this folder{but}")
             files += inside
             unreadable += refused
+            other |= unread
         elif not path.exists():
             raise PictureError(f"{path}: no such file or folder")
         elif path.suffix.lower() not in suffixes:
@@ -49,7 +67,17 @@ def find_files(paths: Sequence[Path], suffixes: frozenset[str]) -> Found:
     once: dict[Path, Path] = {}
     for path in files:
         once.setdefault(path.resolve(), path)
-    return Found(tuple(once.values()), tuple(dict.fromkeys(unreadable)))
+    return Found(tuple(once.values()), tuple(dict.fromkeys(unreadable)), tuple(sorted(Counter(other.values()).items())))
+
+
+def how_many(by_suffix: Mapping[str, int]) -> str:
+    """Counts by suffix in words, as in 12 .heic, 3 .webp."""
+    return ", ".join(f"{count} {suffix}" for suffix, count in sorted(by_suffix.items()))
+
+
+def _is_for_us(path: Path) -> bool:
+    """A file, or a link that leads nowhere, which is told of as unreadable; no pipe, which would be waited for."""
+    return path.is_file() or not path.exists()
 
 
 def _below(folder: Path, refused: list[str]) -> Iterator[Path]:

@@ -19,6 +19,7 @@ from vision.errors import PictureError
 from vision.frame import Frame, ModalityFrom, PixelKind
 from vision.poses import Shot, focal_from_35mm, still_shot
 from vision.sources.coded_size import SizeWatch
+from vision.sources.decoding import decode
 from vision.sources.exif import ExifFacts, count_pages
 from vision.sources.files import read_bytes, stated_size
 from vision.sources.jpeg_segments import dji_facts, exif_facts, read_jpeg
@@ -43,6 +44,7 @@ class Still:
 
     gsd_m: its own statement of ground sample distance, used where there is no pose. note: how far to trust its values.
     turned_deg: by how much it was turned clockwise to be upright, as its file says; camera and pose are turned with it.
+    damage: what the decoder said of parts that it could not decode; None for a whole picture.
     """
 
     frame: Frame
@@ -51,6 +53,7 @@ class Still:
     shot: Shot = _NO_FACTS
     taken_at: str | None = None
     turned_deg: int = 0
+    damage: str | None = None
 
     @property
     def across_px(self) -> int:
@@ -86,19 +89,20 @@ def read_still(path: Path, options: StillOptions | None = None) -> Still:
         if thermal is not None:
             frame = replace(thermal.frame(path.name), modality_from=ModalityFrom.VALUES)
             return _posed(frame, thermal.exif, thermal.flight, options, thermal.note, thermal)
-        decoded, xmp = _decode(path, jpeg.data), dji_facts(jpeg)
+        (decoded, damage), xmp = _decode(path, jpeg.data), dji_facts(jpeg)
         frame = _frame(path, classify(path, decoded, options.modality, said_by_file(xmp)))
-        return _posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None)
+        return replace(_posed(frame, exif_facts(jpeg), xmp, options, frame.kind.value, None), damage=damage)
     data = read_bytes(path)
     pages = count_pages(data) if suffix in _TIFF else 1
     if pages > 1:
         raise PictureError(f"{path}: {pages} pictures in one file; split it into files of one each")
-    known = classify(path, _decode(path, data), options.modality)
+    decoded, damage = _decode(path, data)
+    known = classify(path, decoded, options.modality)
     note = known.kind.value
     if known.kind is PixelKind.RAW16:
         picture, kind, note = meaning(path, known.pixels.astype(np.uint16, copy=False), options.counts)
         known = known._replace(pixels=picture, kind=kind)
-    return Still(_frame(path, known), None, note)
+    return Still(_frame(path, known), None, note, damage=damage)
 
 
 def _frame(path: Path, known: Sorted, sequence: int = 0, time_s: float = 0.0) -> Frame:
@@ -130,16 +134,17 @@ def _posed(
     return Still(upright, None if thermal is None else own_gsd_m(thermal), note, shot, facts.taken_at, turn_deg)
 
 
-def _decode(path: Path, data: bytes) -> NDArray[np.generic]:
+def _decode(path: Path, data: bytes) -> tuple[NDArray[np.generic], str | None]:
+    """(the picture, what its decoder said of damage)."""
     _no_larger(path, stated_size(data))  # a small file can unfold to more than memory holds
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+        picture, damage = decode(data)
     except cv2.error as error:
         raise PictureError(f"{path}: this picture cannot be decoded: {_last_line(error)}") from error
     if picture is None:
         raise PictureError(f"{path}: this picture cannot be decoded; it is damaged or cut off")
     _no_larger(path, (picture.shape[1], picture.shape[0]))
-    return np.asarray(picture)
+    return picture, damage
 
 
 def _no_larger(path: Path, size: tuple[int, int] | None) -> None:
@@ -171,8 +176,8 @@ def own_gsd_m(thermal: ThermalPicture) -> float | None:
 def read_video(path: Path, every: int = 1, modality: Modality | None = None) -> Iterator[Frame]:
     """Every n-th frame of a video; `exposure_s` is the time in the video. modality: stated by the user.
 
-    PictureError when it does not open, and, after the frames before it, where its picture size changes or where it ends
-    before the time that it states.
+    What cannot be decoded within it is passed over. PictureError when it does not open, and, after the frames, where some
+    could not be decoded, where the picture size changes, or where it ends before the time that it states.
     """
     capture = cv2.VideoCapture(str(path))
     watch: SizeWatch | None = None
@@ -180,8 +185,9 @@ def read_video(path: Path, every: int = 1, modality: Modality | None = None) -> 
         if not capture.isOpened():
             raise PictureError(f"{path}: this video cannot be opened; it is damaged, cut off or of an unknown codec")
         watch = SizeWatch(path)
-        stated_s = _stated_s(path, capture)
+        stated_s, stated_frames = _stated(path, capture)
         number, first, time_s = 0, None, 0.0
+        decoded, failing, lost = 0, 0, _Lost()
         while True:
             size = watch.next()
             first = first or size
@@ -190,29 +196,56 @@ def read_video(path: Path, every: int = 1, modality: Modality | None = None) -> 
                     f"{path}: the picture size changes from {first[0]}x{first[1]} to {size[0]}x{size[1]} at frame "
                     f"{number} ({time_s:.1f} s); the part before it was looked at, cut the video there for the rest"
                 )
-            if number % every:
-                if not capture.grab():
+            ok, picture = (capture.grab(), None) if number % every else capture.read()
+            if not ok:  # one that is damaged, or the end: only what comes after it tells
+                failing, number = failing + 1, number + 1
+                if number >= stated_frames:
                     break
-                time_s = _time_s(capture)
-            else:
-                ok, picture = capture.read()
-                if not ok:
-                    break
+                continue
+            before_s, time_s = time_s, _time_s(capture)
+            if failing:
+                lost.add(failing, before_s, time_s)
+            decoded, failing = decoded + 1, 0
+            if picture is not None:
                 known = classify(path, np.asarray(picture), modality, tolerance=IN_VIDEOS)
-                time_s = _time_s(capture)
                 yield _frame(path, known, number, time_s)
             number += 1
-        if number == 0:
+        if decoded == 0:
             raise PictureError(f"{path}: this video has no frames that can be decoded")
+        said = [] if lost.frames == 0 else [f"{lost.said}; the rest was looked at"]
         if stated_s is not None and time_s < stated_s - max(_END_S, _END_SHARE * stated_s):
-            raise PictureError(
-                f"{path}: the video ends at {time_s:.1f} of {stated_s:.1f} s (frame {number}): it is damaged or cut off; "
+            said.append(
+                f"the video ends at {time_s:.1f} of {stated_s:.1f} s (frame {number - failing}): it is damaged or cut off; "
                 "the part before it was looked at"
             )
+        if said:
+            raise PictureError(f"{path}: {'; '.join(said)}")
     finally:
         capture.release()
         if watch is not None:
             watch.close()
+
+
+@dataclass(slots=True)
+class _Lost:
+    """Frames within a video that could not be decoded."""
+
+    frames: int = 0
+    first: tuple[float, float] | None = None  # seconds
+    more: int = 0
+
+    def add(self, frames: int, from_s: float, to_s: float) -> None:
+        self.frames += frames
+        if self.first is None:
+            self.first = (from_s, to_s)
+        else:
+            self.more += 1
+
+    @property
+    def said(self) -> str:
+        from_s, to_s = self.first or (0.0, 0.0)
+        where = f"between {from_s:.1f} and {to_s:.1f} s" + (f" and at {self.more} other place(s)" if self.more else "")
+        return f"{self.frames} frame(s) {where} are damaged and could not be decoded"
 
 
 def _time_s(capture: cv2.VideoCapture) -> float:
@@ -220,9 +253,9 @@ def _time_s(capture: cv2.VideoCapture) -> float:
     return float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
 
 
-def _stated_s(path: Path, capture: cv2.VideoCapture) -> float | None:
-    """How long a video says that it is; None for a bare stream, of which the decoder only guesses it."""
+def _stated(path: Path, capture: cv2.VideoCapture) -> tuple[float | None, int]:
+    """How many seconds and frames a video says that it has; (None, 0) for a bare stream, of which the decoder only guesses."""
     frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
     if path.suffix.lower() in _BARE or not (0 < frames < math.inf and 0 < rate < math.inf):
-        return None
-    return float(frames / rate)
+        return None, 0
+    return float(frames / rate), int(frames)

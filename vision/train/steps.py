@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,14 +189,24 @@ def _ship(
     card.write(record, job.model, job.card, card.card(record, titles, said))
     quantise.write_sidecar(job.model, record, measured)
     say(f"wrote {job.model}, its sidecar and {job.card}")
-    _say_figures(found, main_split, names, say)
+    for line in figure_lines(found, main_split, names):
+        say(line)
     return record
 
 
-def _say_figures(found: dict[str, Any], split: str, names: list[str], say: Callable[[str], None]) -> None:
+def figure_lines(found: dict[str, Any], split: str, names: list[str]) -> Iterator[str]:
+    """What training came to, class by class, and a warning where it made the model worse. found: as in the record."""
     earlier = found.get("before", {}).get(split, {}).get("classes", {})
+    worse = []
     for name in names:
         now = found[split]["classes"][name]["ap50"]
         past = earlier.get(name, {}).get("ap50")
         if now is not None:
-            say(f"{name}: AP50 {now:.3f} on {split}" + (f", before training {past:.3f}" if past is not None else ""))
+            yield f"{name}: AP50 {now:.3f} on {split}" + (f", before training {past:.3f}" if past is not None else "")
+            if past is not None and now < past:
+                worse.append(name)
+    if worse:
+        yield (
+            f"worse than before training on these pictures: {', '.join(worse)}. Train for more rounds or on more pictures, "
+            "or keep the model that training began with"
+        )

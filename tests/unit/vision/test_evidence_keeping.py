@@ -86,6 +86,8 @@ def test_hold_takes_a_picture_as_find_lists_it(tmp_path, as_json):
     [
         (["find", "--at", "north"], "LATITUDE,LONGITUDE"),
         (["find", "--since", "yesterday"], "2026-03-01T18:30"),
+        (["find", "--since", "2026-03-02T00:00", "--until", "2026-03-01T00:00"], "is later than --until"),
+        (["find", "--kind", "dragon"], "--kind dragon: is none of person, "),
         (["hold", "none.jpg", "--reason", "case"], "none.jpg"),
         (["hold", "a.jpg", "--reason", " "], "why"),
         (["sweep"], "no evidence"),

@@ -33,11 +33,13 @@ def still(number: int, found: list[tuple[float, float]], seconds: float, kind: s
             "kind": kind, "confidence": 0.4 + 0.01 * number, "rule": "r", "detectors": ["d"], "crop": f"{number}.jpg",
             "place": place_line(ground_ellipse(FRAME, np.array(at), 100.0, np.eye(2) * 0.6**2 + COMMON, COMMON)),
             "learned_score": 0.5, "hot_spot_sigma": None, "contrast_c": None, "temperature_max_c": None, "size_m": 1.7,
+            "box_px": [300.0, 200.0, 316.0, 216.0],
         }
         for at in found
     ]  # fmt: skip
     return {
         "type": "frame", "media": "still", "source": f"flight/p{number:03d}.jpg", "no_place": None, "pixels": "bgr8",
+        "width_px": 640, "height_px": 512,
         "taken_at": f"2026-05-01T10:{int(seconds // 60):02d}:{int(seconds % 60):02d}", "camera": "X1", "detections": detections,
     }  # fmt: skip
 

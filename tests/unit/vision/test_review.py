@@ -8,7 +8,9 @@ import hashlib
 import json
 import math
 import re
+import shutil
 import struct
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from vision.geojson import features, outline
 from vision.merge_stills import things
 from vision.model_card import DEFAULT_MODEL
 from vision.review import page
-from vision.review_things import Thing
+from vision.review_things import Looked, Thing
 from vision.sighting import Kind
 
 app = typer.Typer()
@@ -50,9 +52,10 @@ def still(source: str, count: int, place: dict[str, Any] | None) -> dict[str, An
     detection = {
         "kind": "person", "confidence": 0.5, "rule": "r", "detectors": ["d"], "place": place, "crop": "c.jpg",
         "learned_score": 0.5, "hot_spot_sigma": None, "contrast_c": None, "temperature_max_c": None, "size_m": 1.0,
+        "box_px": [310.0, 150.0, 330.0, 162.0],
     }  # fmt: skip
     return {
-        "type": "frame", "media": "still", "source": source, "no_place": None if place else "why not",
+        "type": "frame", "media": "still", "width_px": 640, "height_px": 512, "source": source, "no_place": None if place else "why not",
         "detections": [detection] * count,
     }  # fmt: skip
 
@@ -75,7 +78,7 @@ PLACE = {"latitude_deg": 31.5, "longitude_deg": 121.25, "amsl_m": None, "ellipse
 
 @pytest.mark.parametrize("kind", [k for k in Kind if k not in (Kind.CROWD, Kind.HAZARD)])
 def test_the_page_has_a_name_a_colour_and_a_rank_for_whatever_is_found(kind: Kind) -> None:
-    text = "".join(page([], "r", "p"))
+    text = "".join(page([], "r", "p", Looked()))
     weights = re.search(r"const WEIGHT = \{(.*?)\}", text)
     assert weights is not None
     assert re.search(rf"\b{kind}:", weights[1])
@@ -170,7 +173,7 @@ hostile = st.text(st.characters(codec="utf-8"), max_size=30) | st.sampled_from(
 @given(st.lists(st.tuples(hostile, hostile), max_size=5))
 def test_whatever_is_in_names_stays_data(names: list[tuple[str, str]]) -> None:
     made = [Thing(str(i), False, source, "person", 0.5, rule, (), None, "n") for i, (source, rule) in enumerate(names)]
-    text = "".join(page(made, "run", "r-pictures"))
+    text = "".join(page(made, "run", "r-pictures", Looked()))
     read = Page()
     read.feed(text.encode().decode())
     assert len(read.scripts) == 2
@@ -184,8 +187,60 @@ def test_whatever_is_in_names_stays_data(names: list[tuple[str, str]]) -> None:
     assert "https://" not in text
 
 
+def test_the_page_says_what_was_looked_at_and_what_was_not() -> None:
+    looked = Looked()
+    refused = {"not_looked_at": "it shows nothing"}
+    for line in [
+        still("a.jpg", 1, None) | {"model": "m@1"}, still("b.jpg", 0, None) | refused, still("c.jpg", 0, None) | refused,
+        still("d.jpg", 0, None) | {"damaged": "Corrupt JPEG data"}, still("v.mp4", 0, None) | {"media": "video"},
+        still("v.mp4", 0, None) | {"media": "video"} | refused, track("t", 1, None),
+        {"type": "error", "source": "e.jpg", "message": "e.jpg: cut off"},
+        {"type": "gap", "source": "s", "from_s": 2.0, "to_s": 9.4, "reason": "it has stalled"},
+    ]:  # fmt: skip
+        looked.add(line)
+    read = Page()
+    read.feed("".join(page([], "run", "p", looked)))
+    assert json.loads(read.scripts[0][1])["looked"] == {
+        "stills": 2, "frames": 1, "moving": 1, "models": ["m@1"],
+        "failed": {"count": 1, "some": ["e.jpg: cut off"]},
+        "damaged": {"count": 1, "some": ["d.jpg: Corrupt JPEG data"]},
+        "refused": {"count": 3, "some": ["2 × it shows nothing", "1 × v.mp4: it shows nothing"]},
+        "gaps": {"count": 1, "some": ["s: 2–9 s: it has stalled"]},
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser, chromium")
+def test_a_browser_lays_the_page_out(tmp_path: Path) -> None:
+    looked = Looked()
+    whole = still("a.jpg", 2, PLACE) | {"context": "w.jpg"}
+    lines = [whole, {"type": "error", "source": "e.jpg", "message": "e.jpg: <b>cut off</b>"}]
+    for line in lines:
+        looked.add(line)
+    path = tmp_path / "r.html"
+    path.write_text("".join(page(things(lines), "run", "p", looked)), encoding="utf-8")
+    browser = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--no-first-run",
+    ]
+    made = subprocess.run(
+        [*browser, f"--user-data-dir={tmp_path / 'profile'}", "--lang=en", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    ).stdout  # fmt: skip
+    tags = re.findall(r"<[a-z]+[^>]*>", made.split("<body>")[1])
+    (overview,) = [tag for tag in tags if 'id="map"' in tag]
+    assert "hidden" not in overview
+    assert sum('class="card' in tag for tag in tags) == 2
+    rings = [tag for tag in tags if tag.startswith("<circle") and "cx=" in tag]
+    assert ['cx="320" cy="156"' in tag for tag in rings if 'cx="0"' not in tag] == [True, True]
+    assert "e.jpg: &lt;b&gt;cut off&lt;/b&gt;" in made
+
+
 def test_both_languages_have_all_words() -> None:
-    text = "".join(page([], "run", "p"))
+    text = "".join(page([], "run", "p", Looked()))
     words = [set(re.findall(r"(\w+): (?:\"|\()", line)) for line in text.splitlines() if re.match(r"  (en|zh): ", line)]
     assert len(words) == 2
     assert words[0] == words[1]

@@ -109,6 +109,13 @@ def test_small_and_empty_pictures_have_none(size: tuple[int, int], level: int) -
     assert find_signs(np.full(size, level, np.uint8)) is None
 
 
+def test_signs_of_pictures_larger_than_any_recorder_writes_are_not_sought() -> None:
+    shown, _ = written(plain(1), quality=None)
+    twice, seven = (cv2.resize(shown, None, fx=n, fy=n, interpolation=cv2.INTER_NEAREST) for n in (2.0, 7.1))
+    assert find_signs(twice) is not None
+    assert find_signs(seven) is None
+
+
 @pytest.mark.parametrize("outline", [False, True])
 def test_people_are_told_of_and_signs_are_not(outline: bool) -> None:
     shown, _ = written(plain(5), outline=outline)

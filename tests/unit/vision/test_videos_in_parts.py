@@ -124,9 +124,9 @@ def test_a_video_that_ends_before_its_time_is_named(tmp_path: Path, suffix: str,
     path = tmp_path / f"v.{suffix}"
     data = recording(path, fourcc)
     assert len(list(read_video(path))) == len(list(read_video(path, 7))) * 7 - 3 == 60
-    if suffix == "mp4":  # its index is at the end: a hole makes the decoder stop
-        damaged = bytearray(data)
-        damaged[len(data) // 3 : len(data) // 3 + 30_000] = bytes(30_000)
+    if suffix == "mp4":  # its index is at the end: everything before it is gone
+        damaged, index = bytearray(data), data.rindex(b"moov") - 4
+        damaged[len(data) // 2 : index] = bytes(index - len(data) // 2)
     else:
         damaged = bytearray(data[: len(data) // 2])
     path.write_bytes(damaged)
@@ -158,3 +158,23 @@ def test_tracks_of_an_experimental_model_say_that_it_is_one(tmp_path: Path) -> N
     assert all(line["experimental"] for line in lines)
     assert all(thing.experimental for thing in things(lines))
     assert not any("experimental" in line for line in lines_of(str(tmp_path / "v.avi"), "--gsd-cm", "8"))
+
+
+def test_what_is_damaged_within_a_video_costs_no_frame_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 5.0, (640, 512))
+    high = np.pad(person_picture(), ((80, 80), (0, 0)), mode="reflect")
+    for k in range(36):  # moved, so that there is something to write of each
+        writer.write(np.repeat(np.ascontiguousarray(high[4 * k : 512 + 4 * k])[..., None], 3, 2))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    start, length = data.index(b"mdat") + 4, len(data)
+    third = slice(start + length // 4, start + length // 2)
+    data[third] = np.random.default_rng(2).bytes(third.stop - third.start)
+    path.write_bytes(data)
+    seen: list[float] = []
+    with pytest.raises(PictureError, match=r"are damaged and could not be decoded; the rest was looked at$"):
+        seen.extend(frame.exposure_s for frame in read_video(path))
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(35 / 5.0)
+    assert 5 <= len(seen) < 36
