@@ -217,7 +217,9 @@ def _present(files: Sequence[Path]) -> Iterator[Path]:
     for number, path in enumerate(files, 1):
         after = len(files) - number
         if after and is_gone(path) and all(map(is_gone, islice(files, number, None))):
-            raise _GoneError(f"{path} and all {after} file(s) after it are no longer there, as when a disk is taken off")
+            raise _GoneError(
+                f"{path} and all {after} file(s) after it are no longer there, as when a disk is taken off"
+            )
         yield path
 
 
