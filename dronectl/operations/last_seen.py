@@ -159,8 +159,7 @@ def heights_on(chart: ProbabilityMap, terrain: GridTerrain) -> FloatArray:
     """Heights of a map's cells (rows, columns), metres above sea level; NaN beyond the terrain and on its voids."""
     east, north = chart.centres_m()
     x, y = np.meshgrid(east, north)
-    geo = chart.frame.to_geo_array(np.stack([x.ravel(), y.ravel()], axis=1))
-    own = terrain.frame.to_enu_array(geo[:, 0], geo[:, 1])
+    own = chart.frame.to_frame_array(np.stack([x.ravel(), y.ravel()], axis=1), terrain.frame)
     column = np.rint((own[:, 0] - terrain.west_m) / terrain.resolution_m).astype(np.int64)
     row = np.rint((own[:, 1] - terrain.south_m) / terrain.resolution_m).astype(np.int64)
     rows, columns = terrain.heights_amsl_m.shape
