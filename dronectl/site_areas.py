@@ -38,8 +38,8 @@ class Strict(BaseModel):
 class AreaModel(Strict):
     """An area and what it is for: a ring, or for roads and lanes a path with its width.
 
-    closed: nobody may be there. keep_clear: no vehicle may stand there (a lane, a school gate). watched: nobody may
-    stay for long. road: no animal may be there. crowd: at most so many people.
+    closed: nobody may be there. keep_clear: no vehicle and no stall may stand there (a lane, a school gate). watched:
+    nobody may stay for long. road: no animal may be there. crowd: at most so many people.
     """
 
     id: Identifier
@@ -112,7 +112,7 @@ class CrowdModel(RuleModel):
 
 
 class KeepClearModel(RuleModel):
-    """A vehicle stands in an area with use: keep_clear."""
+    """A vehicle or a stall stands in an area with use: keep_clear."""
 
     stand_s: Seconds = 60.0
     min_confidence: Share = 0.4
@@ -162,7 +162,9 @@ class EventsModel(Strict):
 class EvidenceModel(Strict):
     """How many days pictures are kept, by what they show; what is under legal hold stays."""
 
-    retention_days: dict[Literal["person", "vehicle", "animal", "fire", "hot_spot", "smoke", "default"], float] = {
+    retention_days: dict[
+        Literal["person", "vehicle", "animal", "stall", "fire", "hot_spot", "smoke", "default"], float
+    ] = {
         "person": 30.0,
         "default": 90.0,
     }

@@ -9,7 +9,7 @@ The rules, in order; a chance is a frame in which the thing should have been in 
    look.
    Fire by its look alone, as a learned detector with such a class says: 3 of the last 5 chances, whose scores average at
    least `mean_score`. Where the camera measures degrees, looks at what is as cool as `glint_c` are none of fire.
-2. person, vehicle or animal: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
+2. person, vehicle, animal or stall: 3 of the last 5 chances seen, at least 2 of them by the learned detector as that kind,
    whose scores over the seen looks average at least `mean_score`. Two looks are enough when both are strong and the
    hot-spot detector agrees. In radiometric pictures what is warm there must have the outline of a body: a boulder or a
    bonnet is too large, too wide, or too broad for its length; and on cold ground it must be warmer than a stone is.
@@ -37,7 +37,7 @@ from vision.sighting import Kind
 from vision.unite import SMOKE_CUES, Observation
 
 _BY_LOOK: Final = 0.85  # what no instrument measures is no surer than this
-LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
+LEARNED_KINDS: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL, Kind.STALL)
 
 
 @dataclass(frozen=True, slots=True)

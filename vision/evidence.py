@@ -45,6 +45,7 @@ _COLOURS: Final = {
     Kind.FIRE: (40, 60, 255),
     Kind.VEHICLE: (255, 190, 60),
     Kind.ANIMAL: (160, 220, 120),
+    Kind.STALL: (200, 140, 230),
     Kind.HOT_SPOT: (210, 210, 210),
     Kind.SMOKE: (200, 200, 120),
 }

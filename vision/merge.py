@@ -28,7 +28,15 @@ from vision.sighting import GroundEllipse, Kind, Phase, Sighting
 from vision.walking import WalkRules, Whereabouts, one_still_thing, one_walker, walks
 
 _WARM: Final = frozenset({Kind.PERSON, Kind.ANIMAL, Kind.HOT_SPOT})
-_RANK: Final = {Kind.HOT_SPOT: 0, Kind.ANIMAL: 1, Kind.VEHICLE: 1, Kind.SMOKE: 1, Kind.PERSON: 2, Kind.FIRE: 3}
+_RANK: Final = {
+    Kind.HOT_SPOT: 0,
+    Kind.ANIMAL: 1,
+    Kind.VEHICLE: 1,
+    Kind.STALL: 1,
+    Kind.SMOKE: 1,
+    Kind.PERSON: 2,
+    Kind.FIRE: 3,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _NAMES: Final[Mapping[Kind, str]] = {
     Kind.VEHICLE: "vehicle vehicles car cars van bus truck lorry tractor bicycle bike motor motorcycle motorbike tricycle"
     " awning_tricycle other_vehicle",
     Kind.ANIMAL: "animal animals dog cow cattle horse sheep goat deer elk boar wild_boar bear",
+    Kind.STALL: "stall stalls market_stall street_stall vendor_stall food_stall booth kiosk food_cart",
     Kind.SMOKE: "smoke",
     Kind.FIRE: "fire fires flame flames",
 }

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     PERSON = "person"
     VEHICLE = "vehicle"
     ANIMAL = "animal"
+    STALL = "stall"  # of a market or a hawker: it stands where it was put up
     FIRE = "fire"
     HOT_SPOT = "hot_spot"
     SMOKE = "smoke"

@@ -226,7 +226,7 @@ def candidates(picture: Picture, learned: Sequence[Detection], gsd_m: float | No
     things += unite([spot for spot, own in zip(spots, owned, strict=True) if not own])
     if gsd_m is None:
         return things
-    return [t for t in things if t.longest_px * gsd_m <= _LONGEST_M or t.learned_kind is Kind.VEHICLE]
+    return [t for t in things if t.longest_px * gsd_m <= _LONGEST_M or _is_known(t)]
 
 
 def features(picture: Picture, things: Sequence[Observation], fires: Sequence[Observation] = ()) -> Floats:
@@ -261,8 +261,8 @@ class SingleLook:
     def look(self, frame: Frame, gsd_m: float | None) -> tuple[Look, list[Observation]]:
         """The learned detector's look, and what is reported. gsd_m: metres per pixel, None where it is not known.
 
-        People of thermal pictures have `judged`, the probability of one. Vehicles are the learned detector's own. The
-        look at a thermal picture holds both looks of the detector together.
+        People of thermal pictures have `judged`, the probability of one. Vehicles and all else are the learned
+        detector's own. The look at a thermal picture holds both looks of the detector together.
         """
         if frame.kind is PixelKind.BGR8:
             look = self._learned.look(frame, gsd_m)
@@ -315,9 +315,9 @@ class SingleLook:
             return look, self._besides(frame, sure_of(look.found), agreed)
         kept: list[Observation] = []
         for score, thing in ranked:
-            vehicle = thing.score(Kind.VEHICLE) >= yolo.confidence
+            known = _is_known(thing) and thing.learned_score >= yolo.confidence
             person = score >= least or thing.score(Kind.PERSON) >= max(_SURE, yolo.confidence)
-            if not (person or vehicle) or any(_same(thing, k) for k in kept):
+            if not (person or known) or any(_same(thing, k) for k in kept):
                 continue
             at_fire = any(_same(thing, f) for f in fires)
             if not at_fire:
@@ -350,6 +350,11 @@ class SingleLook:
 
 def _box(thing: Observation) -> Box:
     return thing.left_px, thing.top_px, thing.right_px, thing.bottom_px
+
+
+def _is_known(thing: Observation) -> bool:
+    """Whether the learned detector takes it for something else than a person: a vehicle, or what a user's own model knows."""
+    return thing.learned_kind not in (None, Kind.PERSON)
 
 
 def _long(d: Detection) -> float:

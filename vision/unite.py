@@ -17,7 +17,7 @@ _PART_SCORE: Final = 0.5  # and is then much less sure of it
 _SAME_SPOT_IOU: Final = 0.15
 _MARGIN_PX: Final = 2.0
 SMOKE_CUES: Final = "smoke by motion, colour and texture"  # the detector that needs no training
-_LEARNED: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL)
+_LEARNED: Final = (Kind.PERSON, Kind.VEHICLE, Kind.ANIMAL, Kind.STALL)
 
 
 @dataclass(frozen=True, slots=True)

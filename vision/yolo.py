@@ -43,6 +43,7 @@ class SizeGate:
 SIZE_GATES: Final = {
     Kind.PERSON: SizeGate(0.25, 3.5),  # a tall person aslant with the blur of a thermal lens
     Kind.VEHICLE: SizeGate(0.8, 30.0),
+    Kind.STALL: SizeGate(0.6, 15.0),
 }
 
 

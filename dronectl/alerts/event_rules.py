@@ -14,7 +14,7 @@ _WORDS: Final = {
     RuleName.CLOSED_AREA: "a person in a closed area",
     RuleName.LOITERING: "a person stays in a watched area",
     RuleName.CROWD: "too many people close together",
-    RuleName.KEEP_CLEAR: "a vehicle stands where the way must be clear",
+    RuleName.KEEP_CLEAR: "a vehicle or a stall stands where the way must be clear",
     RuleName.ANIMAL_ON_ROAD: "an animal on a road",
     RuleName.UNATTENDED_HEAT: "something hot with nobody near it",
     RuleName.FIRE_GROWING: "a fire that grows",

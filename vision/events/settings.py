@@ -58,10 +58,10 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class KeepClear:
-    """A vehicle stands where the way must be clear: a lane, a school gate."""
+    """A vehicle or a stall stands where the way must be clear: a lane, a school gate."""
 
     tags: frozenset[str] = frozenset({"keep_clear"})
-    kinds: frozenset[Kind] = frozenset({Kind.VEHICLE})
+    kinds: frozenset[Kind] = frozenset({Kind.VEHICLE, Kind.STALL})
     stand_s: float = 60.0
     moved_m: float = 1.5
     hours: Hours | None = None

@@ -108,9 +108,10 @@ def test_loitering_is_staying_not_passing():
     assert opened(run(EventWatch(rules, [area("watched")]), torn)) == []
 
 
-def test_a_vehicle_must_stand_in_the_keep_clear_area():
+@pytest.mark.parametrize("kind", [Kind.VEHICLE, Kind.STALL])
+def test_a_vehicle_or_a_stall_must_stand_in_the_keep_clear_area(kind):
     rules = EventRules(keep_clear=KeepClear(stand_s=30))
-    parked = standing("v1", 20, 20, 0, 60, Kind.VEHICLE)
+    parked = standing("v1", 20, 20, 0, 60, kind)
     driving = [state("v2", k, -50 + 6.0 * k, 20, Kind.VEHICLE) for k in range(40)]
     queueing = [state("v3", k, 2 + 0.5 * k, 20, Kind.VEHICLE) for k in range(70)]
     (event,) = opened(run(EventWatch(rules, [area("keep_clear")]), parked))

@@ -278,6 +278,25 @@ def test_a_model_that_knows_fire_tells_it_in_stills(tmp_path: Path) -> None:
     assert sorted(round(t.centre_px[0]) for t in things) == pytest.approx([200, 450], abs=4)
 
 
+@pytest.mark.parametrize(("name", "kind"), [("deer", Kind.ANIMAL), ("market stall", Kind.STALL)])
+@pytest.mark.parametrize("gsd_m", [None, 0.3])
+def test_what_else_a_model_knows_it_tells_in_stills_whatever_its_size(
+    tmp_path: Path, name: str, kind: Kind, gsd_m: float | None
+) -> None:
+    """The shipped network, its first class called something else."""
+    model = tmp_path / "own.onnx"
+    shutil.copyfile(DEFAULT_MODEL, model)
+    card = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    names = [name, *card["classes"][1:]]
+    span = {"gsd_min_m": 0.01, "gsd_max_m": 1.0}
+    model.with_suffix(".json").write_text(
+        json.dumps(card | {"classes": names, "name": "own", "gsd_m": {"min": 0.04, "max": 0.3}}), encoding="utf-8"
+    )
+    pixels = body(body(ground(3, (512, 640)), 200, 150, 18, 9.0), 450, 330, 18, 8.0)
+    _, things = SingleLook(Lookers(load_yolo(model))).look(frame(pixels), gsd_m)
+    assert [kind_of(t)[0] for t in things] == [kind, kind]
+
+
 def test_the_judge_is_fitted_to_what_the_product_lets_it_judge() -> None:
     """Two bodies that the second look takes for one: what is crowded by the first look is left out, as in a still."""
     rng = np.random.default_rng(1)
