@@ -295,7 +295,7 @@ def _light_and_saturation(picture: NDArray[np.uint8]) -> tuple[Picture, Picture]
     one, two, three = cv2.split(cv2.GaussianBlur(picture, (0, 0), 2.0))
     high = np.asarray(cv2.max(cv2.max(one, two), three), dtype=np.float32)
     low = np.asarray(cv2.min(cv2.min(one, two), three), dtype=np.float32)
-    return high, (high - low) / np.maximum(high, 1.0)
+    return high, np.asarray((high - low) / np.maximum(high, 1.0), dtype=np.float32)
 
 
 def _slope(grey: Picture) -> Picture:
