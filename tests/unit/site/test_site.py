@@ -174,6 +174,13 @@ def test_what_is_no_site_file_is_one_line(tmp_path, content):
     assert str(file) in refused(file)
 
 
+@pytest.mark.timeout(60)
+def test_however_deep_a_file_is_nested_it_is_refused_soon(tmp_path):
+    file = tmp_path / "site.yaml"
+    file.write_text("a: " + "[" * 100_000, encoding="utf-8")
+    assert refused(file) == f"{file}: is nested too deep for a configuration file"
+
+
 def test_missing_file_and_missing_terrain(tmp_path):
     assert "cannot be read" in refused(tmp_path / "none.yaml")
     file = tmp_path / "site.yaml"
