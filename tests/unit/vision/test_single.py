@@ -288,7 +288,6 @@ def test_what_else_a_model_knows_it_tells_in_stills_whatever_its_size(
     shutil.copyfile(DEFAULT_MODEL, model)
     card = json.loads(DEFAULT_MODEL.with_suffix(".json").read_text(encoding="utf-8"))
     names = [name, *card["classes"][1:]]
-    span = {"gsd_min_m": 0.01, "gsd_max_m": 1.0}
     model.with_suffix(".json").write_text(
         json.dumps(card | {"classes": names, "name": "own", "gsd_m": {"min": 0.04, "max": 0.3}}), encoding="utf-8"
     )
